@@ -1,0 +1,178 @@
+//! The commands that move money, and what becomes of them: the vocabulary that wire, log and bank share.
+//!
+//! A command has the same bytes on the wire and in the log (bincode, fixed-width, through `codec.rs`).
+//! Variant numbers are part of both formats: never renumber, only append. Numbers 3 to 9 are kept for holds
+//! (reserve, settle, release).
+//!
+//! Left out: executing them (`bank/`), everything that is no money command (`entry.rs`, `wire/message.rs`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::types::{AccountId, Lsn, Owner};
+
+/// A money command: what a numbered request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Cash into an account.
+    Deposit {
+        /// The account.
+        account: AccountId,
+        /// How much; not zero.
+        amount: Amount,
+    },
+    /// Cash out of an account.
+    Withdraw {
+        /// The account.
+        account: AccountId,
+        /// How much; not zero.
+        amount: Amount,
+    },
+    /// From one account to another; both sides move or neither.
+    Transfer {
+        /// The account that pays.
+        from: AccountId,
+        /// The account that is paid; not the same.
+        to: AccountId,
+        /// How much; not zero.
+        amount: Amount,
+    },
+}
+
+impl Command {
+    /// The amount that it moves.
+    #[must_use]
+    pub const fn amount(&self) -> Amount {
+        match self {
+            Self::Deposit { amount, .. } | Self::Withdraw { amount, .. } | Self::Transfer { amount, .. } => *amount,
+        }
+    }
+
+    /// The account whose balance the answer tells: the one that pays, or the one that is paid into.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        match self {
+            Self::Deposit { account, .. } | Self::Withdraw { account, .. } | Self::Transfer { from: account, .. } => *account,
+        }
+    }
+
+    /// Refuses by content what may never be logged. The same answer for every copy, whatever the bank's state.
+    ///
+    /// # Errors
+    /// [`Malformed`] names the first thing that is wrong.
+    pub fn check(&self) -> Result<(), Malformed> {
+        if self.amount() == Amount::ZERO {
+            return Err(Malformed::ZeroAmount);
+        }
+        match self {
+            Self::Transfer { from, to, .. } if from == to => Err(Malformed::SameAccount),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `owner` may ask for this at all: a customer for its own account, a teller for any.
+    #[must_use]
+    pub fn is_permitted_to(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Customer(own) => self.account() == own,
+            Owner::Teller(_) => true,
+            Owner::Nobody | Owner::Operator(_) => false,
+        }
+    }
+}
+
+/// Why a command is refused by its content, before it could be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Malformed {
+    /// An amount of zero moves nothing.
+    #[error("the amount must be more than zero")]
+    ZeroAmount,
+    /// A transfer needs two accounts.
+    #[error("a transfer needs two different accounts")]
+    SameAccount,
+}
+
+/// How a numbered request ended. Recorded, and so final: every copy of the request gets this again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The money moved.
+    Done,
+    /// The paying account holds less than the amount; nothing moved.
+    InsufficientBalance,
+    /// One of the accounts does not exist; nothing moved.
+    NoSuchAccount,
+    /// One of the accounts is closed; nothing moved.
+    AccountClosed,
+    /// One of the accounts is locked by the operator; nothing moved.
+    AccountLocked,
+    /// The paid account would hold more than 2^63 - 1; nothing moved.
+    BalanceOverflow,
+    /// The number was cancelled before its command arrived; nothing moved, and nothing ever will under it.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The machine-readable name, as in `--json`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::InsufficientBalance => "insufficient_balance",
+            Self::NoSuchAccount => "no_such_account",
+            Self::AccountClosed => "account_closed",
+            Self::AccountLocked => "account_locked",
+            Self::BalanceOverflow => "balance_overflow",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// A stable small number for digests: the variant's place.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::InsufficientBalance => 1,
+            Self::NoSuchAccount => 2,
+            Self::AccountClosed => 3,
+            Self::AccountLocked => 4,
+            Self::BalanceOverflow => 5,
+            Self::Cancelled => 6,
+        }
+    }
+}
+
+/// The recorded body of an answer: what `apply` decided. Byte for byte the same in every copy of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The balance of [`Command::account`] right after it; zero where there is no such account or it was cancelled.
+    pub balance: Amount,
+    /// The entry that decided it.
+    pub lsn: Lsn,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TellerId;
+
+    #[test]
+    fn refused_by_content() {
+        let one = Amount::new(1).unwrap();
+        let (a, b) = (AccountId(0), AccountId(1));
+        assert_eq!(Command::Deposit { account: a, amount: Amount::ZERO }.check(), Err(Malformed::ZeroAmount));
+        assert_eq!(Command::Transfer { from: a, to: a, amount: one }.check(), Err(Malformed::SameAccount));
+        assert_eq!(Command::Transfer { from: a, to: b, amount: one }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_customer_moves_only_its_own_money() {
+        let one = Amount::new(1).unwrap();
+        let theirs = Command::Withdraw { account: AccountId(1), amount: one };
+        assert!(!theirs.is_permitted_to(Owner::Customer(AccountId(0))));
+        assert!(theirs.is_permitted_to(Owner::Customer(AccountId(1))));
+        assert!(theirs.is_permitted_to(Owner::Teller(TellerId(0))));
+        assert!(!theirs.is_permitted_to(Owner::Nobody) && !theirs.is_permitted_to(Owner::Operator(0)));
+    }
+}

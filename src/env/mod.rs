@@ -1,0 +1,158 @@
+//! The world outside: files, time and chance, as traits that are passed in at construction.
+//!
+//! Everything above reaches the disk, a clock or randomness through these, so that a simulator can stand in for
+//! them. `std::fs`, `fs2`, `rustix` and clocks appear below this module and nowhere else.
+//! Left out: sockets, which only the event loop and the client know.
+
+pub mod os;
+pub mod sim;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// A file system. Names become durable by [`Disk::sync_dir`], content by [`File::sync`]; neither implies the other.
+pub trait Disk: Send + Sync {
+    /// Makes a directory, readable by its owner only (mode 0700). Its parents must exist.
+    ///
+    /// # Errors
+    /// What the file system says, `AlreadyExists` included.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a new file, readable and writable by its owner only (mode 0600).
+    ///
+    /// # Errors
+    /// What the file system says, `AlreadyExists` included.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens an existing file for reading only.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// The names of a directory's files and directories, sorted.
+    ///
+    /// # Errors
+    /// What the file system says; `InvalidData` for a name that is no UTF-8.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Whether there is a file or directory of that name.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Renames a file, replacing any other of the new name. Durable only after [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Durable only after [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a directory's names durable.
+    ///
+    /// # Errors
+    /// What the file system says. Never retry: end the process.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the exclusive lock on a file, making the file if there is none, and writes `holder` into it for whoever
+    /// comes second. Held until the value is dropped or the process ends, however it ends.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock>;
+
+    /// The permission bits of a file or directory (0 where the file system has none), to refuse loose ones.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn mode(&self, path: &Path) -> io::Result<u32>;
+}
+
+/// What came of asking for a lock.
+pub enum Lock {
+    /// It is ours for as long as this value lives.
+    Held(Box<dyn Send>),
+    /// Another process has it, and left this text.
+    Taken {
+        /// What the holder wrote: its process id.
+        holder: String,
+    },
+}
+
+/// An open file. No cursor: every access names its offset.
+pub trait File: Send + Sync {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether there are no bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills all of `buf` from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the file is too short; otherwise what the file system says.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`, growing the file if needed.
+    ///
+    /// # Errors
+    /// What the file system says. The content is unknown then; on the commit path, end the process.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes content and length durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// What the file system says. Never retry: the page cache lies after a failed sync, so end the process.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Drops the file's clean pages from the page cache, so that the next read asks the device. A hint.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn evict(&self) -> io::Result<()>;
+
+    /// Cuts or zero-extends the file to `length` bytes. The log never does; the client's journal cuts its torn tail.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+}
+
+/// The two clocks of a machine.
+pub trait Clock: Send + Sync {
+    /// Since 1970-01-01 UTC; may jump either way.
+    fn wall(&self) -> Duration;
+
+    /// Since some fixed moment of this process; never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// Chance that cannot be guessed.
+pub trait Entropy: Send + Sync {
+    /// Fills `buf` with random bytes.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn fill(&self, buf: &mut [u8]) -> io::Result<()>;
+}

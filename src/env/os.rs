@@ -1,0 +1,187 @@
+//! The real disk, clocks and random numbers of a Unix system.
+//!
+//! Left out: any policy. Errors pass through as the system gives them; who calls decides what they mean.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fs2::FileExt as _;
+
+use super::{Clock, Disk, Entropy, File, Lock};
+
+/// The file system of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(OsFile(fs::File::open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let name = entry?.file_name().into_string();
+            names.push(
+                name.map_err(|name| {
+                    io::Error::new(io::ErrorKind::InvalidData, format!("a file name that is no UTF-8: {}", name.display()))
+                })?,
+            );
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock> {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock_exclusive() {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.rewind()?;
+                file.write_all(holder.as_bytes())?;
+                Ok(Lock::Held(Box::new(file)))
+            }
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                let mut text = Vec::new();
+                file.take(256).read_to_end(&mut text)?;
+                Ok(Lock::Taken { holder: String::from_utf8_lossy(&text).trim().to_owned() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn mode(&self, path: &Path) -> io::Result<u32> {
+        Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+    }
+}
+
+struct OsFile(fs::File);
+
+impl File for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+}
+
+/// The clocks of this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct OsClock {
+    start: Instant,
+}
+
+impl Default for OsClock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for OsClock {
+    fn wall(&self) -> Duration {
+        // A clock before 1970 is a broken clock: bank time never goes back, so zero is as good as any.
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// The system's random numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&self, buf: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(buf).map_err(io::Error::from)
+    }
+}
+
+/// The files of every client process stay private: new files get no bits for group and others.
+pub fn restrict_umask() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_who_has_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LOCK");
+        let Lock::Held(held) = OsDisk.lock(&path, "first").unwrap() else { panic!("nobody has it") };
+        let Lock::Taken { holder } = OsDisk.lock(&path, "second").unwrap() else { panic!("it is taken") };
+        assert_eq!(holder, "first");
+        drop(held);
+        assert!(matches!(OsDisk.lock(&path, "third").unwrap(), Lock::Held(_)));
+    }
+
+    #[test]
+    fn files_are_private_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = OsDisk.create(&path).unwrap();
+        file.write_all_at(b"abc", 5).unwrap();
+        file.sync().unwrap();
+        file.evict().unwrap();
+        OsDisk.sync_dir(dir.path()).unwrap();
+        assert_eq!(OsDisk.mode(&path).unwrap() & 0o077, 0);
+        let mut buf = [1; 8];
+        OsDisk.open_read(&path).unwrap().read_exact_at(&mut buf, 0).unwrap();
+        assert_eq!(&buf, b"\0\0\0\0\0abc");
+        assert_eq!(OsDisk.create(&path).err().map(|e| e.kind()), Some(io::ErrorKind::AlreadyExists));
+        assert_eq!(OsDisk.list(dir.path()).unwrap(), ["f"]);
+    }
+}

@@ -1,0 +1,27 @@
+//! bankd: a persistent transactional bank. Every withdrawal and deposit is in a synced write-ahead log before it is
+//! answered, takes effect exactly once, and is answered with the one true answer however often it is asked.
+//!
+//! Layers, each importing only from those below it (`tests/tidy.rs` holds this):
+//! 4 `server`, `client`; 3 `engine`; 2 `wire`, `bank`, `wal`; 1 everything else. The tour is in `ARCHITECTURE.md`.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::float_arithmetic
+    )
+)]
+
+pub mod amount;
+pub mod codec;
+pub mod command;
+pub mod entry;
+pub mod env;
+pub mod secret;
+pub mod types;
+pub mod utilities;
+
+pub mod wire;

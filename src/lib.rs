@@ -24,4 +24,11 @@ pub mod secret;
 pub mod types;
 pub mod utilities;
 
+pub mod bank;
+pub mod wal;
 pub mod wire;
+
+pub mod engine;
+
+pub mod client;
+pub mod server;

@@ -1,1 +1,2 @@
+//! The `bankd` program.
 fn main() {}

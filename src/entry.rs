@@ -52,55 +52,55 @@ pub enum Origin {
 /// What an entry does. The number in brackets is the kind on disk: never renumber. 32 to 39 are kept for holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// [1] The first entry of every store.
+    /// (1) The first entry of every store.
     Genesis {
         /// Decimals of every amount in this store.
         decimals: u8,
         /// Proves that a key file is this store's: an HMAC under it of the store's id.
         key_check: [u8; 32],
     },
-    /// [2] Draws a new lineage; the sessions of the old one are gone.
+    /// (2) Draws a new lineage; the sessions of the old one are gone.
     Lineage {
         /// The new one.
         lineage: Lineage,
         /// Why.
         cause: LineageCause,
     },
-    /// [3] Changes a setting.
+    /// (3) Changes a setting.
     Setting {
         /// Which.
         setting: Setting,
         /// Its new value.
         value: u64,
     },
-    /// [4] Opens an account under the next dense id.
+    /// (4) Opens an account under the next dense id.
     AccountOpen(Box<AccountOpen>),
-    /// [5] Closes an account for good.
+    /// (5) Closes an account for good.
     AccountClose(AccountId),
-    /// [6] Locks an account: it moves no money.
+    /// (6) Locks an account: it moves no money.
     AccountLock(AccountId),
-    /// [7] Unlocks an account, and its login.
+    /// (7) Unlocks an account, and its login.
     AccountUnlock(AccountId),
-    /// [8] Replaces an account's PIN tag, and unlocks its login.
+    /// (8) Replaces an account's PIN tag, and unlocks its login.
     AccountPin(AccountId, Box<Tag>),
-    /// [9] Adds a teller under the next dense id.
+    /// (9) Adds a teller under the next dense id.
     TellerAdd(Box<TellerAdd>),
-    /// [10] Revokes a teller: no login, and its sessions are closed.
+    /// (10) Revokes a teller: no login, and its sessions are closed.
     TellerRevoke(TellerId),
-    /// [11] Somebody tried to log in as the entry's owner (nobody: the name was unknown), with a secret of this tag.
+    /// (11) Somebody tried to log in as the entry's owner (nobody: the name was unknown), with a secret of this tag.
     LoginAttempt(Box<[u8; 32]>),
-    /// [12] Opens a session, whose id is this entry's LSN.
+    /// (12) Opens a session, whose id is this entry's LSN.
     OpenSession {
         /// The session evicted to make room, where a cap was reached.
         evicted: Option<Lsn>,
     },
-    /// [13] Closes the origin's session.
+    /// (13) Closes the origin's session.
     CloseSession,
-    /// [14] Acknowledges every reply below the origin's `acked_below`.
+    /// (14) Acknowledges every reply below the origin's `acked_below`.
     Ack,
-    /// [15] Consumes the origin's number, if it is still free, with the outcome *cancelled*.
+    /// (15) Consumes the origin's number, if it is still free, with the outcome *cancelled*.
     Cancel,
-    /// [16] A money command under the origin's number.
+    /// (16) A money command under the origin's number.
     Request(Command),
 }
 

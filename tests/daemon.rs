@@ -182,7 +182,8 @@ fn garbage_closes_its_own_connection_and_disturbs_nobody() {
     let daemon = store.serve();
     let mut honest = daemon.login("Sami");
     honest.open_session();
-    let garbage: [&[u8]; 5] = [b"GET / HTTP/1.1\r\n\r\n", &[0; 64], &[255; 64], &[4, 0, 0, 0, 9, 9, 9, 9, 1, 2, 3, 4], &[0, 0, 1, 0, 0, 0, 0, 0]];
+    let garbage: [&[u8]; 5] =
+        [b"GET / HTTP/1.1\r\n\r\n", &[0; 64], &[255; 64], &[4, 0, 0, 0, 9, 9, 9, 9, 1, 2, 3, 4], &[0, 0, 1, 0, 0, 0, 0, 0]];
     for (number, bytes) in garbage.into_iter().enumerate() {
         let mut stream = TcpStream::connect(daemon.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
@@ -219,7 +220,10 @@ fn refusals_by_content_and_by_login_record_nothing() {
     assert_eq!(refusal(&client.request(0, deposit(SAMI, 1))), Refusal::BadNumbers);
     let ahead = Ask::Request { number: RequestNumber(1), acked_below: RequestNumber(2), command: deposit(SAMI, 1) };
     assert_eq!(refusal(&client.ask(&ahead)), Refusal::BadNumbers);
-    assert_eq!(refusal(&client.ask(&Ask::Run { first: RequestNumber(1), acked_below: RequestNumber(1), commands: vec![] })), Refusal::BadNumbers);
+    assert_eq!(
+        refusal(&client.ask(&Ask::Run { first: RequestNumber(1), acked_below: RequestNumber(1), commands: vec![] })),
+        Refusal::BadNumbers
+    );
     assert!(!answer(&client.request(1, withdraw(SAMI, 1))).1, "the number is still free");
     for (ask, expected) in [
         (Ask::Prime { number: "97".to_owned() }, Reply::Truth(true)),
@@ -289,7 +293,8 @@ fn who_reads_no_replies_is_not_served_for_ever_and_stops_nobody() {
     honest.open_session();
     assert!(!answer(&honest.request(1, deposit(SAMI, 1))).1);
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
-    let resident: u64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap();
+    let resident: u64 =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap();
     assert!(resident < 128 << 10, "{resident} KiB resident");
 }
 

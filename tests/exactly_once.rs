@@ -176,7 +176,9 @@ fn acknowledged_replies_are_forgotten_but_never_executed_again() {
     }
     assert_eq!(refusal(&client.ask(&Ask::Ack { acked_below: RequestNumber(5) })), Refusal::Gap { expected: RequestNumber(4) });
     assert!(matches!(client.ask(&Ask::Ack { acked_below: RequestNumber(4) }), Reply::Acked { .. }));
-    assert!(matches!(client.ask(&Ask::Ack { acked_below: RequestNumber(2) }), Reply::Acked { acked_below } if acked_below == RequestNumber(4)));
+    assert!(
+        matches!(client.ask(&Ask::Ack { acked_below: RequestNumber(2) }), Reply::Acked { acked_below } if acked_below == RequestNumber(4))
+    );
     let check = |client: &mut common::Client| {
         assert_eq!(refusal(&client.request(2, deposit(SAMI, 1))), Refusal::Acknowledged);
         // The last reply is kept, acknowledged or not.

@@ -29,7 +29,10 @@ pub struct Staged {
 #[derive(Clone, Copy)]
 enum Stage {
     /// `last`: the last number in the batch, 0 if there is none.
-    Open { last: RequestNumber, acked_below: RequestNumber },
+    Open {
+        last: RequestNumber,
+        acked_below: RequestNumber,
+    },
     Gone,
 }
 

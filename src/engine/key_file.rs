@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::store::{Env, io_error, sync_parent};
-use crate::bank::Key;
+use crate::bank::credential::Key;
 
 /// Longest key file that is read; the text form is far shorter.
 const MAX_BYTES: u64 = 256;
@@ -32,7 +32,10 @@ pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
     let length = usize::try_from(length.min(MAX_BYTES)).unwrap_or_default();
     let mut bytes = Zeroizing::new(vec![0; length]);
     file.read_exact_at(&mut bytes, 0).map_err(io_error("read", path))?;
-    std::str::from_utf8(&bytes).ok().and_then(Key::parse).ok_or_else(|| problem("holds no key of the form `bankd-key-v1 ID KEY`"))
+    std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| Key::parse(text).ok())
+        .ok_or_else(|| problem("holds no key of the form `bankd-key-v1 ID KEY`"))
 }
 
 /// Makes a key of random bits and its file, synced together with its name.
@@ -43,7 +46,7 @@ pub fn make(env: &Env, path: &Path) -> Result<Key, StoreError> {
     let mut bits = Zeroizing::new([0; 36]);
     env.entropy.fill(&mut *bits).map_err(io_error("draw random numbers for", path))?;
     let [a, b, c, d, rest @ ..] = *bits;
-    let key = Key::new(u32::from_le_bytes([a, b, c, d]), rest);
+    let key = Key::new(u32::from_le_bytes([a, b, c, d]), Zeroizing::new(rest));
     let file = env.disk.create(path).map_err(io_error("create", path))?;
     file.write_all_at(key.to_text().as_bytes(), 0).map_err(io_error("write", path))?;
     file.sync().map_err(io_error("sync", path))?;

@@ -16,7 +16,8 @@ pub use clock::BankClock;
 pub use error::{Fatal, StoreError};
 pub use store::{Created, Env, NewRecord, create, exists, open};
 
-use crate::bank::{self, Applied, Bank, Role, Room};
+use crate::bank::credential::{Key, Party};
+use crate::bank::{self, Applied, Bank, Room};
 use crate::command::Command;
 use crate::entry::{Action, Entry, Origin, Setting, Tag};
 use crate::secret::Secret;
@@ -33,7 +34,7 @@ use admission::Staged;
 pub struct Engine {
     bank: Bank,
     log: Log,
-    key: bank::Key,
+    key: Key,
     clock: BankClock,
     store: StoreId,
     entropy: std::sync::Arc<dyn crate::env::Entropy>,
@@ -103,7 +104,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`Full`]: it is new, but nothing was put.
-    pub fn submit_request(&mut self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber, command: Command) -> Result<Admission, Full> {
+    pub fn submit_request(
+        &mut self,
+        owner: Owner,
+        session: Lsn,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+        command: Command,
+    ) -> Result<Admission, Full> {
         self.submit_numbered(owner, session, number, acked_below, Action::Request(command))
     }
 
@@ -111,11 +119,24 @@ impl Engine {
     ///
     /// # Errors
     /// [`Full`]: it is new, but nothing was put.
-    pub fn submit_cancel(&mut self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> Result<Admission, Full> {
+    pub fn submit_cancel(
+        &mut self,
+        owner: Owner,
+        session: Lsn,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+    ) -> Result<Admission, Full> {
         self.submit_numbered(owner, session, number, acked_below, Action::Cancel)
     }
 
-    fn submit_numbered(&mut self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber, action: Action) -> Result<Admission, Full> {
+    fn submit_numbered(
+        &mut self,
+        owner: Owner,
+        session: Lsn,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+        action: Action,
+    ) -> Result<Admission, Full> {
         if !self.staged.is_next(&self.bank, owner, session, number, acked_below) {
             return Ok(Admission::Listed);
         }
@@ -166,7 +187,8 @@ impl Engine {
         let (cap, total) = (self.bank.setting(cap), self.bank.setting(Setting::SessionsInAll));
         let opening = self.staged.opening();
         let fits = |held: usize, cap: u64| u64::try_from(held.saturating_add(opening)).is_ok_and(|held| held < cap);
-        let evicted = if fits(self.bank.session_count_of(owner), cap) && fits(self.bank.session_count(), total) {
+        let own = usize::try_from(self.bank.session_count_of(owner)).unwrap_or(usize::MAX);
+        let evicted = if fits(own, cap) && fits(self.bank.session_count(), total) {
             None
         } else if opening > 0 {
             return Err(Full::Batch);
@@ -188,19 +210,18 @@ impl Engine {
     ///
     /// # Errors
     /// [`Full`]: nothing was put.
-    pub fn submit_login(&mut self, role: Role, name: &str, secret: &Secret) -> Result<Owner, Full> {
-        let (owner, known) = match role {
-            Role::Customer => match self.bank.find_account(name) {
+    pub fn submit_login(&mut self, party: Party, name: &str, secret: &Secret) -> Result<Owner, Full> {
+        let (owner, known) = match party {
+            Party::Customer => match self.bank.find_account(name) {
                 Some(id) => (Owner::Customer(id), self.bank.account_tag(id)),
                 None => (Owner::Nobody, None),
             },
-            Role::Teller => match self.bank.find_teller(name) {
+            Party::Teller => match self.bank.find_teller(name) {
                 Some(id) => (Owner::Teller(id), self.bank.teller_tag(id)),
                 None => (Owner::Nobody, None),
             },
         };
-        let salt = known.map_or([0; 16], |tag| tag.salt);
-        let tag = self.key.tag(role, name, &salt, secret);
+        let tag = self.key.attempt(party, name, known, secret);
         self.submit(owner, Action::LoginAttempt(Box::new(tag)))?;
         Ok(owner)
     }
@@ -209,8 +230,8 @@ impl Engine {
     ///
     /// # Errors
     /// Where the system has no random numbers: fatal.
-    pub fn new_tag(&self, role: Role, name: &str, secret: &Secret) -> Result<Tag, Fatal> {
-        new_tag(&self.key, &*self.entropy, role, name, secret).map_err(Fatal::Entropy)
+    pub fn new_tag(&self, party: Party, name: &str, secret: &Secret) -> Result<Tag, Fatal> {
+        new_tag(&self.key, &*self.entropy, party, name, secret).map_err(Fatal::Entropy)
     }
 
     /// Writes the open batch and syncs it: afterwards it is durable, and to be applied. Nothing to do without
@@ -273,8 +294,8 @@ impl Engine {
     }
 }
 
-fn new_tag(key: &bank::Key, entropy: &dyn crate::env::Entropy, role: Role, name: &str, secret: &Secret) -> std::io::Result<Tag> {
+fn new_tag(key: &Key, entropy: &dyn crate::env::Entropy, party: Party, name: &str, secret: &Secret) -> std::io::Result<Tag> {
     let mut salt = [0; 16];
     entropy.fill(&mut salt)?;
-    Ok(Tag { key_id: key.id(), salt, tag: key.tag(role, name, &salt, secret) })
+    Ok(key.new_tag(party, name, salt, secret))
 }

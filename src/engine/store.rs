@@ -13,7 +13,8 @@ use super::clock::{BankClock, Jump};
 use super::error::StoreError;
 use super::{Engine, key_file, new_tag};
 use crate::amount::Amount;
-use crate::bank::{self, Bank, Role};
+use crate::bank::credential::{Key, Party};
+use crate::bank::{self, Bank};
 use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
 use crate::env::{Clock, Disk, Entropy, Lock};
 use crate::secret::Secret;
@@ -164,7 +165,10 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
 
     let key = key_file::load(env, key_file)?;
     if bank.key_check() != Some(&key.check_value(&recovered.store)) {
-        return Err(StoreError::Key { path: key_file.to_owned(), problem: "is not this store's; name the right one with --key-file".to_owned() });
+        return Err(StoreError::Key {
+            path: key_file.to_owned(),
+            problem: "is not this store's; name the right one with --key-file".to_owned(),
+        });
     }
     if creating {
         // The last start of its creation ended between the manifest and the marker's removal.
@@ -174,7 +178,9 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     let (clock, jump) = BankClock::start(env.clock.clone(), recovered.end.bank_time);
     match jump {
         Some(Jump::Ahead(by)) => log::warn!("the clock stands {} hours after the last entry", by.as_secs() / 3600),
-        Some(Jump::Back(by)) => log::warn!("the clock stands {} hours before the last entry; bank time goes on from there", by.as_secs() / 3600),
+        Some(Jump::Back(by)) => {
+            log::warn!("the clock stands {} hours before the last entry; bank time goes on from there", by.as_secs() / 3600)
+        }
         None => {}
     }
     let mut random = [0; 8];
@@ -272,7 +278,9 @@ impl Genesis {
         for entry in self.batch.drain(..) {
             let lsn = self.bank.applied().next();
             match bank::apply(&mut self.bank, lsn, &entry, time) {
-                Ok(bank::Applied::Refused(refused)) => return Err(StoreError::Records(refused.to_string())),
+                Ok(bank::Applied::Refused(refused)) => {
+                    return Err(StoreError::Records(format!("the new store's own entries are refused: {refused:?}")));
+                }
                 Ok(_) => {}
                 Err(error) => return Err(StoreError::Records(error.to_string())),
             }
@@ -292,18 +300,18 @@ fn no_space(_: Full) -> StoreError {
     StoreError::Records("the disk has no room for the new store".to_owned())
 }
 
-fn action_of(env: &Env, key: &bank::Key, record: NewRecord) -> Result<Action, StoreError> {
-    let tag = |role, name: &str, secret: &Secret| {
-        new_tag(key, &*env.entropy, role, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
+fn action_of(env: &Env, key: &Key, record: NewRecord) -> Result<Action, StoreError> {
+    let tag = |party, name: &str, secret: &Secret| {
+        new_tag(key, &*env.entropy, party, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
     };
     Ok(match record {
         NewRecord::Setting(setting, value) => Action::Setting { setting, value },
         NewRecord::Account { name, pin, balance } => {
-            let pin = tag(Role::Customer, &name, &pin)?;
+            let pin = tag(Party::Customer, &name, &pin)?;
             Action::AccountOpen(Box::new(AccountOpen { name, pin, balance }))
         }
         NewRecord::Teller { name, token } => {
-            let token = tag(Role::Teller, &name, &token)?;
+            let token = tag(Party::Teller, &name, &token)?;
             Action::TellerAdd(Box::new(TellerAdd { name, token }))
         }
     })
@@ -324,10 +332,8 @@ fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
 
 /// Makes `dir` and what is missing above it, each name synced.
 fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
-    let missing: Vec<&Path> = dir
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !env.disk.exists(path).unwrap_or(false))
-        .collect();
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !env.disk.exists(path).unwrap_or(false)).collect();
     for path in missing.into_iter().rev() {
         env.disk.create_dir(path).map_err(io_error("create", path))?;
         sync_parent(env, path)?;

@@ -6,7 +6,7 @@
 use super::native;
 use super::service::{ConnectionId, Service};
 use super::walk::{Item, Logged};
-use crate::bank::Role;
+use crate::bank::credential::Party;
 use crate::command::Command;
 use crate::engine::{Admission, Fatal};
 use crate::entry::{AccountOpen, Action, TellerAdd};
@@ -152,11 +152,11 @@ impl Service {
         if !is_valid_name(name) || secret.bytes().len() > MAX_SECRET {
             return self.refused(id, Refusal::BadLogin);
         }
-        let role = match role {
-            message::Role::Customer => Role::Customer,
-            message::Role::Teller => Role::Teller,
+        let party = match role {
+            message::Role::Customer => Party::Customer,
+            message::Role::Teller => Party::Teller,
         };
-        let submitted = self.engine.submit_login(role, name, secret);
+        let submitted = self.engine.submit_login(party, name, secret);
         self.block_and_take(id, submitted.map(|owner| (Admission::Logged, Logged::Login(owner))))
     }
 
@@ -176,7 +176,15 @@ impl Service {
         self.take(id, admission, Logged::Close(session.lsn), || Ask::CloseSession { session })
     }
 
-    fn run(&mut self, id: ConnectionId, owner: Owner, session: Lsn, first: RequestNumber, acked_below: RequestNumber, commands: Vec<Command>) -> Taken {
+    fn run(
+        &mut self,
+        id: ConnectionId,
+        owner: Owner,
+        session: Lsn,
+        first: RequestNumber,
+        acked_below: RequestNumber,
+        commands: Vec<Command>,
+    ) -> Taken {
         let length = u64::try_from(commands.len()).unwrap_or(u64::MAX);
         if commands.is_empty() || commands.len() > MAX_RUN || first.0.checked_add(length).is_none() {
             return self.refused(id, Refusal::BadNumbers);
@@ -231,21 +239,21 @@ impl Service {
                 if !is_valid_name(&name) || !is_valid_secret(&pin) {
                     return Ok(Err(Refusal::BadName));
                 }
-                let pin = self.engine.new_tag(Role::Customer, &name, &pin)?;
+                let pin = self.engine.new_tag(Party::Customer, &name, &pin)?;
                 log(Ok(Action::AccountOpen(Box::new(AccountOpen { name: name.into(), pin, balance }))))
             }
             Operation::AddTeller { name, token } => {
                 if !is_valid_name(&name) || !is_valid_secret(&token) {
                     return Ok(Err(Refusal::BadName));
                 }
-                let token = self.engine.new_tag(Role::Teller, &name, &token)?;
+                let token = self.engine.new_tag(Party::Teller, &name, &token)?;
                 log(Ok(Action::TellerAdd(Box::new(TellerAdd { name: name.into(), token }))))
             }
             Operation::SetPin { name, pin } => {
                 if !is_valid_secret(&pin) {
                     return Ok(Err(Refusal::BadName));
                 }
-                let tag = self.engine.new_tag(Role::Customer, &name, &pin)?;
+                let tag = self.engine.new_tag(Party::Customer, &name, &pin)?;
                 log(account(&name).map(|id| Action::AccountPin(id, Box::new(tag))))
             }
             Operation::CloseAccount { name } => log(account(&name).map(Action::AccountClose)),

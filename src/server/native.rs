@@ -13,9 +13,7 @@ use crate::wire::message::{Ask, Refusal, Reply};
 pub fn next(bytes: &[u8]) -> Result<Option<(Ask, usize)>, Refusal> {
     match frame::front(bytes) {
         Ok(Front::Incomplete(_)) => Ok(None),
-        Ok(Front::Whole { payload, consumed }) => {
-            codec::decode(payload).map(|ask| Some((ask, consumed))).map_err(|_| Refusal::BadMessage)
-        }
+        Ok(Front::Whole { payload, consumed }) => codec::decode(payload).map(|ask| Some((ask, consumed))).map_err(|_| Refusal::BadMessage),
         Err(_) => Err(Refusal::BadMessage),
     }
 }

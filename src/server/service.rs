@@ -246,9 +246,7 @@ impl Service {
     /// Whether a connection is done with: everything decoded, everything sent, and one side has ended it.
     #[must_use]
     pub fn is_finished(&self, slot: usize) -> bool {
-        self.connections.get(slot).is_none_or(|connection| {
-            connection.is_finished() && (connection.is_closing || !connection.is_waiting)
-        })
+        self.connections.get(slot).is_none_or(|connection| connection.is_finished() && (connection.is_closing || !connection.is_waiting))
     }
 
     /// Drops a connection. What it asked in this turn is still executed; nobody hears the answer.

@@ -16,7 +16,9 @@ use crate::entry::Setting;
 use crate::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
 use crate::utilities;
 use crate::wire::frame::MAX_PAYLOAD;
-use crate::wire::message::{self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, RunItem, SessionInfo, Welcome};
+use crate::wire::message::{
+    self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, RunItem, SessionInfo, Welcome,
+};
 
 /// One question of the turn.
 pub(super) enum Item {
@@ -55,6 +57,11 @@ impl Service {
             match item {
                 Item::Logged { id, logged } => {
                     let (lsn, applied) = self.engine.apply_next()?;
+                    if matches!(logged, Logged::Login(_) | Logged::Open)
+                        && let Some(connection) = self.connection(id)
+                    {
+                        connection.is_blocked = false;
+                    }
                     let reply = self.outcome_of(id, logged, lsn, applied, receipt);
                     self.reply(id, &reply, now);
                 }
@@ -100,7 +107,7 @@ impl Service {
                 Reply::Closed
             }
             (Logged::Ack, Applied::Acked { acked_below }) => Reply::Acked { acked_below },
-            (Logged::Operation, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
+            (Logged::Operation | Logged::Open, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
             (Logged::Operation, _) => {
                 self.close_revoked();
                 Reply::Operated { lsn }
@@ -113,7 +120,6 @@ impl Service {
     fn logged_in(&mut self, id: ConnectionId, owner: Owner, login: Login) -> Reply {
         let accepted = login == Login::Accepted;
         if let Some(connection) = self.connection(id) {
-            connection.is_blocked = false;
             connection.owner = accepted.then_some(owner);
         }
         match login {
@@ -126,7 +132,6 @@ impl Service {
     /// Makes a session the connection's; an older connection that had it is closed.
     fn take_over(&mut self, id: ConnectionId, session: Lsn) {
         let Some(connection) = self.connection(id) else { return };
-        connection.is_blocked = false;
         let before = connection.session.replace(session);
         if let Some(before) = before.filter(|before| *before != session && self.live.get(before) == Some(&id)) {
             self.live.remove(&before);
@@ -151,7 +156,7 @@ impl Service {
     /// Ends the connections of tellers that are tellers no more.
     fn close_revoked(&mut self) {
         let bank = self.engine.bank();
-        let revoked = |owner: Option<Owner>| matches!(owner, Some(Owner::Teller(teller)) if bank.teller_revoked(teller));
+        let revoked = |owner: Option<Owner>| matches!(owner, Some(Owner::Teller(teller)) if bank.teller_revoked(teller) == Some(true));
         let slots: Vec<usize> = self.connections.iter().filter(|(_, connection)| revoked(connection.owner)).map(|(slot, _)| slot).collect();
         for slot in slots {
             if let Some(connection) = self.connections.get_mut(slot) {
@@ -161,7 +166,13 @@ impl Service {
         }
     }
 
-    fn run_items(&mut self, id: ConnectionId, first: RequestNumber, commands: &[Command], admitted: &Range<usize>) -> Result<Vec<RunItem>, Fatal> {
+    fn run_items(
+        &mut self,
+        id: ConnectionId,
+        first: RequestNumber,
+        commands: &[Command],
+        admitted: &Range<usize>,
+    ) -> Result<Vec<RunItem>, Fatal> {
         let (owner, session) = match self.connection(id) {
             Some(connection) => (connection.owner, connection.session),
             None => (None, None),
@@ -302,11 +313,7 @@ impl Service {
             store: self.engine.store(),
             lineage: bank.lineage(),
             decimals: bank.decimals(),
-            limits: Limits {
-                payload: small(MAX_PAYLOAD as u64),
-                window: small(bank.setting(Setting::Window)),
-                run: small(MAX_RUN as u64),
-            },
+            limits: Limits { payload: small(MAX_PAYLOAD as u64), window: small(bank.setting(Setting::Window)), run: small(MAX_RUN as u64) },
             bank_time: self.engine.now(),
         }
     }

@@ -1,2 +1,3 @@
 //! The `bankd` program.
-fn main() {}
+mod cli;
+fn main() { cli::tmp(); }

@@ -234,15 +234,16 @@ impl Engine {
         new_tag(&self.key, &*self.entropy, party, name, secret).map_err(Fatal::Entropy)
     }
 
-    /// Writes the open batch and syncs it: afterwards it is durable, and to be applied. Nothing to do without
-    /// entries.
+    /// Writes the open batch and syncs it: afterwards it is durable, and to be applied. Without
+    /// entries it only looks whether the log has failed.
     ///
     /// # Errors
     /// [`Fatal`]: the process must end without answering anybody.
     pub fn commit(&mut self) -> Result<(), Fatal> {
         debug_assert_eq!(self.applied, 0, "the last walk was finished");
         if self.batch.is_empty() {
-            return Ok(());
+            // A log that has failed takes no entries; this is where it tells why.
+            return Ok(self.log.poll()?);
         }
         self.batch_time = self.clock.now();
         self.log.commit(self.batch_time, self.bank.outcome_digest())?;

@@ -66,7 +66,7 @@ impl Service {
         match ask {
             Ask::Hello { version } => self.hello(id, version),
             Ask::Lower { ref text } if text.len() > MAX_TEXT => self.refuse(id, Refusal::TextTooLong),
-            Ask::Lower { .. } | Ask::Prime { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list(id, ask),
+            Ask::Lower { .. } | Ask::Prime { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list_ask(id, ask),
             Ask::Login { role, name, secret } => return Ok(self.login(id, owner, role, &name, &secret)),
             ask => match owner {
                 None => self.refuse(id, Refusal::NotLoggedIn),
@@ -82,7 +82,7 @@ impl Service {
             if let Some(connection) = self.connection(id) {
                 connection.greeted = true;
             }
-            self.list(id, Ask::Hello { version });
+            self.list_ask(id, Ask::Hello { version });
         } else {
             self.refuse(id, Refusal::UnsupportedVersion { supported: message::VERSION });
             self.hang_up(id);
@@ -116,12 +116,12 @@ impl Service {
             (Ask::OpenSession, _) => self.open_session(id, owner),
             (ask @ Ask::ResumeSession { .. }, _) => {
                 self.block(id);
-                self.list(id, ask);
+                self.list_ask(id, ask);
                 Taken::Yes
             }
             (Ask::CloseSession { session }, _) => self.close_session(id, owner, session),
             (ask @ (Ask::ListSessions | Ask::Balance { .. } | Ask::FindAccount { .. }), _) => {
-                self.list(id, ask);
+                self.list_ask(id, ask);
                 Taken::Yes
             }
             (Ask::Operate(_), _) => self.refused(id, Refusal::NotPermitted),
@@ -211,7 +211,7 @@ impl Service {
             }
             number = number.next().unwrap_or(number);
         }
-        self.turn.push(Item::Run { id, first, commands, admitted });
+        self.list(id, Item::Run { id, first, commands, admitted });
         Taken::Yes
     }
 
@@ -220,7 +220,7 @@ impl Service {
         let action = match self.action_of(operation)? {
             Ok(Operate::Log(action)) => action,
             Ok(Operate::List(operation)) => {
-                self.list(id, Ask::Operate(operation));
+                self.list_ask(id, Ask::Operate(operation));
                 return Ok(Taken::Yes);
             }
             Ok(Operate::Close(session)) => return Ok(self.close_session(id, owner, session)),
@@ -268,8 +268,8 @@ impl Service {
     /// Turns what the engine said into an item.
     fn take(&mut self, id: ConnectionId, admission: Result<Admission, Full>, logged: Logged, ask: impl FnOnce() -> Ask) -> Taken {
         match admission {
-            Ok(Admission::Logged) => self.turn.push(Item::Logged { id, logged }),
-            Ok(Admission::Listed) => self.list(id, ask()),
+            Ok(Admission::Logged) => self.list(id, Item::Logged { id, logged }),
+            Ok(Admission::Listed) => self.list_ask(id, ask()),
             Err(Full::Batch) => return Taken::NextTurn,
             Err(Full::NoSpace) => self.refuse(id, Refusal::NoSpace),
         }
@@ -280,19 +280,19 @@ impl Service {
         match submitted {
             Ok((_, logged)) => {
                 self.block(id);
-                self.turn.push(Item::Logged { id, logged });
+                self.list(id, Item::Logged { id, logged });
                 Taken::Yes
             }
             Err(full) => self.take(id, Err(full), Logged::Open, || Ask::Ping),
         }
     }
 
-    fn list(&mut self, id: ConnectionId, ask: Ask) {
-        self.turn.push(Item::Ask { id, ask });
+    fn list_ask(&mut self, id: ConnectionId, ask: Ask) {
+        self.list(id, Item::Ask { id, ask });
     }
 
     fn refuse(&mut self, id: ConnectionId, refusal: Refusal) {
-        self.turn.push(Item::Refused { id, refusal });
+        self.list(id, Item::Refused { id, refusal });
     }
 
     fn refused(&mut self, id: ConnectionId, refusal: Refusal) -> Taken {

@@ -38,6 +38,8 @@ pub struct Connection {
     pub is_closing: bool,
     /// The client will send no more.
     pub is_at_end: bool,
+    /// Its questions in this turn's list, each of which will have a reply.
+    pub unanswered: usize,
     /// Listed for writing in this turn.
     pub is_dirty: bool,
     /// Listed as having read bytes that an earlier turn left undecoded.
@@ -63,6 +65,7 @@ impl Connection {
             is_blocked: false,
             is_closing: false,
             is_at_end: false,
+            unanswered: 0,
             is_dirty: false,
             is_waiting: false,
             input: Vec::new(),
@@ -164,10 +167,11 @@ impl Connection {
         }
     }
 
-    /// Whether the connection can be dropped: closing or at its end, with nothing left to decode or send.
+    /// Whether the connection can be dropped: everything answered and sent, and either it is closing, or its client
+    /// has ended it and nothing waits to be decoded.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        self.unsent_len() == 0 && !self.is_blocked && (self.is_closing || self.is_at_end)
+        self.unsent_len() == 0 && self.unanswered == 0 && (self.is_closing || (self.is_at_end && !self.is_waiting))
     }
 
     /// Why the connection's time is up, if it is.

@@ -246,7 +246,7 @@ impl Service {
     /// Whether a connection is done with: everything decoded, everything sent, and one side has ended it.
     #[must_use]
     pub fn is_finished(&self, slot: usize) -> bool {
-        self.connections.get(slot).is_none_or(|connection| connection.is_finished() && (connection.is_closing || !connection.is_waiting))
+        self.connections.get(slot).is_none_or(Connection::is_finished)
     }
 
     /// Drops a connection. What it asked in this turn is still executed; nobody hears the answer.
@@ -263,6 +263,14 @@ impl Service {
 
     pub(super) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.connections.get_mut(id.slot).filter(|connection| connection.generation == id.generation)
+    }
+
+    /// Lists a question; its connection lives on until it is answered.
+    pub(super) fn list(&mut self, id: ConnectionId, item: Item) {
+        if let Some(connection) = self.connection(id) {
+            connection.unanswered = connection.unanswered.saturating_add(1);
+        }
+        self.turn.push(item);
     }
 
     pub(super) fn mark_dirty(&mut self, slot: usize) {

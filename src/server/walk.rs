@@ -83,6 +83,7 @@ impl Service {
     fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) {
         // A connection that is gone hears nothing; what it asked was executed all the same.
         let Some(connection) = self.connection(id) else { return };
+        connection.unanswered = connection.unanswered.saturating_sub(1);
         connection.began_output(now);
         native::put(reply, connection.output());
         self.mark_dirty(id.slot);

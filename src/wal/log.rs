@@ -191,6 +191,13 @@ impl Log {
         }
     }
 
+    /// How many bytes of records the open batch may still take, as far as is known without asking for a segment.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let largest = self.rest().max(self.supplier.next_capacity());
+        to_len(largest).min(MAX_BATCH).saturating_sub(self.buffer.len())
+    }
+
     /// Appends to the open batch the entry that `encode` writes, of 1 to [`MAX_ENTRY`] bytes, and gives its LSN.
     /// Allocates nothing.
     ///

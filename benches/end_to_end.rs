@@ -1,7 +1,14 @@
 //! A real daemon and real connections: throughput and latency of deposits, beside the bare disk, in one run.
 //!
 //! The rounds are interleaved, since the machine is noisy: read the ratios, not the figures.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_precision_loss, clippy::float_arithmetic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::float_arithmetic
+)]
 
 mod support;
 

@@ -40,7 +40,8 @@ fn recovery(c: &mut Criterion) {
         let (data, key) = (dir.path().join("store"), dir.path().join("key"));
         let env = Env::os();
         let secret = || Secret::new("123456".to_owned());
-        let accounts = (0..ACCOUNTS).map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO });
+        let accounts =
+            (0..ACCOUNTS).map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO });
         let records = accounts.chain([NewRecord::Teller { name: "load".into(), token: secret() }]);
         engine::create(&env, &data, &key, 0, records.map(Ok::<_, String>)).unwrap();
         fill(&mut engine::open(&env, &data, &key).unwrap(), batch);

@@ -1,3 +1,5 @@
 //! The `bankd` program.
 mod cli;
-fn main() { cli::tmp(); }
+fn main() {
+    cli::tmp();
+}

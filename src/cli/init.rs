@@ -54,7 +54,8 @@ impl Init {
             None => create(&env, &self.data_dir, &key_file, self.decimals, std::iter::empty())?,
             Some(path) => {
                 let name = path.display().to_string();
-                let file = os::open_stream(path).map_err(|error| Failure::new(Exit::Usage, format!("cannot read the accounts file {name}: {error}")))?;
+                let file = os::open_stream(path)
+                    .map_err(|error| Failure::new(Exit::Usage, format!("cannot read the accounts file {name}: {error}")))?;
                 let records = records(BufReader::with_capacity(1 << 18, file), &name, self.decimals, self.allow_short_pins);
                 create(&env, &self.data_dir, &key_file, self.decimals, records)?
             }
@@ -94,7 +95,12 @@ fn create(
     Ok(engine::create(env, dir, key_file, decimals, records)?)
 }
 
-fn records(source: impl Read, name: &str, decimals: u8, allow_short_pins: bool) -> impl Iterator<Item = Result<NewRecord, AccountsFileError>> {
+fn records(
+    source: impl Read,
+    name: &str,
+    decimals: u8,
+    allow_short_pins: bool,
+) -> impl Iterator<Item = Result<NewRecord, AccountsFileError>> {
     accounts_file::read(source, name, decimals, allow_short_pins).map(|record| {
         Ok(match record? {
             Record::Account { name, pin, balance } => NewRecord::Account { name, pin, balance },

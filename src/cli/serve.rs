@@ -54,7 +54,10 @@ impl Serve {
         if !self.listen.ip().is_loopback() && !self.insecure_listen {
             return Err(Failure::new(
                 Exit::CannotStart,
-                format!("{} can be reached from other machines, and nothing is encrypted: PINs and balances could be read on the way; listen on 127.0.0.1, or add --insecure-listen if that is meant", self.listen),
+                format!(
+                    "{} can be reached from other machines, and nothing is encrypted: PINs and balances could be read on the way; listen on 127.0.0.1, or add --insecure-listen if that is meant",
+                    self.listen
+                ),
             ));
         }
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
@@ -71,7 +74,8 @@ impl Serve {
         say_ready(&event_loop);
         let ended = event_loop.run();
         remove_operator_socket(&operator);
-        let ended = ended.map_err(|fatal| Failure::new(Exit::Internal, format!("the daemon ended: {fatal}; start it again, it recovers from its log")));
+        let ended = ended
+            .map_err(|fatal| Failure::new(Exit::Internal, format!("the daemon ended: {fatal}; start it again, it recovers from its log")));
         drop(logging);
         ended
     }

@@ -18,6 +18,9 @@ use crate::wire::message::{self, Ask, MAX_RUN, MAX_TEXT, Operation, Refusal};
 /// The shortest PIN or token, in bytes.
 const MIN_SECRET: usize = 4;
 
+/// The most primality questions in a turn: a large prime takes a millisecond, for which everybody waits.
+const MAX_PRIMES: usize = 4;
+
 /// Whether the batch took what was asked, or the turn is over for this connection.
 enum Taken {
     Yes,
@@ -66,7 +69,12 @@ impl Service {
         match ask {
             Ask::Hello { version } => self.hello(id, version),
             Ask::Lower { ref text } if text.len() > MAX_TEXT => self.refuse(id, Refusal::TextTooLong),
-            Ask::Lower { .. } | Ask::Prime { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list_ask(id, ask),
+            Ask::Prime { .. } if self.primes >= MAX_PRIMES => return Ok(Taken::NextTurn),
+            Ask::Prime { .. } => {
+                self.primes += 1;
+                self.list_ask(id, ask);
+            }
+            Ask::Lower { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list_ask(id, ask),
             Ask::Login { role, name, secret } => return Ok(self.login(id, owner, role, &name, &secret)),
             ask => match owner {
                 None => self.refuse(id, Refusal::NotLoggedIn),

@@ -45,6 +45,8 @@ pub struct Service {
     pub(super) live: FxHashMap<Lsn, ConnectionId>,
     /// The batch took no more: nothing further is decoded in this turn.
     pub(super) is_full: bool,
+    /// Primality questions in this turn: each may take a millisecond.
+    pub(super) primes: usize,
     /// Connections to write to.
     dirty: Vec<usize>,
     /// Connections with bytes that were read but not decoded.
@@ -64,6 +66,7 @@ impl Service {
             turn: Vec::new(),
             live: FxHashMap::default(),
             is_full: false,
+            primes: 0,
             dirty: Vec::new(),
             waiting: Vec::new(),
             generation: 0,
@@ -181,6 +184,7 @@ impl Service {
             self.engine.seal()?;
         }
         self.is_full = false;
+        self.primes = 0;
         if now >= self.next_tick {
             self.next_tick = now.saturating_add(TICK);
             self.close_overdue(now);

@@ -3,7 +3,7 @@
 
 use bankd::amount::Amount;
 use bankd::command::Command;
-use bankd::engine::{self, Admission, Engine, Env, NewRecord};
+use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
 use bankd::secret::Secret;
 use bankd::types::{AccountId, Owner, RequestNumber, TellerId};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -43,7 +43,7 @@ fn recovery(c: &mut Criterion) {
         let accounts =
             (0..ACCOUNTS).map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO });
         let records = accounts.chain([NewRecord::Teller { name: "load".into(), token: secret() }]);
-        engine::create(&env, &data, &key, 0, records.map(Ok::<_, String>)).unwrap();
+        engine::create(&env, &data, &key, NewStore::default(), records.map(Ok::<_, String>)).unwrap();
         fill(&mut engine::open(&env, &data, &key).unwrap(), batch);
         group.bench_function(BenchmarkId::new("open", format!("{ENTRIES} entries in batches of {batch}")), |b| {
             b.iter(|| engine::open(&env, &data, &key).unwrap());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bankd::amount::MAX_DECIMALS;
-use bankd::engine::{self, Created, Env, NewRecord};
+use bankd::engine::{self, Created, Env, NewRecord, NewStore};
 use bankd::env::os;
 
 use super::accounts_file::{self, AccountsFileError, Record};
@@ -92,7 +92,7 @@ fn create(
     decimals: u8,
     records: impl Iterator<Item = Result<NewRecord, AccountsFileError>>,
 ) -> Result<Created, Failure> {
-    Ok(engine::create(env, dir, key_file, decimals, records)?)
+    Ok(engine::create(env, dir, key_file, NewStore { decimals, ..NewStore::default() }, records)?)
 }
 
 fn records(

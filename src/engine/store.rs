@@ -52,11 +52,25 @@ impl Env {
     }
 }
 
+/// How a new store is made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewStore {
+    /// Decimals of every amount, at most [`crate::amount::MAX_DECIMALS`].
+    pub decimals: u8,
+    /// How large its log's segments are.
+    pub segments: SegmentSizes,
+}
+
+impl Default for NewStore {
+    fn default() -> Self {
+        let segments = SegmentSizes { first: Setting::SegmentFirst.default_value(), max: Setting::SegmentMax.default_value() };
+        Self { decimals: 0, segments }
+    }
+}
+
 /// What a new store begins with.
 #[derive(Debug)]
 pub enum NewRecord {
-    /// A setting other than its default.
-    Setting(Setting, u64),
     /// An account.
     Account {
         /// Its name.
@@ -103,7 +117,7 @@ pub fn create<E: ToString>(
     env: &Env,
     dir: &Path,
     key_file: &Path,
-    decimals: u8,
+    new: NewStore,
     records: impl Iterator<Item = Result<NewRecord, E>>,
 ) -> Result<Created, StoreError> {
     make_dir(env, dir)?;
@@ -120,9 +134,14 @@ pub fn create<E: ToString>(
     let mut random = [0; 32];
     env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
     let ([lineage, incarnation], store) = split_random(random);
-    let mut genesis = Genesis::start(env, dir, store, incarnation)?;
-    genesis.put(Action::Genesis { decimals, key_check: key.check_value(&store) })?;
+    let mut genesis = Genesis::start(env, dir, store, new.segments, incarnation)?;
+    genesis.put(Action::Genesis { decimals: new.decimals, key_check: key.check_value(&store) })?;
     genesis.put(Action::Lineage { lineage: Lineage(lineage), cause: LineageCause::Created })?;
+    for (setting, value) in [(Setting::SegmentFirst, new.segments.first), (Setting::SegmentMax, new.segments.max)] {
+        if value != setting.default_value() {
+            genesis.put(Action::Setting { setting, value })?;
+        }
+    }
     for record in records {
         let record = record.map_err(|error| StoreError::Records(error.to_string()))?;
         genesis.put(action_of(env, &key, record)?)?;
@@ -251,8 +270,7 @@ struct Genesis {
 }
 
 impl Genesis {
-    fn start(env: &Env, dir: &Path, store: StoreId, incarnation: u64) -> Result<Self, StoreError> {
-        let sizes = SegmentSizes { first: Setting::SegmentFirst.default_value(), max: Setting::SegmentMax.default_value() };
+    fn start(env: &Env, dir: &Path, store: StoreId, sizes: SegmentSizes, incarnation: u64) -> Result<Self, StoreError> {
         let log = Log::create(env.disk.clone(), dir, store, sizes, incarnation, Preparer::Inline)?;
         let (clock, _) = BankClock::start(env.clock.clone(), crate::types::BankTime(0));
         Ok(Self { log, bank: Bank::new(), clock, batch: Vec::new(), store })
@@ -305,7 +323,6 @@ fn action_of(env: &Env, key: &Key, record: NewRecord) -> Result<Action, StoreErr
         new_tag(key, &*env.entropy, party, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
     };
     Ok(match record {
-        NewRecord::Setting(setting, value) => Action::Setting { setting, value },
         NewRecord::Account { name, pin, balance } => {
             let pin = tag(Party::Customer, &name, &pin)?;
             Action::AccountOpen(Box::new(AccountOpen { name, pin, balance }))
@@ -333,7 +350,7 @@ fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
 /// Makes `dir` and what is missing above it, each name synced.
 fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
     let missing: Vec<&Path> =
-        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !env.disk.exists(path).unwrap_or(false)).collect();
+        dir.ancestors().take_while(|path| path.parent().is_some() && !env.disk.exists(path).unwrap_or(false)).collect();
     for path in missing.into_iter().rev() {
         env.disk.create_dir(path).map_err(io_error("create", path))?;
         sync_parent(env, path)?;

@@ -176,7 +176,8 @@ impl Service {
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of this turn may leave.
     pub fn finish_turn(&mut self, now: Duration) -> Result<(), Fatal> {
-        if !self.turn.is_empty() {
+        // A batch that takes nothing though it is empty is a log that has failed: the commit tells.
+        if !self.turn.is_empty() || self.is_full {
             self.engine.commit()?;
             self.walk(now)?;
             self.last_answer = now;

@@ -1,5 +1,0 @@
-//! The `bankd` program.
-mod cli;
-fn main() {
-    cli::tmp();
-}

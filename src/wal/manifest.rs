@@ -1,5 +1,5 @@
-//! The manifest: which segments there must be. Two slots of one block, written in turn, so that a crash while one is
-//! written leaves the other.
+//! The manifest: which segments there must be. Two slots of one block, written one after the other, so that a crash
+//! while one is written leaves the other, and one that rots leaves the other.
 //!
 //! ```text
 //! 0   8  magic "BKDMANIF"            12  2 format version, 2 zero
@@ -90,13 +90,16 @@ impl Manifest {
         Ok(second)
     }
 
-    /// Writes the next generation over the older slot, durably. The newer slot, the one that counts, stays.
+    /// Names a further segment durably: in the older slot first, so that a crash leaves the newer one, and then in the
+    /// other one too, so that either may rot.
     pub(super) fn advance(&mut self, file: &dyn File, highest: u64) -> Result<(), WalError> {
-        let next = Self { generation: self.generation.saturating_add(1), highest, ..*self };
-        debug_assert!(next.highest >= self.highest && next.offset() != self.offset());
-        file.write_all_at(&next.encode(), next.offset()).map_err(WalError::io("write", NAME))?;
-        file.sync().map_err(WalError::io("sync", NAME))?;
-        *self = next;
+        for _ in 0..2 {
+            let next = Self { generation: self.generation.saturating_add(1), highest, ..*self };
+            debug_assert!(next.highest >= self.highest && next.offset() != self.offset());
+            file.write_all_at(&next.encode(), next.offset()).map_err(WalError::io("write", NAME))?;
+            file.sync().map_err(WalError::io("sync", NAME))?;
+            *self = next;
+        }
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! The log on the real disk, with segments made ahead of need by a thread.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
-
 use std::path::Path;
 use std::sync::Arc;
 

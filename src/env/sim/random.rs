@@ -1,0 +1,42 @@
+//! A small deterministic generator (SplitMix64): the same seed gives the same run, on every machine, for ever.
+//!
+//! Left out: anything that must not be guessed (`Entropy`).
+
+/// The generator.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Begins a sequence.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub const fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `limit`, evenly enough for tests; 0 for a limit of 0.
+    pub const fn below(&mut self, limit: u64) -> u64 {
+        match self.next_u64().checked_rem(limit) {
+            Some(number) => number,
+            None => 0,
+        }
+    }
+
+    /// An index below `limit`; 0 for a limit of 0.
+    pub fn index(&mut self, limit: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(limit).unwrap_or(u64::MAX))).unwrap_or(0)
+    }
+
+    /// Whether one of so many chances has come.
+    pub const fn one_in(&mut self, chances: u64) -> bool {
+        self.below(chances) == 0
+    }
+}

@@ -13,6 +13,10 @@
 //! 8  u64  session (its LSN)
 //! ```
 
+mod setting;
+
+pub use setting::Setting;
+
 use crate::amount::Amount;
 use crate::codec::{self, CodecError};
 use crate::command::Command;
@@ -48,55 +52,55 @@ pub enum Origin {
 /// What an entry does. The number in brackets is the kind on disk: never renumber. 32 to 39 are kept for holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// [1] The first entry of every store.
+    /// (1) The first entry of every store.
     Genesis {
         /// Decimals of every amount in this store.
         decimals: u8,
         /// Proves that a key file is this store's: an HMAC under it of the store's id.
         key_check: [u8; 32],
     },
-    /// [2] Draws a new lineage; the sessions of the old one are gone.
+    /// (2) Draws a new lineage; the sessions of the old one are gone.
     Lineage {
         /// The new one.
         lineage: Lineage,
         /// Why.
         cause: LineageCause,
     },
-    /// [3] Changes a setting.
+    /// (3) Changes a setting.
     Setting {
         /// Which.
         setting: Setting,
         /// Its new value.
         value: u64,
     },
-    /// [4] Opens an account under the next dense id.
+    /// (4) Opens an account under the next dense id.
     AccountOpen(Box<AccountOpen>),
-    /// [5] Closes an account for good.
+    /// (5) Closes an account for good.
     AccountClose(AccountId),
-    /// [6] Locks an account: it moves no money.
+    /// (6) Locks an account: it moves no money.
     AccountLock(AccountId),
-    /// [7] Unlocks an account, and its login.
+    /// (7) Unlocks an account, and its login.
     AccountUnlock(AccountId),
-    /// [8] Replaces an account's PIN tag, and unlocks its login.
+    /// (8) Replaces an account's PIN tag, and unlocks its login.
     AccountPin(AccountId, Box<Tag>),
-    /// [9] Adds a teller under the next dense id.
+    /// (9) Adds a teller under the next dense id.
     TellerAdd(Box<TellerAdd>),
-    /// [10] Revokes a teller: no login, and its sessions are closed.
+    /// (10) Revokes a teller: no login, and its sessions are closed.
     TellerRevoke(TellerId),
-    /// [11] Somebody tried to log in as the entry's owner (nobody: the name was unknown), with a secret of this tag.
+    /// (11) Somebody tried to log in as the entry's owner (nobody: the name was unknown), with a secret of this tag.
     LoginAttempt(Box<[u8; 32]>),
-    /// [12] Opens a session, whose id is this entry's LSN.
+    /// (12) Opens a session, whose id is this entry's LSN.
     OpenSession {
         /// The session evicted to make room, where a cap was reached.
         evicted: Option<Lsn>,
     },
-    /// [13] Closes the origin's session.
+    /// (13) Closes the origin's session.
     CloseSession,
-    /// [14] Acknowledges every reply below the origin's `acked_below`.
+    /// (14) Acknowledges every reply below the origin's `acked_below`.
     Ack,
-    /// [15] Consumes the origin's number, if it is still free, with the outcome *cancelled*.
+    /// (15) Consumes the origin's number, if it is still free, with the outcome *cancelled*.
     Cancel,
-    /// [16] A money command under the origin's number.
+    /// (16) A money command under the origin's number.
     Request(Command),
 }
 
@@ -146,25 +150,6 @@ pub enum LineageCause {
     Repaired,
     /// A snapshot was started: another bank with the same history may be running.
     SnapshotStarted,
-}
-
-/// A setting of the store. Settings are entries because they change outcomes or files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Setting {
-    /// Sessions that one customer may hold (default 64).
-    SessionsPerCustomer,
-    /// Sessions that one teller may hold (default 4,096).
-    SessionsPerTeller,
-    /// Sessions in all (default 1,000,000).
-    SessionsInAll,
-    /// Unacknowledged replies that a session may hold (default 1,024).
-    Window,
-    /// Bytes of an incarnation's first segment (default 1 MiB).
-    SegmentFirst,
-    /// Bytes that segments grow to, doubling (default 64 MiB).
-    SegmentMax,
-    /// Consecutive failed logins that lock (default 5).
-    LoginFailures,
 }
 
 /// Bytes that are no entry of this version.
@@ -361,62 +346,6 @@ impl LineageCause {
     }
 }
 
-impl Setting {
-    /// Every setting, in the order of its number on disk.
-    pub const ALL: [Self; 7] = [
-        Self::SessionsPerCustomer,
-        Self::SessionsPerTeller,
-        Self::SessionsInAll,
-        Self::Window,
-        Self::SegmentFirst,
-        Self::SegmentMax,
-        Self::LoginFailures,
-    ];
-
-    /// The number on disk.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::SessionsPerCustomer => 1,
-            Self::SessionsPerTeller => 2,
-            Self::SessionsInAll => 3,
-            Self::Window => 4,
-            Self::SegmentFirst => 5,
-            Self::SegmentMax => 6,
-            Self::LoginFailures => 7,
-        }
-    }
-
-    fn from_code(code: u16) -> Result<Self, EntryError> {
-        Self::ALL.into_iter().find(|setting| setting.code() == code).ok_or(EntryError::Unknown("setting"))
-    }
-
-    /// What holds where the log says nothing.
-    #[must_use]
-    pub const fn default_value(self) -> u64 {
-        match self {
-            Self::SessionsPerCustomer => 64,
-            Self::SessionsPerTeller => 4096,
-            Self::SessionsInAll => 1_000_000,
-            Self::Window => 1024,
-            Self::SegmentFirst => 1 << 20,
-            Self::SegmentMax => 64 << 20,
-            Self::LoginFailures => 5,
-        }
-    }
-
-    /// The values that it may take, both ends included.
-    #[must_use]
-    pub const fn range(self) -> (u64, u64) {
-        match self {
-            Self::SessionsPerCustomer | Self::SessionsPerTeller | Self::SessionsInAll => (1, 1 << 24),
-            Self::Window => (1, 1 << 16),
-            Self::SegmentFirst | Self::SegmentMax => (64 << 10, 1 << 30),
-            Self::LoginFailures => (1, 255),
-        }
-    }
-}
-
 fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_le_bytes());
 }
@@ -543,16 +472,6 @@ mod tests {
                 1, 0, 0, 0, 1, 0, 0, 0, 232, 3, 0, 0, 0, 0, 0, 0, // the command
             ]
         );
-    }
-
-    #[test]
-    fn settings_have_distinct_numbers_and_legal_defaults() {
-        for setting in Setting::ALL {
-            assert_eq!(Setting::from_code(setting.code()), Ok(setting));
-            let (low, high) = setting.range();
-            assert!((low..=high).contains(&setting.default_value()));
-        }
-        assert!(Setting::from_code(0).is_err());
     }
 
     #[test]

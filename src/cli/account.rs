@@ -8,7 +8,7 @@ use bankd::wire::message::{AccountInfo, MAX_PAGE, Operation, Reply};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::operator::{OperatorOptions, operate};
 use super::output::tell;
 use super::secrets::PinSource;

@@ -13,7 +13,7 @@ use bankd::types::{AccountId, Owner};
 use bankd::wire::message::{Refusal, Role};
 use clap::Args;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::options::{JournalOption, ServerOptions};
 use super::output::{declined, say, tell};
 use super::secrets::{line_of_input, pin_at_the_machine};
@@ -159,6 +159,6 @@ fn go_on(what: &str, error: &ClientError) -> Result<(), Failure> {
 fn input<T>(read: io::Result<Option<T>>) -> Result<Option<T>, Failure> {
     match read {
         Ok(value) => Ok(value),
-        Err(error) => Err(Failure::new(Exit::CannotStart, "cannot read what is typed", error, "give it a readable standard input")),
+        Err(error) => Err(Failure::because(Exit::CannotStart, "cannot read what is typed", error, "give it a readable standard input")),
     }
 }

@@ -3,27 +3,33 @@
 //! Results go to stdout, everything else to stderr. Left out: what the commands do.
 
 mod account;
+mod accounts_file;
 mod atm;
-mod exit;
+mod failure;
+mod init;
+mod logging;
 mod money;
 mod operator;
 mod options;
 mod output;
 mod resolve;
 mod secrets;
+mod serve;
 mod sessions;
+mod store_paths;
 mod teller;
 mod utility;
 
 use std::process::ExitCode;
 
+use bankd::env::os;
 use clap::{Parser, Subcommand};
 
-use exit::{Exit, Failure};
+use failure::{Exit, Failure};
 
 /// A persistent transactional bank: every request takes effect exactly once, and is answered with the one true answer.
 #[derive(Debug, Parser)]
-#[command(name = "bankd", version, after_help = exit::CODES, arg_required_else_help = true)]
+#[command(name = "bankd", version, after_help = failure::CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,7 +37,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    // The daemon's own commands (serve, init) stand here.
+    /// Runs the daemon
+    Serve(serve::Serve),
+    /// Makes a new store
+    Init(init::Init),
     /// The teller machine: a dialogue with balance, withdrawal and deposit
     Atm(atm::Atm),
     /// Tells an account's balance
@@ -61,7 +70,9 @@ enum Command {
 /// Runs the program.
 pub fn run() -> ExitCode {
     // Journals and everything else that this program makes are nobody else's to read.
-    bankd::env::os::restrict_umask();
+    os::restrict_umask();
+    // A core dump would hold PINs.
+    os::forbid_core_dumps();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -83,6 +94,8 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
+        Command::Serve(serve) => serve.run().map(|()| Exit::Done),
+        Command::Init(init) => init.run().map(|()| Exit::Done),
         Command::Atm(atm) => atm.run(),
         Command::Balance(balance) => balance.run(),
         Command::Deposit(deposit) => deposit.run(),

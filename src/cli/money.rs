@@ -8,7 +8,7 @@ use bankd::command::Command;
 use bankd::types::{AccountId, RequestId};
 use clap::Args;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::options::{ClientOptions, Desk, amount};
 use super::output::{report, say, tell, tell_json};
 

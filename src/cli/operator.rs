@@ -3,18 +3,17 @@
 //! The bank checks by the peer's uid who asks; there is no login.
 //! Left out: the commands (`account.rs`, `teller.rs`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bankd::client::{AskError, ConnectError, Connection, Deadline, World};
 use bankd::wire::message::{Ask, Operation, Reply, Welcome};
 use clap::Args;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::output::tell;
+use super::store_paths;
 
-/// The socket's name in the store's directory.
-const SOCKET: &str = "operator.sock";
 /// An operator's command may take this long.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -22,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Args)]
 pub struct OperatorOptions {
     /// The directory of the store, which a daemon must be serving
-    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = "data/store")]
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE)]
     data_dir: PathBuf,
 }
 
@@ -36,21 +35,17 @@ pub struct Operator {
 impl OperatorOptions {
     /// Connects. `what` is what cannot be done if that fails.
     pub fn connect(&self, what: &str) -> Result<Operator, Failure> {
-        let path = self.socket();
+        let path = store_paths::operator_socket(&self.data_dir);
         let deadline = Deadline::after(&World::real().clock, TIMEOUT);
         match Connection::unix(&path, &deadline) {
             Ok(connection) => Ok(Operator { connection, deadline, what: what.to_owned() }),
             Err(ConnectError::Unreachable(why)) => {
                 let why = format!("no daemon answers at {}: {why}", path.display());
                 let next = "nothing was sent; start it with `bankd serve`, or name its store with --data-dir";
-                Err(Failure::new(Exit::Unreachable, what, why, next))
+                Err(Failure::because(Exit::Unreachable, what, why, next))
             }
             Err(ConnectError::Refused(refusal)) => Err(Failure::refused(what, refusal)),
         }
-    }
-
-    fn socket(&self) -> PathBuf {
-        Path::new(&self.data_dir).join(SOCKET)
     }
 }
 
@@ -65,10 +60,10 @@ impl Operator {
         match self.connection.ask(&Ask::Operate(operation), &self.deadline) {
             Ok(Reply::Refused(refusal)) => Err(Failure::refused(&self.what, refusal)),
             Ok(reply) => Ok(reply),
-            Err(AskError::NotSent(why)) => Err(Failure::new(Exit::Unreachable, &self.what, why, "nothing was sent; run it again")),
+            Err(AskError::NotSent(why)) => Err(Failure::because(Exit::Unreachable, &self.what, why, "nothing was sent; run it again")),
             Err(AskError::Lost(why)) => {
                 let why = format!("the answer was lost ({why}); it may have been done");
-                Err(Failure::new(Exit::OutcomeUnknown, &self.what, why, "look with `bankd account list` before you run it again"))
+                Err(Failure::because(Exit::OutcomeUnknown, &self.what, why, "look with `bankd account list` before you run it again"))
             }
         }
     }
@@ -87,7 +82,7 @@ impl Operator {
     /// A reply that does not belong to the question.
     pub fn nonsense(&self) -> Failure {
         let next = "check that client and server are of the same version";
-        Failure::new(Exit::Internal, &self.what, "the server answered another question", next)
+        Failure::because(Exit::Internal, &self.what, "the server answered another question", next)
     }
 }
 

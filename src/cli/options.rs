@@ -11,7 +11,7 @@ use bankd::types::{AccountId, Owner};
 use bankd::wire::message::{Role, Welcome};
 use clap::Args;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::output::say;
 use super::secrets::{PinSource, read_token};
 
@@ -60,7 +60,12 @@ impl JournalOption {
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
         let state = state.ok_or_else(|| {
-            Failure::new(Exit::CannotStart, "no place for the journal", "neither XDG_STATE_HOME nor HOME is set", "name one with --journal")
+            Failure::because(
+                Exit::CannotStart,
+                "no place for the journal",
+                "neither XDG_STATE_HOME nor HOME is set",
+                "name one with --journal",
+            )
         })?;
         Ok(state.join("bankd/journal"))
     }

@@ -1,6 +1,6 @@
 //! Lines and JSON: how results are printed, for people and for programs.
 //!
-//! Left out: failures in words (`exit.rs`).
+//! Left out: failures in words (`failure.rs`).
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use bankd::command::{Command, Outcome};
 use bankd::types::{Lsn, RequestId};
 use serde_json::{Value, json};
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 
 /// A line of the result, on stdout. A reader that has gone away is no failure of ours.
 pub fn tell(line: &str) {
@@ -69,7 +69,7 @@ pub fn report(answer: &Answer, decimals: u8, json: bool) -> Exit {
         Outcome::AccountLocked => "nothing was moved; ask the operator to run `bankd account unlock NAME`".to_owned(),
         _ => "nothing was moved".to_owned(),
     };
-    Failure::new(Exit::Declined, "declined by the bank", body.outcome.name().replace('_', " "), next).print();
+    Failure::because(Exit::Declined, "declined by the bank", body.outcome.name().replace('_', " "), next).print();
     Exit::Declined
 }
 

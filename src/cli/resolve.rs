@@ -10,7 +10,7 @@ use bankd::wire::message::Role;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::options::ClientOptions;
 use super::output::{command_in_words, declined, request_json, say, tell};
 
@@ -105,8 +105,8 @@ impl Resolve {
         if let Some(request) = theirs.iter().filter(|request| request.end.is_none()).find(elsewhere) {
             let why = format!("request {} was sent to another bank, at {}", request.intent.id, request.intent.address);
             let next = format!("run `bankd resolve {name} --server {}`", request.intent.address);
-            Failure::new(Exit::OutcomeUnknown, WHAT, why, next).print();
-            findings.failure.get_or_insert(Failure::new(Exit::OutcomeUnknown, WHAT, "a request to another bank is in doubt", ""));
+            Failure::because(Exit::OutcomeUnknown, WHAT, why, next).print();
+            findings.failure.get_or_insert(Failure::because(Exit::OutcomeUnknown, WHAT, "a request to another bank is in doubt", ""));
         }
         let login: Login = self.options.login.login(name)?;
         client.log_in(login).map_err(|error| Failure::client(&format!("cannot resolve for {name}"), &error))?;

@@ -6,19 +6,17 @@ use std::io::{BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use bankd::env::Disk;
-use bankd::env::os::OsDisk;
+use bankd::env::os::{self, OsDisk};
 use bankd::secret::{MAX_SECRET, Secret};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::output::say;
 
 /// The fewest digits of a PIN that the operator gives out.
 const MIN_DIGITS: usize = 6;
-/// No file with a PIN or token in its first line is larger.
-const MAX_FILE: u64 = 4096;
-/// A longer line of standard input is taken as several.
+/// A longer line of standard input is taken as several; of a file no more is read.
 const MAX_LINE: u64 = 4096;
 
 /// Where a PIN comes from; asked for on the terminal by default.
@@ -104,12 +102,10 @@ fn next_line() -> Result<Secret, Failure> {
 
 fn first_line(path: &Path, what: &str) -> Result<Secret, Failure> {
     let shown = path.display();
-    let failed = |why: String| Failure::new(Exit::CannotStart, format!("cannot read {what} from {shown}"), why, "name a readable file");
+    let failed = |why: String| Failure::because(Exit::CannotStart, format!("cannot read {what} from {shown}"), why, "name a readable file");
     let io = |error: std::io::Error| failed(error.to_string());
-    let file = OsDisk.open_read(path).map_err(io)?;
-    let length = usize::try_from(file.len().map_err(io)?.min(MAX_FILE)).map_err(|error| failed(error.to_string()))?;
-    let mut bytes = Zeroizing::new(vec![0; length]);
-    file.read_exact_at(&mut bytes, 0).map_err(io)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+    os::open_stream(path).and_then(|file| file.take(MAX_LINE).read_to_end(&mut bytes)).map_err(io)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = std::str::from_utf8(line).map_err(|_| failed("its first line is no UTF-8".to_owned()))?;
     let text = without_end(text);

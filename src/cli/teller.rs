@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bankd::wire::message::Operation;
 use clap::{Args, Subcommand};
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::operator::{OperatorOptions, operate};
 use super::secrets::read_token;
 

@@ -7,7 +7,7 @@ use bankd::wire::message::{Ask, MAX_TEXT, Reply};
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::options::ServerOptions;
 use super::output::tell;
 
@@ -101,7 +101,7 @@ impl How {
         })?;
         let Some((line, value)) = shown(reply) else {
             let why = "the server answered another question";
-            return Err(Failure::new(Exit::Internal, what, why, "check that client and server are of the same version"));
+            return Err(Failure::because(Exit::Internal, what, why, "check that client and server are of the same version"));
         };
         tell(&if self.json { value.to_string() } else { line });
         Ok(Exit::Done)

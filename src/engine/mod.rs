@@ -1,1 +1,302 @@
-//! To be filled in this very change set.
+//! The engine joins log and bank: **log, then apply, then reply**. The bank never runs ahead of the disk.
+//!
+//! A turn goes: [`Engine::submit`] and its kin put entries into the open batch, in order of arrival;
+//! [`Engine::commit`] writes and syncs them once; [`Engine::apply_next`] applies them one after the other, so that
+//! whoever walks the turn's list can answer everything else in its place between two of them.
+//! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
+
+mod admission;
+mod clock;
+mod error;
+mod key_file;
+mod store;
+
+pub use admission::Admission;
+pub use clock::BankClock;
+pub use error::{Fatal, StoreError};
+pub use store::{Created, Env, NewRecord, create, exists, open};
+
+use crate::bank::credential::{Key, Party};
+use crate::bank::{self, Applied, Bank, Room};
+use crate::command::Command;
+use crate::entry::{Action, Entry, Origin, Setting, Tag};
+use crate::secret::Secret;
+use crate::types::{BankTime, Lsn, Owner, RequestNumber, StoreId};
+use crate::wal::{Full, Log};
+use crate::wire::message::Receipt;
+
+use admission::Staged;
+
+/// A running store: the bank in memory, and the log that it is rebuilt from.
+///
+/// Invariants: outside a commit's walk (from [`Engine::commit`] until the last [`Engine::apply_next`]) the bank has
+/// applied exactly what is durable; nothing is submitted during a walk; an entry is applied once, in log order.
+pub struct Engine {
+    bank: Bank,
+    log: Log,
+    key: Key,
+    clock: BankClock,
+    store: StoreId,
+    entropy: std::sync::Arc<dyn crate::env::Entropy>,
+    /// The open batch's entries; `applied` of them have been applied since it became durable.
+    batch: Vec<Entry>,
+    applied: usize,
+    batch_time: BankTime,
+    staged: Staged,
+    /// Held for life.
+    _lock: Box<dyn Send>,
+}
+
+impl Engine {
+    /// The applied state, which is all that may be shown to anybody.
+    #[must_use]
+    pub const fn bank(&self) -> &Bank {
+        &self.bank
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub const fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The bank's time now.
+    #[must_use]
+    pub fn now(&self) -> BankTime {
+        self.clock.now()
+    }
+
+    /// Evidence of the log's history as far as it is durable.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        Receipt { chain: self.log.chain(), lsn: self.log.durable_lsn() }
+    }
+
+    /// Whether the log can take entries at all: false while the disk has no room for the next segment.
+    #[must_use]
+    pub fn has_room(&mut self) -> bool {
+        self.log.has_room()
+    }
+
+    /// Entries in the open batch.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether about `count` more requests fit the open batch.
+    #[must_use]
+    pub fn has_batch_room(&self, count: usize) -> bool {
+        // A transfer's record takes 60 bytes.
+        self.log.room() / 64 >= count
+    }
+
+    /// Puts an entry that belongs to no session into the open batch.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was put.
+    pub fn submit(&mut self, owner: Owner, action: Action) -> Result<Lsn, Full> {
+        self.push(Entry { owner, origin: Origin::None, action })
+    }
+
+    /// Judges a numbered command by the applied state plus the open batch, and puts it there if it is new. Only the
+    /// next number is new; everything else is to be decided in its place, after apply.
+    ///
+    /// # Errors
+    /// [`Full`]: it is new, but nothing was put.
+    pub fn submit_request(
+        &mut self,
+        owner: Owner,
+        session: Lsn,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+        command: Command,
+    ) -> Result<Admission, Full> {
+        self.submit_numbered(owner, session, number, acked_below, Action::Request(command))
+    }
+
+    /// Judges a cancellation like a command, and puts it into the open batch if its number is the next.
+    ///
+    /// # Errors
+    /// [`Full`]: it is new, but nothing was put.
+    pub fn submit_cancel(
+        &mut self,
+        owner: Owner,
+        session: Lsn,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+    ) -> Result<Admission, Full> {
+        self.submit_numbered(owner, session, number, acked_below, Action::Cancel)
+    }
+
+    fn submit_numbered(
+        &mut self,
+        owner: Owner,
+        session: Lsn,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+        action: Action,
+    ) -> Result<Admission, Full> {
+        if !self.staged.is_next(&self.bank, owner, session, number, acked_below) {
+            return Ok(Admission::Listed);
+        }
+        self.push(Entry { owner, origin: Origin::Session { session, number, acked_below }, action })?;
+        self.staged.took(session, number, acked_below);
+        Ok(Admission::Logged)
+    }
+
+    /// Puts an acknowledgement into the open batch, if it tells anything new and nothing impossible.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was put.
+    pub fn submit_ack(&mut self, owner: Owner, session: Lsn, acked_below: RequestNumber) -> Result<Admission, Full> {
+        if !self.staged.is_useful_ack(&self.bank, owner, session, acked_below) {
+            return Ok(Admission::Listed);
+        }
+        let origin = Origin::Session { session, number: RequestNumber(0), acked_below };
+        self.push(Entry { owner, origin, action: Action::Ack })?;
+        self.staged.acked(session, acked_below);
+        Ok(Admission::Logged)
+    }
+
+    /// Puts the closing of a session into the open batch, if the session exists and is `owner`'s, or `owner` is the
+    /// operator.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was put.
+    pub fn submit_close(&mut self, owner: Owner, session: Lsn) -> Result<Admission, Full> {
+        if !self.staged.may_close(&self.bank, owner, session) {
+            return Ok(Admission::Listed);
+        }
+        let origin = Origin::Session { session, number: RequestNumber(0), acked_below: RequestNumber(0) };
+        self.push(Entry { owner, origin, action: Action::CloseSession })?;
+        self.staged.closed(session);
+        Ok(Admission::Logged)
+    }
+
+    /// Puts the opening of a session into the open batch, naming the session to evict where a cap is reached.
+    /// `in_use` tells whether a session has a live connection. Listed: there is no room for one more.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was put; [`Full::Batch`] also where openings in this batch must be applied first.
+    pub fn submit_open(&mut self, owner: Owner, in_use: &dyn Fn(Lsn) -> bool) -> Result<Admission, Full> {
+        let cap = match owner {
+            Owner::Teller(_) => Setting::SessionsPerTeller,
+            _ => Setting::SessionsPerCustomer,
+        };
+        let (cap, total) = (self.bank.setting(cap), self.bank.setting(Setting::SessionsInAll));
+        let opening = self.staged.opening();
+        let fits = |held: usize, cap: u64| u64::try_from(held.saturating_add(opening)).is_ok_and(|held| held < cap);
+        let own = usize::try_from(self.bank.session_count_of(owner)).unwrap_or(usize::MAX);
+        let evicted = if fits(own, cap) && fits(self.bank.session_count(), total) {
+            None
+        } else if opening > 0 {
+            return Err(Full::Batch);
+        } else {
+            let staged = &self.staged;
+            match self.bank.room_for_session(owner, &mut |session| in_use(session) || staged.touches(session)) {
+                Room::Free => None,
+                Room::Evict(victim) => Some(victim),
+                Room::None => return Ok(Admission::Listed),
+            }
+        };
+        self.push(Entry { owner, origin: Origin::None, action: Action::OpenSession { evicted } })?;
+        self.staged.opened(evicted);
+        Ok(Admission::Logged)
+    }
+
+    /// Puts a login attempt into the open batch and tells whom the name belongs to. An unknown name costs the same
+    /// work and looks the same.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was put.
+    pub fn submit_login(&mut self, party: Party, name: &str, secret: &Secret) -> Result<Owner, Full> {
+        let (owner, known) = match party {
+            Party::Customer => match self.bank.find_account(name) {
+                Some(id) => (Owner::Customer(id), self.bank.account_tag(id)),
+                None => (Owner::Nobody, None),
+            },
+            Party::Teller => match self.bank.find_teller(name) {
+                Some(id) => (Owner::Teller(id), self.bank.teller_tag(id)),
+                None => (Owner::Nobody, None),
+            },
+        };
+        let tag = self.key.attempt(party, name, known, secret);
+        self.submit(owner, Action::LoginAttempt(Box::new(tag)))?;
+        Ok(owner)
+    }
+
+    /// A tag of a new PIN or token, under the store's key and a fresh salt.
+    ///
+    /// # Errors
+    /// Where the system has no random numbers: fatal.
+    pub fn new_tag(&self, party: Party, name: &str, secret: &Secret) -> Result<Tag, Fatal> {
+        new_tag(&self.key, &*self.entropy, party, name, secret).map_err(Fatal::Entropy)
+    }
+
+    /// Writes the open batch and syncs it: afterwards it is durable, and to be applied. Without
+    /// entries it only looks whether the log has failed.
+    ///
+    /// # Errors
+    /// [`Fatal`]: the process must end without answering anybody.
+    pub fn commit(&mut self) -> Result<(), Fatal> {
+        debug_assert_eq!(self.applied, 0, "the last walk was finished");
+        if self.batch.is_empty() {
+            // A log that has failed takes no entries; this is where it tells why.
+            return Ok(self.log.poll()?);
+        }
+        self.batch_time = self.clock.now();
+        self.log.commit(self.batch_time, self.bank.outcome_digest())?;
+        Ok(())
+    }
+
+    /// Applies the next entry of the committed batch.
+    ///
+    /// # Errors
+    /// [`Fatal`] if the entry is none that admission lets through, or if there is none: a bug, and the end.
+    pub fn apply_next(&mut self) -> Result<(Lsn, Applied), Fatal> {
+        let entry = self.batch.get(self.applied).ok_or(Fatal::NothingToApply)?;
+        let lsn = self.bank.applied().next();
+        let applied = bank::apply(&mut self.bank, lsn, entry, self.batch_time)?;
+        self.applied += 1;
+        if self.applied == self.batch.len() {
+            debug_assert_eq!(lsn, self.log.durable_lsn(), "the bank has applied what is durable");
+            self.bank.check_totals()?;
+            self.batch.clear();
+            self.applied = 0;
+            self.staged.clear();
+        }
+        Ok((lsn, applied))
+    }
+
+    /// Whether something was committed since the last seal.
+    #[must_use]
+    pub fn needs_seal(&self) -> bool {
+        self.log.needs_seal()
+    }
+
+    /// Proves the last batch durable to whoever reads the log: an empty batch behind it.
+    ///
+    /// # Errors
+    /// [`Fatal`], as [`Engine::commit`].
+    pub fn seal(&mut self) -> Result<(), Fatal> {
+        debug_assert!(self.batch.is_empty(), "a seal comes between turns");
+        if self.log.needs_seal() {
+            self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
+        debug_assert_eq!(self.applied, 0, "nothing is submitted during a walk");
+        let lsn = self.log.append(|out| entry.encode_into(out))?;
+        self.batch.push(entry);
+        Ok(lsn)
+    }
+}
+
+fn new_tag(key: &Key, entropy: &dyn crate::env::Entropy, party: Party, name: &str, secret: &Secret) -> std::io::Result<Tag> {
+    let mut salt = [0; 16];
+    entropy.fill(&mut salt)?;
+    Ok(key.new_tag(party, name, salt, secret))
+}

@@ -153,6 +153,64 @@ pub fn restrict_umask() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
+/// A file to be read from front to end, for input that a person names on the command line.
+///
+/// # Errors
+/// What the file system says.
+pub fn open_stream(path: &Path) -> io::Result<impl Read> {
+    fs::File::open(path)
+}
+
+/// Keeps the memory of this process, which has seen PINs, out of core dumps.
+pub fn forbid_core_dumps() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    // A system that refuses even this has a stricter rule of its own.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// Removes a Unix socket that a killed process left behind; nothing there is fine.
+///
+/// # Errors
+/// What the system says, and `AlreadyExists` for anything that is no socket.
+pub fn remove_socket(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(path),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket stands there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The uid of the process on the other end of a Unix socket.
+///
+/// # Errors
+/// What the system says.
+pub fn peer_uid(socket: impl std::os::fd::AsFd) -> io::Result<u32> {
+    Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
+}
+
+/// The uid of this process.
+#[must_use]
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// A descriptor that does nothing but take a place in the table, to be given up when the table is full.
+///
+/// # Errors
+/// What the system says.
+pub fn spare_descriptor() -> io::Result<std::os::fd::OwnedFd> {
+    Ok(fs::File::open("/dev/null")?.into())
+}
+
+/// Whether an error says that the table of open descriptors is full.
+#[must_use]
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(code, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,1 +1,97 @@
-//! To be filled in this very change set.
+//! The write-ahead log: batches of entries in zero-written segments, named by a manifest, read back with a verdict on
+//! every byte. Described byte by byte in `docs/log-format.md`.
+//!
+//! [`recover`] reads and judges, [`Log`] writes; neither knows what an entry says. One batch is in flight at a time:
+//! the next is not written before the sync of the last returned, and what was synced is never written again.
+//! Left out: the lock on the directory, the key file, the marker of an unfinished creation (`engine/`), checkpoints.
+
+mod batch;
+mod bytes;
+mod error;
+mod log;
+mod maker;
+mod manifest;
+mod reader;
+mod recover;
+mod segment;
+mod supplier;
+mod survey;
+mod verdict;
+
+use std::fmt;
+
+pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
+pub use error::WalError;
+pub use log::{Full, Log, exists};
+pub use maker::discard_unpublished;
+pub use recover::{LogEnd, Recovered, recover};
+pub use segment::file_name;
+pub use supplier::Preparer;
+pub use verdict::Torn;
+
+/// The version of the rules that turn entries into outcomes; it stands in every batch header.
+pub const LOGIC_VERSION: u16 = 1;
+/// The version of the layouts of batch, segment and manifest.
+pub const FORMAT_VERSION: u16 = 1;
+/// The largest batch in bytes, header and padding included; less where an empty segment holds less.
+pub const MAX_BATCH: usize = 1 << 20;
+/// The longest entry in bytes; the shortest is one. Longer ones could hold a whole sector of zeros, which would look
+/// like a sector that was never written.
+pub const MAX_ENTRY: usize = 504;
+
+/// How large segments are made, in bytes. Values are rounded down to whole blocks of 4 KiB and kept between 64 KiB
+/// and 1 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentSizes {
+    /// The first that an incarnation makes; each next one is twice as large.
+    pub first: u64,
+    /// What they grow to.
+    pub max: u64,
+}
+
+impl SegmentSizes {
+    /// The size of the segment that an incarnation makes after `made` others.
+    pub(crate) fn nth(self, made: u32) -> u64 {
+        let doubled = self.first.saturating_mul(1_u64.checked_shl(made).unwrap_or(u64::MAX));
+        let size = doubled.min(self.max).clamp(segment::MIN_SIZE, segment::MAX_SIZE);
+        size - size % bytes::BLOCK
+    }
+}
+
+/// A place in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The segment's sequence number.
+    pub segment: u64,
+    /// The offset in its file, in bytes.
+    pub offset: u64,
+}
+
+impl Position {
+    /// The name of the file that it is in.
+    #[must_use]
+    pub fn file(self) -> String {
+        file_name(self.segment)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, offset {}", self.file(), self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_double_up_to_the_largest() {
+        let sizes = SegmentSizes { first: 1 << 20, max: 5 << 20 };
+        assert_eq!([0, 1, 2, 3, 64, u32::MAX].map(|made| sizes.nth(made) >> 20), [1, 2, 4, 5, 5, 5]);
+        let odd = SegmentSizes { first: 70_000, max: 1 };
+        assert_eq!(odd.nth(0), 65_536);
+        assert_eq!(SegmentSizes { first: 70_000, max: 1 << 40 }.nth(0), 69_632);
+        assert_eq!(SegmentSizes { first: 1 << 40, max: 1 << 40 }.nth(0), 1 << 30);
+    }
+}

@@ -1,12 +1,16 @@
-//! Exit codes, and failures that say what failed, why, and what to run next.
+//! How a command ends: the exit codes, and the line that says what failed, why, and what to run next.
 //!
 //! Left out: results (`output.rs`).
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
 use bankd::client::{ClientError, JournalError};
+use bankd::engine::StoreError;
+use bankd::server::ServeError;
 use bankd::types::RequestId;
+use bankd::wal::WalError;
 use bankd::wire::message::Refusal;
 
 use super::output::tell_json;
@@ -57,13 +61,18 @@ pub struct Failure {
 
 impl Failure {
     /// A failure in words. `what` begins in lower case, `next` is what the reader should do.
-    pub fn new(exit: Exit, what: impl Into<String>, why: impl ToString, next: impl Into<String>) -> Self {
-        Self { exit, line: format!("{}: {}; {}", what.into(), why.to_string(), next.into()), outcome: None }
+    pub fn because(exit: Exit, what: impl Display, why: impl Display, next: impl Display) -> Self {
+        Self::new(exit, format!("{what}: {why}; {next}"))
+    }
+
+    /// A failure with its line, which tells all three.
+    pub fn new(exit: Exit, line: impl Into<String>) -> Self {
+        Self { exit, line: line.into(), outcome: None }
     }
 
     /// A command line, or something typed, that makes no sense.
-    pub fn usage(what: impl Into<String>, why: impl ToString, next: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, what, why, next)
+    pub fn usage(what: impl Display, why: impl Display, next: impl Display) -> Self {
+        Self::because(Exit::Usage, what, why, next)
     }
 
     /// What a client's error means for whoever ran the command; `what` was being done.
@@ -91,7 +100,7 @@ impl Failure {
             ClientError::OtherStore { .. } => Some(("other_store", None)),
             ClientError::Unreachable { .. } | ClientError::Nonsense { .. } | ClientError::Journal(_) => None,
         };
-        Self { outcome, ..Self::new(exit, what, error, next) }
+        Self { outcome, ..Self::because(exit, what, error, next) }
     }
 
     /// A refusal to what needs no client.
@@ -109,7 +118,7 @@ impl Failure {
             JournalError::Full { .. } => (Exit::CannotStart, "end what is in doubt with `bankd resolve`"),
             JournalError::Io { .. } => (Exit::CannotStart, "make room or correct the permissions, or name another journal with --journal"),
         };
-        Self::new(exit, what, error, next)
+        Self::because(exit, what, error, next)
     }
 
     /// Prints the JSON of a declined or unknown request on stdout; `named` is the request of the command line.
@@ -128,6 +137,28 @@ impl Failure {
     pub fn print(&self) {
         // Nobody is left to tell if that fails.
         let _ = writeln!(std::io::stderr(), "bankd: {}", self.line);
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match &error {
+            StoreError::InUse { .. } => Exit::InUse,
+            StoreError::Damaged(_) => Exit::Damaged,
+            StoreError::NoStore { .. } | StoreError::NotEmpty { .. } | StoreError::LooseMode { .. } | StoreError::Key { .. } => {
+                Exit::CannotStart
+            }
+            StoreError::Io { .. } | StoreError::Log(WalError::NoStore { .. }) => Exit::CannotStart,
+            StoreError::Records(_) => Exit::Usage,
+            StoreError::Log(_) => Exit::Internal,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        Self::new(Exit::CannotStart, error.to_string())
     }
 }
 

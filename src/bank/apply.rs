@@ -1,0 +1,140 @@
+//! Executes log entries, one after another, on the bank: the only way in which it ever changes.
+//!
+//! Pure: the same entries on the same bank give the same bank and the same answers, on any machine and in any year. No
+//! clock, no I/O, no randomness, no configuration, no floats, nothing in the order of a hash table.
+//! Here: the order of entries and who may do what; the effects are in `operate.rs`, `login.rs` and `request.rs`.
+//! Left out: what may get into the log (`engine/`), the log itself (`wal/`).
+
+use super::Bank;
+use super::logins::Login;
+use super::request::Request;
+use super::{login, operate};
+use crate::command::Body;
+use crate::entry::{Action, Entry, Origin};
+use crate::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Done, and there is nothing to tell: genesis, lineage, settings, locks, PINs, closings, revocations.
+    Done,
+    /// The account is open, under this id.
+    Opened(AccountId),
+    /// The teller is added, under this id.
+    TellerAdded(TellerId),
+    /// Not done, and nothing changed.
+    Refused(Refused),
+    /// Judged; the count of failures has changed accordingly.
+    Login(Login),
+    /// The session is open; its id is the entry's LSN.
+    SessionOpened,
+    /// The entry's session is gone, and nothing changed.
+    UnknownSession,
+    /// The entry's session is closed.
+    Closed,
+    /// Acknowledged, now or before.
+    Acked {
+        /// Every reply below is acknowledged.
+        acked_below: RequestNumber,
+    },
+    /// Executed, refused or cancelled for good, and recorded.
+    Answer {
+        /// The recorded body.
+        body: Body,
+        /// Whether it was recorded before. Never so here: duplicates do not get into the log.
+        replayed: bool,
+    },
+}
+
+/// Why an entry that is no money command had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another account, or another teller, has the name or once had it.
+    NameTaken,
+    /// No account of that id.
+    NoSuchAccount,
+    /// No teller of that id, or a revoked one.
+    NoSuchTeller,
+    /// The account is closed.
+    AccountClosed,
+    /// The account holds money and cannot be closed.
+    BalanceNotZero,
+}
+
+impl Refused {
+    /// A stable small number for digests.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::NameTaken => 0,
+            Self::NoSuchAccount => 1,
+            Self::NoSuchTeller => 2,
+            Self::AccountClosed => 3,
+            Self::BalanceNotZero => 4,
+        }
+    }
+}
+
+/// The log and the bank contradict each other: an entry that admission never writes, or sums that do not agree.
+///
+/// Replay refuses the store; a running daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log contradicts the bank at entry {lsn}: {what}")]
+pub struct LogicError {
+    /// The entry.
+    pub lsn: Lsn,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+/// What became of an entry, or what is wrong with it before it is said with which.
+pub(super) type Step = Result<Applied, &'static str>;
+
+/// Applies one entry under its LSN, in a batch of that bank time.
+///
+/// # Errors
+/// [`LogicError`] for an entry that admission never writes; the bank is then as it was.
+pub fn apply(bank: &mut Bank, lsn: Lsn, entry: &Entry, time: BankTime) -> Result<Applied, LogicError> {
+    let applied = in_order(bank, lsn, entry, time).and_then(|()| execute(bank, lsn, entry)).map_err(|what| LogicError { lsn, what })?;
+    bank.applied = lsn;
+    bank.time = time;
+    bank.digest.add(lsn, &applied, bank.sessions.len());
+    Ok(applied)
+}
+
+/// Whether the entry may come now at all.
+fn in_order(bank: &Bank, lsn: Lsn, entry: &Entry, time: BankTime) -> Result<(), &'static str> {
+    if lsn != bank.applied.next() {
+        return Err("it is not the one after the last");
+    }
+    if time < bank.time {
+        return Err("the bank's time goes back");
+    }
+    match (&bank.genesis, &entry.action) {
+        (None, Action::Genesis { .. }) => Ok(()),
+        (None, _) => Err("a store begins with its genesis"),
+        (Some(_), Action::Genesis { .. }) => Err("a second genesis"),
+        (Some(_), _) => Ok(()),
+    }
+}
+
+fn execute(bank: &mut Bank, lsn: Lsn, entry: &Entry) -> Step {
+    let owner = entry.owner;
+    match (entry.origin, &entry.action) {
+        (Origin::Session { session, number, acked_below }, action) => {
+            let request = Request { lsn, owner, session, number, acked_below };
+            match action {
+                Action::Request(command) => request.execute(bank, command),
+                Action::Cancel => request.cancel(bank),
+                Action::Ack => request.acknowledge(bank),
+                Action::CloseSession => request.close(bank),
+                _ => Err("it names a session, but belongs to none"),
+            }
+        }
+        (Origin::None, Action::LoginAttempt(tag)) => login::attempt(bank, owner, tag),
+        (Origin::None, Action::OpenSession { evicted }) => login::open_session(bank, lsn, owner, *evicted),
+        (Origin::None, action) => match owner {
+            Owner::Nobody | Owner::Operator(_) => operate::operate(bank, action),
+            Owner::Customer(_) | Owner::Teller(_) => Err("only the operator may do this"),
+        },
+    }
+}

@@ -1,0 +1,110 @@
+//! `bankd init`: makes a new store, empty or from a file of accounts and tellers.
+//!
+//! Left out: the file's format (`accounts_file.rs`), what a store consists of (`engine/`).
+
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bankd::amount::MAX_DECIMALS;
+use bankd::engine::{self, Created, Env, NewRecord};
+use bankd::env::os;
+
+use super::accounts_file::{self, AccountsFileError, Record};
+use super::failure::{Exit, Failure};
+use super::store_paths;
+
+/// The lab's four accounts.
+const DEMO_ACCOUNTS: &str = include_str!("../../data/demo/accounts.csv");
+
+/// Makes a new store.
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// The store's directory; it must be empty or not there yet
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR")]
+    data_dir: PathBuf,
+    /// The key of PINs and tokens, made if it is not there [default: the data directory's name with .key behind it]
+    #[arg(long, value_name = "FILE", env = "BANKD_KEY_FILE")]
+    key_file: Option<PathBuf>,
+    /// Decimals of every amount in this store, 0 to 18
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_DECIMALS)))]
+    decimals: u8,
+    /// Accounts and tellers: CSV with the header kind,name,secret,balance
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+    /// Take PINs of fewer than 6 characters
+    #[arg(long)]
+    allow_short_pins: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Init {
+    /// Makes the store and tells what is in it.
+    ///
+    /// # Errors
+    /// [`Failure`] with exit code 2 for an unusable accounts file, 8 where the directory cannot be used.
+    pub fn run(self) -> Result<(), Failure> {
+        os::restrict_umask();
+        let began = Instant::now();
+        let env = Env::os();
+        let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&self.data_dir));
+        let created = match &self.accounts {
+            None => create(&env, &self.data_dir, &key_file, self.decimals, std::iter::empty())?,
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = os::open_stream(path)
+                    .map_err(|error| Failure::new(Exit::Usage, format!("cannot read the accounts file {name}: {error}")))?;
+                let records = records(BufReader::with_capacity(1 << 18, file), &name, self.decimals, self.allow_short_pins);
+                create(&env, &self.data_dir, &key_file, self.decimals, records)?
+            }
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        if self.json {
+            println!(
+                "{}",
+                serde_json::json!({"store": created.store.to_string(), "data_dir": self.data_dir, "key_file": key_file, "accounts": created.accounts})
+            );
+        } else {
+            println!("made the store {} with {} accounts in {seconds:.1} s", self.data_dir.display(), created.accounts);
+            eprintln!("its key is {}: keep a copy elsewhere; without it nobody can log in", key_file.display());
+            eprintln!("start it with: bankd serve --data-dir {}", self.data_dir.display());
+        }
+        Ok(())
+    }
+}
+
+/// Makes the demo's store.
+///
+/// # Errors
+/// [`Failure`], as [`Init::run`].
+pub fn create_demo(env: &Env, dir: &Path, key_file: &Path) -> Result<(), Failure> {
+    let created = create(env, dir, key_file, 0, records(DEMO_ACCOUNTS.as_bytes(), "data/demo/accounts.csv", 0, true))?;
+    log::info!("made the store {} with the lab's {} accounts", dir.display(), created.accounts);
+    Ok(())
+}
+
+fn create(
+    env: &Env,
+    dir: &Path,
+    key_file: &Path,
+    decimals: u8,
+    records: impl Iterator<Item = Result<NewRecord, AccountsFileError>>,
+) -> Result<Created, Failure> {
+    Ok(engine::create(env, dir, key_file, decimals, records)?)
+}
+
+fn records(
+    source: impl Read,
+    name: &str,
+    decimals: u8,
+    allow_short_pins: bool,
+) -> impl Iterator<Item = Result<NewRecord, AccountsFileError>> {
+    accounts_file::read(source, name, decimals, allow_short_pins).map(|record| {
+        Ok(match record? {
+            Record::Account { name, pin, balance } => NewRecord::Account { name, pin, balance },
+            Record::Teller { name, token } => NewRecord::Teller { name, token },
+        })
+    })
+}

@@ -1,0 +1,105 @@
+//! What can keep a store from opening, and what ends a running one.
+//!
+//! Left out: refusals of requests, which end nothing (`wire/message.rs`, `command.rs`).
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::bank::LogicError;
+use crate::wal::WalError;
+
+/// The end of a running daemon: nobody is answered any more, nothing is retried, the process ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The log could not be written or synced.
+    #[error("{0}; ending without an answer to anybody, since nothing is known to be on the disk any more")]
+    Log(#[from] WalError),
+    /// An entry that admission should never have let through: a bug.
+    #[error("the bank met an entry that it should never see: {0}")]
+    Logic(#[from] LogicError),
+    /// The walk and the batch disagree: a bug.
+    #[error("the turn's list and the batch disagree")]
+    NothingToApply,
+    /// No random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Entropy(io::Error),
+    /// The event loop's own calls fail.
+    #[error("{call} failed: {source}")]
+    Loop {
+        /// Which call.
+        call: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Why a store cannot be created or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it.
+    #[error("the store {dir} is in use by {holder}")]
+    InUse {
+        /// Which store.
+        dir: PathBuf,
+        /// Who has it, as it says itself.
+        holder: String,
+    },
+    /// There is none.
+    #[error("there is no store in {dir}; make one with: bankd init --data-dir {dir}")]
+    NoStore {
+        /// Where.
+        dir: PathBuf,
+    },
+    /// There is something already.
+    #[error("{dir} is not empty ({found}); a new store needs a directory of its own")]
+    NotEmpty {
+        /// Where.
+        dir: PathBuf,
+        /// One thing that is there.
+        found: String,
+    },
+    /// Its bytes are damaged: exit code 6.
+    #[error("{0}")]
+    Damaged(String),
+    /// Group or others could read what only the owner may.
+    #[error("{path} is open to other users (mode {mode:04o}); make it private with: chmod go= {path}")]
+    LooseMode {
+        /// What.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The key file is missing, malformed or another store's.
+    #[error("the key file {path} {problem}")]
+    Key {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A call failed.
+    #[error("{call} {path}: {source}")]
+    Io {
+        /// Which.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The log could not be read or written.
+    #[error("{0}")]
+    Log(WalError),
+    /// The list of accounts for a new store is unusable.
+    #[error("{0}")]
+    Records(String),
+}
+
+impl From<WalError> for StoreError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Damaged { .. } => Self::Damaged(error.to_string()),
+            other => Self::Log(other),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The key file: read, checked for privacy, made where there is none.
+//!
+//! It stands outside the data directory, so that whoever copies the one does not have the other.
+//! Left out: its text form and what the key does (`bank/credential.rs`).
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::error::StoreError;
+use super::store::{Env, io_error, sync_parent};
+use crate::bank::credential::Key;
+
+/// Longest key file that is read; the text form is far shorter.
+const MAX_BYTES: u64 = 256;
+
+/// Reads the key.
+///
+/// # Errors
+/// [`StoreError`] if the file is missing, open to other users, or no key.
+pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
+    let problem = |problem: &str| StoreError::Key { path: path.to_owned(), problem: problem.to_owned() };
+    if !env.disk.exists(path).map_err(io_error("look for", path))? {
+        return Err(problem("is missing; without it no login can be checked, so restore it from where you keep it"));
+    }
+    let mode = env.disk.mode(path).map_err(io_error("look at", path))?;
+    if mode & 0o077 != 0 {
+        return Err(StoreError::LooseMode { path: path.to_owned(), mode });
+    }
+    let file = env.disk.open_read(path).map_err(io_error("open", path))?;
+    let length = file.len().map_err(io_error("look at", path))?;
+    let length = usize::try_from(length.min(MAX_BYTES)).unwrap_or_default();
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    file.read_exact_at(&mut bytes, 0).map_err(io_error("read", path))?;
+    std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| Key::parse(text).ok())
+        .ok_or_else(|| problem("holds no key of the form `bankd-key-v1 ID KEY`"))
+}
+
+/// Makes a key of random bits and its file, synced together with its name.
+///
+/// # Errors
+/// [`StoreError`] if the file exists or cannot be made.
+pub fn make(env: &Env, path: &Path) -> Result<Key, StoreError> {
+    let mut bits = Zeroizing::new([0; 36]);
+    env.entropy.fill(&mut *bits).map_err(io_error("draw random numbers for", path))?;
+    let [a, b, c, d, rest @ ..] = *bits;
+    let key = Key::new(u32::from_le_bytes([a, b, c, d]), Zeroizing::new(rest));
+    let file = env.disk.create(path).map_err(io_error("create", path))?;
+    file.write_all_at(key.to_text().as_bytes(), 0).map_err(io_error("write", path))?;
+    file.sync().map_err(io_error("sync", path))?;
+    sync_parent(env, path)?;
+    Ok(key)
+}

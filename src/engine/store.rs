@@ -1,0 +1,379 @@
+//! Creating a store and opening one: the lock, the key, the marker, the genesis batches, recovery.
+//!
+//! Order of creation: lock, key file, marker `CREATING`, the log with everything that the store begins with, the
+//! manifest, marker removed. A store exists once its manifest does; a marker without one means: begin afresh.
+//! Left out: what the log's files look like (`wal/`), where accounts come from (`cli/`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{io, process};
+
+use super::admission::Staged;
+use super::clock::{BankClock, Jump};
+use super::error::StoreError;
+use super::{Engine, key_file, new_tag};
+use crate::amount::Amount;
+use crate::bank::credential::{Key, Party};
+use crate::bank::{self, Bank};
+use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
+use crate::env::{Clock, Disk, Entropy, Lock};
+use crate::secret::Secret;
+use crate::types::{Lineage, Owner, StoreId};
+use crate::wal::{Batch, Full, Log, Preparer, Recovered, SegmentSizes, recover};
+
+const LOCK: &str = "LOCK";
+const MANIFEST: &str = "MANIFEST";
+const CREATING: &str = "CREATING";
+
+/// The world that a store lives in.
+#[derive(Clone)]
+pub struct Env {
+    /// Its files.
+    pub disk: Arc<dyn Disk>,
+    /// Its clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Its random numbers.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who makes segments: a thread ahead of need, or whoever needs one (simulations, creation).
+    pub preparer: Preparer,
+}
+
+impl Env {
+    /// This machine.
+    #[must_use]
+    pub fn os() -> Self {
+        use crate::env::os;
+        Self {
+            disk: Arc::new(os::OsDisk),
+            clock: Arc::new(os::OsClock::default()),
+            entropy: Arc::new(os::OsEntropy),
+            preparer: Preparer::Background,
+        }
+    }
+}
+
+/// What a new store begins with.
+#[derive(Debug)]
+pub enum NewRecord {
+    /// A setting other than its default.
+    Setting(Setting, u64),
+    /// An account.
+    Account {
+        /// Its name.
+        name: Box<str>,
+        /// Its PIN.
+        pin: Secret,
+        /// Its opening balance.
+        balance: Amount,
+    },
+    /// A teller.
+    Teller {
+        /// Its name.
+        name: Box<str>,
+        /// Its token.
+        token: Secret,
+    },
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Created {
+    /// The store's id.
+    pub store: StoreId,
+    /// How many accounts it begins with.
+    pub accounts: u32,
+    /// How many entries its log begins with.
+    pub entries: u64,
+}
+
+/// Whether there is a store in `dir`.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn exists(env: &Env, dir: &Path) -> Result<bool, StoreError> {
+    let manifest = dir.join(MANIFEST);
+    env.disk.exists(&manifest).map_err(io_error("look for", &manifest))
+}
+
+/// Makes a store in `dir`, which must be empty or not there yet, and the key file, unless there is one.
+///
+/// # Errors
+/// [`StoreError`]; what was made until then is no store, and another try begins afresh.
+pub fn create<E: ToString>(
+    env: &Env,
+    dir: &Path,
+    key_file: &Path,
+    decimals: u8,
+    records: impl Iterator<Item = Result<NewRecord, E>>,
+) -> Result<Created, StoreError> {
+    make_dir(env, dir)?;
+    let _lock = take_lock(env, dir)?;
+    clear_leftovers(env, dir)?;
+    let key_exists = env.disk.exists(key_file).map_err(io_error("look for", key_file))?;
+    let key = if key_exists { key_file::load(env, key_file)? } else { key_file::make(env, key_file)? };
+
+    let marker = dir.join(CREATING);
+    let file = env.disk.create(&marker).map_err(io_error("create", &marker))?;
+    file.sync().map_err(io_error("sync", &marker))?;
+    env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+
+    let mut random = [0; 32];
+    env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
+    let ([lineage, incarnation], store) = split_random(random);
+    let mut genesis = Genesis::start(env, dir, store, incarnation)?;
+    genesis.put(Action::Genesis { decimals, key_check: key.check_value(&store) })?;
+    genesis.put(Action::Lineage { lineage: Lineage(lineage), cause: LineageCause::Created })?;
+    for record in records {
+        let record = record.map_err(|error| StoreError::Records(error.to_string()))?;
+        genesis.put(action_of(env, &key, record)?)?;
+    }
+    let created = genesis.finish()?;
+
+    env.disk.remove(&marker).map_err(io_error("remove", &marker))?;
+    env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+    Ok(created)
+}
+
+/// Opens the store in `dir`: takes its lock, replays its log, checks its key, and starts a new incarnation.
+///
+/// # Errors
+/// [`StoreError`]; nothing was written then but the lock file's text.
+pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
+    let no_store = || StoreError::NoStore { dir: dir.to_owned() };
+    if !env.disk.exists(dir).map_err(io_error("look for", dir))? {
+        return Err(no_store());
+    }
+    let mode = env.disk.mode(dir).map_err(io_error("look at", dir))?;
+    if mode & 0o077 != 0 {
+        return Err(StoreError::LooseMode { path: dir.to_owned(), mode });
+    }
+    let manifest = exists(env, dir)?;
+    let marker = dir.join(CREATING);
+    let creating = env.disk.exists(&marker).map_err(io_error("look for", &marker))?;
+    let names = env.disk.list(dir).map_err(io_error("list", dir))?;
+    let segments = names.iter().any(|name| name.ends_with(".seg"));
+    if !manifest && (creating || !segments) {
+        return Err(no_store());
+    }
+    let lock = take_lock(env, dir)?;
+
+    let mut replay = Replay { bank: Bank::new() };
+    let recovered = recover(&*env.disk, dir, &mut |batch| replay.batch(batch))?;
+    replay.bank.check_conservation().map_err(|error| StoreError::Damaged(format!("the log adds up to a bank that does not: {error}")))?;
+    report(dir, &recovered, &replay.bank);
+    let bank = replay.bank;
+
+    let key = key_file::load(env, key_file)?;
+    if bank.key_check() != Some(&key.check_value(&recovered.store)) {
+        return Err(StoreError::Key {
+            path: key_file.to_owned(),
+            problem: "is not this store's; name the right one with --key-file".to_owned(),
+        });
+    }
+    if creating {
+        // The last start of its creation ended between the manifest and the marker's removal.
+        env.disk.remove(&marker).map_err(io_error("remove", &marker))?;
+        env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+    }
+    let (clock, jump) = BankClock::start(env.clock.clone(), recovered.end.bank_time);
+    match jump {
+        Some(Jump::Ahead(by)) => log::warn!("the clock stands {} hours after the last entry", by.as_secs() / 3600),
+        Some(Jump::Back(by)) => {
+            log::warn!("the clock stands {} hours before the last entry; bank time goes on from there", by.as_secs() / 3600)
+        }
+        None => {}
+    }
+    let mut random = [0; 8];
+    env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
+    let store = recovered.store;
+    let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
+    let log = Log::start(env.disk.clone(), dir, recovered, sizes, u64::from_le_bytes(random), env.preparer)?;
+    Ok(Engine {
+        bank,
+        log,
+        key,
+        batch_time: clock.now(),
+        clock,
+        store,
+        entropy: env.entropy.clone(),
+        batch: Vec::new(),
+        applied: 0,
+        staged: Staged::default(),
+        _lock: lock,
+    })
+}
+
+/// The bank as replay builds it, batch by batch.
+struct Replay {
+    bank: Bank,
+}
+
+impl Replay {
+    fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
+        let header = &batch.header;
+        if header.outcome_digest != self.bank.outcome_digest() {
+            return Err(format!(
+                "batch {} says that the entries before it had other outcomes than they have now: this program's rules differ from those that wrote it",
+                header.number
+            ));
+        }
+        for (lsn, bytes) in batch.entries() {
+            let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
+            bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+        }
+        self.bank.check_totals().map_err(|error| error.to_string())
+    }
+}
+
+fn report(dir: &Path, recovered: &Recovered, bank: &Bank) {
+    if let Some(torn) = &recovered.torn {
+        log::warn!("{torn}");
+    }
+    log::info!(
+        "recovered {}: {} entries in {} batches, {} bytes; {} accounts, {} sessions",
+        dir.display(),
+        recovered.entries,
+        recovered.batches,
+        recovered.bytes,
+        bank.account_count(),
+        bank.session_count()
+    );
+}
+
+/// The log of a store in the making.
+struct Genesis {
+    log: Log,
+    bank: Bank,
+    clock: BankClock,
+    /// What the open batch holds, to be applied when it is full: the digest in its header covers what came before it.
+    batch: Vec<Entry>,
+    store: StoreId,
+}
+
+impl Genesis {
+    fn start(env: &Env, dir: &Path, store: StoreId, incarnation: u64) -> Result<Self, StoreError> {
+        let sizes = SegmentSizes { first: Setting::SegmentFirst.default_value(), max: Setting::SegmentMax.default_value() };
+        let log = Log::create(env.disk.clone(), dir, store, sizes, incarnation, Preparer::Inline)?;
+        let (clock, _) = BankClock::start(env.clock.clone(), crate::types::BankTime(0));
+        Ok(Self { log, bank: Bank::new(), clock, batch: Vec::new(), store })
+    }
+
+    fn put(&mut self, action: Action) -> Result<(), StoreError> {
+        let entry = Entry { owner: Owner::Nobody, origin: Origin::None, action };
+        match self.log.append(|out| entry.encode_into(out)) {
+            Ok(_) => {}
+            Err(Full::Batch) => {
+                self.commit()?;
+                self.log.append(|out| entry.encode_into(out)).map_err(no_space)?;
+            }
+            Err(full @ Full::NoSpace) => return Err(no_space(full)),
+        }
+        self.batch.push(entry);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let time = self.clock.now();
+        self.log.commit(time, self.bank.outcome_digest())?;
+        for entry in self.batch.drain(..) {
+            let lsn = self.bank.applied().next();
+            match bank::apply(&mut self.bank, lsn, &entry, time) {
+                Ok(bank::Applied::Refused(refused)) => {
+                    return Err(StoreError::Records(format!("the new store's own entries are refused: {refused:?}")));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(StoreError::Records(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Created, StoreError> {
+        self.commit()?;
+        self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
+        self.log.publish()?;
+        Ok(Created { store: self.store, accounts: self.bank.account_count(), entries: self.bank.applied().0 })
+    }
+}
+
+fn no_space(_: Full) -> StoreError {
+    StoreError::Records("the disk has no room for the new store".to_owned())
+}
+
+fn action_of(env: &Env, key: &Key, record: NewRecord) -> Result<Action, StoreError> {
+    let tag = |party, name: &str, secret: &Secret| {
+        new_tag(key, &*env.entropy, party, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
+    };
+    Ok(match record {
+        NewRecord::Setting(setting, value) => Action::Setting { setting, value },
+        NewRecord::Account { name, pin, balance } => {
+            let pin = tag(Party::Customer, &name, &pin)?;
+            Action::AccountOpen(Box::new(AccountOpen { name, pin, balance }))
+        }
+        NewRecord::Teller { name, token } => {
+            let token = tag(Party::Teller, &name, &token)?;
+            Action::TellerAdd(Box::new(TellerAdd { name, token }))
+        }
+    })
+}
+
+fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, rest @ ..] = random;
+    ([u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])], StoreId(rest))
+}
+
+fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
+    let path = dir.join(LOCK);
+    match env.disk.lock(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
+        Lock::Held(lock) => Ok(lock),
+        Lock::Taken { holder } => Err(StoreError::InUse { dir: dir.to_owned(), holder }),
+    }
+}
+
+/// Makes `dir` and what is missing above it, each name synced.
+fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !env.disk.exists(path).unwrap_or(false)).collect();
+    for path in missing.into_iter().rev() {
+        env.disk.create_dir(path).map_err(io_error("create", path))?;
+        sync_parent(env, path)?;
+    }
+    Ok(())
+}
+
+/// A marker without a manifest is a creation that did not end: its files go. Anything else is not ours.
+fn clear_leftovers(env: &Env, dir: &Path) -> Result<(), StoreError> {
+    let names = env.disk.list(dir).map_err(io_error("list", dir))?;
+    let creating = names.iter().any(|name| name == CREATING) && names.iter().all(|name| name != MANIFEST);
+    let ours = |name: &str| name == CREATING || name.ends_with(".seg") || name.ends_with(".tmp");
+    if let Some(found) = names.iter().find(|name| *name != LOCK && !(creating && ours(name))) {
+        return Err(StoreError::NotEmpty { dir: dir.to_owned(), found: found.clone() });
+    }
+    // The marker goes last, so that a crash in between leaves it to be found again.
+    let (marker, rest): (Vec<_>, Vec<_>) = names.iter().filter(|name| *name != LOCK).partition(|name| *name == CREATING);
+    for group in [rest, marker] {
+        for name in &group {
+            let path = dir.join(name);
+            env.disk.remove(&path).map_err(io_error("remove", &path))?;
+        }
+        if !group.is_empty() {
+            env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the name of `path` durable.
+pub fn sync_parent(env: &Env, path: &Path) -> Result<(), StoreError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    env.disk.sync_dir(parent).map_err(io_error("sync", parent))
+}
+
+/// Names the call and the path of an I/O error.
+pub fn io_error(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path: PathBuf = path.to_owned();
+    move |source| StoreError::Io { call, path, source }
+}

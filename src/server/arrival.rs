@@ -1,0 +1,342 @@
+//! Arrival: each question is judged as it comes and becomes one item of the turn's list, in order.
+//!
+//! What is refused by its content or for want of a login is settled here, since nothing in the turn can change it;
+//! what is new goes into the batch; everything else is listed as it is. Left out: answering (`walk.rs`).
+
+use super::native;
+use super::service::{ConnectionId, Service};
+use super::walk::{Item, Logged};
+use crate::bank::credential::Party;
+use crate::command::Command;
+use crate::engine::{Admission, Fatal};
+use crate::entry::{AccountOpen, Action, TellerAdd};
+use crate::secret::{MAX_SECRET, Secret};
+use crate::types::{Lsn, Owner, RequestNumber, SessionId, is_valid_name};
+use crate::wal::Full;
+use crate::wire::message::{self, Ask, MAX_RUN, MAX_TEXT, Operation, Refusal};
+
+/// The shortest PIN or token, in bytes.
+const MIN_SECRET: usize = 4;
+
+/// The most primality questions in a turn: a large prime takes a millisecond, for which everybody waits.
+const MAX_PRIMES: usize = 4;
+
+/// Whether the batch took what was asked, or the turn is over for this connection.
+enum Taken {
+    Yes,
+    /// It does not fit any more: the bytes wait for the next turn.
+    NextTurn,
+}
+
+impl Service {
+    /// Decodes and judges whole questions at the front of `bytes`; returns how many bytes they took.
+    ///
+    /// # Errors
+    /// [`Fatal`], as `Engine::new_tag`.
+    pub(super) fn decode(&mut self, slot: usize, bytes: &[u8]) -> Result<usize, Fatal> {
+        let mut consumed = 0;
+        while !self.is_full {
+            let Some(connection) = self.connections.get(slot).filter(|connection| connection.may_decode()) else { break };
+            let id = ConnectionId { slot, generation: connection.generation };
+            match native::next(bytes.get(consumed..).unwrap_or_default()) {
+                Ok(None) => break,
+                Ok(Some((ask, length))) => match self.arrive(id, ask)? {
+                    Taken::Yes => consumed += length,
+                    Taken::NextTurn => self.is_full = true,
+                },
+                Err(refusal) => {
+                    self.refuse(id, refusal);
+                    self.hang_up(id);
+                    consumed = bytes.len();
+                }
+            }
+        }
+        Ok(consumed)
+    }
+
+    fn arrive(&mut self, id: ConnectionId, ask: Ask) -> Result<Taken, Fatal> {
+        let Some(connection) = self.connection(id) else { return Ok(Taken::Yes) };
+        let (owner, session, greeted) = (connection.owner, connection.session, connection.greeted);
+        if greeted == matches!(ask, Ask::Hello { .. }) {
+            self.refuse(id, Refusal::HelloFirst);
+            self.hang_up(id);
+            return Ok(Taken::Yes);
+        }
+        // The hot path first.
+        if let Ask::Request { number, acked_below, command } = ask {
+            return Ok(self.request(id, owner, session, number, acked_below, command));
+        }
+        match ask {
+            Ask::Hello { version } => self.hello(id, version),
+            Ask::Lower { ref text } if text.len() > MAX_TEXT => self.refuse(id, Refusal::TextTooLong),
+            Ask::Prime { .. } if self.primes >= MAX_PRIMES => return Ok(Taken::NextTurn),
+            Ask::Prime { .. } => {
+                self.primes += 1;
+                self.list_ask(id, ask);
+            }
+            Ask::Lower { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list_ask(id, ask),
+            Ask::Login { role, name, secret } => return Ok(self.login(id, owner, role, &name, &secret)),
+            ask => match owner {
+                None => self.refuse(id, Refusal::NotLoggedIn),
+                Some(owner @ Owner::Operator(_)) => return self.operate(id, owner, ask),
+                Some(owner) => return Ok(self.of_owner(id, owner, session, ask)),
+            },
+        }
+        Ok(Taken::Yes)
+    }
+
+    fn hello(&mut self, id: ConnectionId, version: u32) {
+        if version == message::VERSION {
+            if let Some(connection) = self.connection(id) {
+                connection.greeted = true;
+            }
+            self.list_ask(id, Ask::Hello { version });
+        } else {
+            self.refuse(id, Refusal::UnsupportedVersion { supported: message::VERSION });
+            self.hang_up(id);
+        }
+    }
+
+    fn request(
+        &mut self,
+        id: ConnectionId,
+        owner: Option<Owner>,
+        session: Option<Lsn>,
+        number: RequestNumber,
+        acked_below: RequestNumber,
+        command: Command,
+    ) -> Taken {
+        let (owner, session) = match (owner, session) {
+            (Some(owner), Some(session)) => (owner, session),
+            (None, _) => return self.refused(id, Refusal::NotLoggedIn),
+            (_, None) => return self.refused(id, Refusal::NoSession),
+        };
+        if let Err(refusal) = check_numbers(number, acked_below).and_then(|()| check_command(&command, owner)) {
+            return self.refused(id, refusal);
+        }
+        let admission = self.engine.submit_request(owner, session, number, acked_below, command);
+        self.take(id, admission, Logged::Numbered(number), || Ask::Request { number, acked_below, command })
+    }
+
+    /// What a customer or teller may ask besides single requests.
+    fn of_owner(&mut self, id: ConnectionId, owner: Owner, session: Option<Lsn>, ask: Ask) -> Taken {
+        match (ask, session) {
+            (Ask::OpenSession, _) => self.open_session(id, owner),
+            (ask @ Ask::ResumeSession { .. }, _) => {
+                self.block(id);
+                self.list_ask(id, ask);
+                Taken::Yes
+            }
+            (Ask::CloseSession { session }, _) => self.close_session(id, owner, session),
+            (ask @ (Ask::ListSessions | Ask::Balance { .. } | Ask::FindAccount { .. }), _) => {
+                self.list_ask(id, ask);
+                Taken::Yes
+            }
+            (Ask::Operate(_), _) => self.refused(id, Refusal::NotPermitted),
+            (_, None) => self.refused(id, Refusal::NoSession),
+            (Ask::Run { first, acked_below, commands }, Some(session)) => self.run(id, owner, session, first, acked_below, commands),
+            (Ask::Cancel { number, acked_below }, Some(session)) => {
+                if let Err(refusal) = check_numbers(number, acked_below) {
+                    return self.refused(id, refusal);
+                }
+                let admission = self.engine.submit_cancel(owner, session, number, acked_below);
+                self.take(id, admission, Logged::Numbered(number), || Ask::Cancel { number, acked_below })
+            }
+            (Ask::Ack { acked_below }, Some(session)) => {
+                let admission = self.engine.submit_ack(owner, session, acked_below);
+                self.take(id, admission, Logged::Ack, || Ask::Ack { acked_below })
+            }
+            (ask, _) => {
+                debug_assert!(false, "{ask:?} is handled before");
+                self.refused(id, Refusal::BadMessage)
+            }
+        }
+    }
+
+    fn login(&mut self, id: ConnectionId, owner: Option<Owner>, role: message::Role, name: &str, secret: &Secret) -> Taken {
+        if owner.is_some() {
+            return self.refused(id, Refusal::AlreadyLoggedIn);
+        }
+        if !is_valid_name(name) || secret.bytes().len() > MAX_SECRET {
+            return self.refused(id, Refusal::BadLogin);
+        }
+        let party = match role {
+            message::Role::Customer => Party::Customer,
+            message::Role::Teller => Party::Teller,
+        };
+        let submitted = self.engine.submit_login(party, name, secret);
+        self.block_and_take(id, submitted.map(|owner| (Admission::Logged, Logged::Login(owner))))
+    }
+
+    fn open_session(&mut self, id: ConnectionId, owner: Owner) -> Taken {
+        let live = &self.live;
+        match self.engine.submit_open(owner, &|session| live.contains_key(&session)) {
+            Ok(Admission::Listed) => self.refused(id, Refusal::TooManySessions),
+            submitted => self.block_and_take(id, submitted.map(|admission| (admission, Logged::Open))),
+        }
+    }
+
+    fn close_session(&mut self, id: ConnectionId, owner: Owner, session: SessionId) -> Taken {
+        if session.lineage != self.engine.bank().lineage() {
+            return self.refused(id, Refusal::StoreRolledBack);
+        }
+        let admission = self.engine.submit_close(owner, session.lsn);
+        self.take(id, admission, Logged::Close(session.lsn), || Ask::CloseSession { session })
+    }
+
+    fn run(
+        &mut self,
+        id: ConnectionId,
+        owner: Owner,
+        session: Lsn,
+        first: RequestNumber,
+        acked_below: RequestNumber,
+        commands: Vec<Command>,
+    ) -> Taken {
+        let length = u64::try_from(commands.len()).unwrap_or(u64::MAX);
+        if commands.is_empty() || commands.len() > MAX_RUN || first.0.checked_add(length).is_none() {
+            return self.refused(id, Refusal::BadNumbers);
+        }
+        if let Err(refusal) = check_numbers(first, acked_below) {
+            return self.refused(id, refusal);
+        }
+        if self.engine.pending() > 0 && !self.engine.has_batch_room(commands.len()) {
+            return Taken::NextTurn;
+        }
+        // Numbers are consecutive, so what is admitted is: behind the duplicates, before the first that is not.
+        let mut admitted = 0..0;
+        let mut number = first;
+        for (index, command) in commands.iter().enumerate() {
+            if check_command(command, owner).is_ok()
+                && let Ok(Admission::Logged) = self.engine.submit_request(owner, session, number, acked_below, *command)
+            {
+                if admitted.is_empty() {
+                    admitted.start = index;
+                }
+                admitted.end = index + 1;
+            } else if !admitted.is_empty() {
+                break;
+            }
+            number = number.next().unwrap_or(number);
+        }
+        self.list(id, Item::Run { id, first, commands, admitted });
+        Taken::Yes
+    }
+
+    fn operate(&mut self, id: ConnectionId, owner: Owner, ask: Ask) -> Result<Taken, Fatal> {
+        let Ask::Operate(operation) = ask else { return Ok(self.refused(id, Refusal::NotPermitted)) };
+        let action = match self.action_of(operation)? {
+            Ok(Operate::Log(action)) => action,
+            Ok(Operate::List(operation)) => {
+                self.list_ask(id, Ask::Operate(operation));
+                return Ok(Taken::Yes);
+            }
+            Ok(Operate::Close(session)) => return Ok(self.close_session(id, owner, session)),
+            Err(refusal) => return Ok(self.refused(id, refusal)),
+        };
+        let submitted = self.engine.submit(owner, action).map(|_| Admission::Logged);
+        Ok(self.take(id, submitted, Logged::Operation, || Ask::Ping))
+    }
+
+    fn action_of(&self, operation: Operation) -> Result<Result<Operate, Refusal>, Fatal> {
+        let bank = self.engine.bank();
+        let account = |name: &str| bank.find_account(name).ok_or(Refusal::NoSuchAccount);
+        let log = |found: Result<Action, Refusal>| Ok(found.map(Operate::Log));
+        match operation {
+            Operation::OpenAccount { name, pin, balance } => {
+                if !is_valid_name(&name) || !is_valid_secret(&pin) {
+                    return Ok(Err(Refusal::BadName));
+                }
+                let pin = self.engine.new_tag(Party::Customer, &name, &pin)?;
+                log(Ok(Action::AccountOpen(Box::new(AccountOpen { name: name.into(), pin, balance }))))
+            }
+            Operation::AddTeller { name, token } => {
+                if !is_valid_name(&name) || !is_valid_secret(&token) {
+                    return Ok(Err(Refusal::BadName));
+                }
+                let token = self.engine.new_tag(Party::Teller, &name, &token)?;
+                log(Ok(Action::TellerAdd(Box::new(TellerAdd { name: name.into(), token }))))
+            }
+            Operation::SetPin { name, pin } => {
+                if !is_valid_secret(&pin) {
+                    return Ok(Err(Refusal::BadName));
+                }
+                let tag = self.engine.new_tag(Party::Customer, &name, &pin)?;
+                log(account(&name).map(|id| Action::AccountPin(id, Box::new(tag))))
+            }
+            Operation::CloseAccount { name } => log(account(&name).map(Action::AccountClose)),
+            Operation::LockAccount { name } => log(account(&name).map(Action::AccountLock)),
+            Operation::UnlockAccount { name } => log(account(&name).map(Action::AccountUnlock)),
+            Operation::RevokeTeller { name } => log(bank.find_teller(&name).ok_or(Refusal::NoSuchTeller).map(Action::TellerRevoke)),
+            Operation::CloseSession { session } => Ok(Ok(Operate::Close(session))),
+            list @ Operation::ListAccounts { .. } => Ok(Ok(Operate::List(list))),
+        }
+    }
+
+    /// Turns what the engine said into an item.
+    fn take(&mut self, id: ConnectionId, admission: Result<Admission, Full>, logged: Logged, ask: impl FnOnce() -> Ask) -> Taken {
+        match admission {
+            Ok(Admission::Logged) => self.list(id, Item::Logged { id, logged }),
+            Ok(Admission::Listed) => self.list_ask(id, ask()),
+            Err(Full::Batch) => return Taken::NextTurn,
+            Err(Full::NoSpace) => self.refuse(id, Refusal::NoSpace),
+        }
+        Taken::Yes
+    }
+
+    fn block_and_take(&mut self, id: ConnectionId, submitted: Result<(Admission, Logged), Full>) -> Taken {
+        match submitted {
+            Ok((_, logged)) => {
+                self.block(id);
+                self.list(id, Item::Logged { id, logged });
+                Taken::Yes
+            }
+            Err(full) => self.take(id, Err(full), Logged::Open, || Ask::Ping),
+        }
+    }
+
+    fn list_ask(&mut self, id: ConnectionId, ask: Ask) {
+        self.list(id, Item::Ask { id, ask });
+    }
+
+    fn refuse(&mut self, id: ConnectionId, refusal: Refusal) {
+        self.list(id, Item::Refused { id, refusal });
+    }
+
+    fn refused(&mut self, id: ConnectionId, refusal: Refusal) -> Taken {
+        self.refuse(id, refusal);
+        Taken::Yes
+    }
+
+    fn block(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.is_blocked = true;
+        }
+    }
+
+    fn hang_up(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.is_closing = true;
+        }
+    }
+}
+
+/// What an operation asks for.
+enum Operate {
+    Log(Action),
+    List(Operation),
+    Close(SessionId),
+}
+
+pub(super) fn check_command(command: &Command, owner: Owner) -> Result<(), Refusal> {
+    command.check().map_err(Refusal::Malformed)?;
+    if command.is_permitted_to(owner) { Ok(()) } else { Err(Refusal::NotPermitted) }
+}
+
+fn check_numbers(number: RequestNumber, acked_below: RequestNumber) -> Result<(), Refusal> {
+    if number.0 == 0 || acked_below > number { Err(Refusal::BadNumbers) } else { Ok(()) }
+}
+
+fn is_valid_secret(secret: &Secret) -> bool {
+    (MIN_SECRET..=MAX_SECRET).contains(&secret.bytes().len())
+}

@@ -1,0 +1,348 @@
+//! The walk: after the batch is durable, the turn's list is gone through in order; each logged entry is applied and
+//! each other question answered in its place. So `DEPOSIT; BALANCE` in one read shows the deposit.
+//!
+//! Left out: judging what arrives (`arrival.rs`).
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::arrival::check_command;
+use super::native;
+use super::service::{ConnectionId, Service};
+use crate::bank::{Applied, Login, Lookup, Refused};
+use crate::command::{Body, Command};
+use crate::engine::Fatal;
+use crate::entry::Setting;
+use crate::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
+use crate::utilities;
+use crate::wire::frame::MAX_PAYLOAD;
+use crate::wire::message::{
+    self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, RunItem, SessionInfo, Welcome,
+};
+
+/// One question of the turn.
+pub(super) enum Item {
+    /// It is the batch's next entry.
+    Logged { id: ConnectionId, logged: Logged },
+    /// Some of its commands are the batch's next entries.
+    Run { id: ConnectionId, first: RequestNumber, commands: Vec<Command>, admitted: Range<usize> },
+    /// It is to be decided against applied state.
+    Ask { id: ConnectionId, ask: Ask },
+    /// It was refused when it arrived.
+    Refused { id: ConnectionId, refusal: Refusal },
+}
+
+/// What kind of entry a question became.
+#[derive(Clone, Copy)]
+pub(super) enum Logged {
+    /// A request or a cancellation under this number.
+    Numbered(RequestNumber),
+    /// A login as this owner.
+    Login(Owner),
+    /// Opening a session.
+    Open,
+    /// Closing this session.
+    Close(Lsn),
+    /// Acknowledging replies.
+    Ack,
+    /// An operator's command.
+    Operation,
+}
+
+impl Service {
+    pub(super) fn walk(&mut self, now: Duration) -> Result<(), Fatal> {
+        let receipt = self.engine.receipt();
+        let mut turn = std::mem::take(&mut self.turn);
+        for item in turn.drain(..) {
+            match item {
+                Item::Logged { id, logged } => {
+                    let (lsn, applied) = self.engine.apply_next()?;
+                    if matches!(logged, Logged::Login(_) | Logged::Open)
+                        && let Some(connection) = self.connection(id)
+                    {
+                        connection.is_blocked = false;
+                    }
+                    let reply = self.outcome_of(id, logged, lsn, applied, receipt);
+                    self.reply(id, &reply, now);
+                }
+                Item::Run { id, first, commands, admitted } => {
+                    let items = self.run_items(id, first, &commands, &admitted)?;
+                    self.reply(id, &Reply::RunAnswer { first, items, receipt }, now);
+                }
+                Item::Ask { id, ask } => {
+                    let reply = self.decide(id, ask, receipt).unwrap_or_else(Reply::Refused);
+                    self.reply(id, &reply, now);
+                }
+                Item::Refused { id, refusal } => self.reply(id, &Reply::Refused(refusal), now),
+            }
+        }
+        self.turn = turn;
+        Ok(())
+    }
+
+    fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) {
+        // A connection that is gone hears nothing; what it asked was executed all the same.
+        let Some(connection) = self.connection(id) else { return };
+        connection.unanswered = connection.unanswered.saturating_sub(1);
+        connection.began_output(now);
+        native::put(reply, connection.output());
+        self.mark_dirty(id.slot);
+    }
+
+    /// The reply to what apply has just done.
+    fn outcome_of(&mut self, id: ConnectionId, logged: Logged, lsn: Lsn, applied: Applied, receipt: Receipt) -> Reply {
+        match (logged, applied) {
+            (Logged::Numbered(number), Applied::Answer { body, replayed }) => Reply::Answer { number, body, replayed, receipt },
+            (Logged::Login(owner), Applied::Login(login)) => self.logged_in(id, owner, login),
+            (Logged::Open, Applied::SessionOpened) => {
+                let session = SessionInfo {
+                    session: SessionId { lineage: self.engine.bank().lineage(), lsn },
+                    last: RequestNumber(0),
+                    acked_below: RequestNumber(1),
+                };
+                self.take_over(id, lsn);
+                Reply::Session(session)
+            }
+            (Logged::Close(session), Applied::Closed) => {
+                self.forget_session(session);
+                Reply::Closed
+            }
+            (Logged::Ack, Applied::Acked { acked_below }) => Reply::Acked { acked_below },
+            (Logged::Operation | Logged::Open, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
+            (Logged::Operation, _) => {
+                self.close_revoked();
+                Reply::Operated { lsn }
+            }
+            // The session vanished earlier in the same batch.
+            _ => Reply::Refused(Refusal::UnknownSession),
+        }
+    }
+
+    fn logged_in(&mut self, id: ConnectionId, owner: Owner, login: Login) -> Reply {
+        let accepted = login == Login::Accepted;
+        if let Some(connection) = self.connection(id) {
+            connection.owner = accepted.then_some(owner);
+        }
+        match login {
+            Login::Accepted => Reply::LoggedIn { owner },
+            Login::Wrong => Reply::Refused(Refusal::BadLogin),
+            Login::Locked => Reply::Refused(Refusal::LoginLocked),
+        }
+    }
+
+    /// Makes a session the connection's; an older connection that had it is closed.
+    fn take_over(&mut self, id: ConnectionId, session: Lsn) {
+        let Some(connection) = self.connection(id) else { return };
+        let before = connection.session.replace(session);
+        if let Some(before) = before.filter(|before| *before != session && self.live.get(before) == Some(&id)) {
+            self.live.remove(&before);
+        }
+        if let Some(older) = self.live.insert(session, id).filter(|older| *older != id)
+            && let Some(connection) = self.connection(older)
+        {
+            connection.session = None;
+            connection.is_closing = true;
+            self.mark_dirty(older.slot);
+        }
+    }
+
+    fn forget_session(&mut self, session: Lsn) {
+        if let Some(id) = self.live.remove(&session)
+            && let Some(connection) = self.connection(id)
+        {
+            connection.session = None;
+        }
+    }
+
+    /// Ends the connections of tellers that are tellers no more.
+    fn close_revoked(&mut self) {
+        let bank = self.engine.bank();
+        let revoked = |owner: Option<Owner>| matches!(owner, Some(Owner::Teller(teller)) if bank.teller_revoked(teller) == Some(true));
+        let slots: Vec<usize> = self.connections.iter().filter(|(_, connection)| revoked(connection.owner)).map(|(slot, _)| slot).collect();
+        for slot in slots {
+            if let Some(connection) = self.connections.get_mut(slot) {
+                connection.is_closing = true;
+            }
+            self.mark_dirty(slot);
+        }
+    }
+
+    fn run_items(
+        &mut self,
+        id: ConnectionId,
+        first: RequestNumber,
+        commands: &[Command],
+        admitted: &Range<usize>,
+    ) -> Result<Vec<RunItem>, Fatal> {
+        let (owner, session) = match self.connection(id) {
+            Some(connection) => (connection.owner, connection.session),
+            None => (None, None),
+        };
+        let mut items = Vec::with_capacity(commands.len());
+        let mut number = first;
+        for (index, command) in commands.iter().enumerate() {
+            let decided = if admitted.contains(&index) {
+                match self.engine.apply_next()? {
+                    (_, Applied::Answer { body, replayed }) => Ok((body, replayed)),
+                    _ => Err(Refusal::UnknownSession),
+                }
+            } else {
+                // The connection is gone or lost its session meanwhile: nobody will read this.
+                owner.zip(session).ok_or(Refusal::NoSession).and_then(|(owner, session)| {
+                    check_command(command, owner)?;
+                    self.decide_numbered(session, number, Some(command))
+                })
+            };
+            items.push(match decided {
+                Ok((body, replayed)) => RunItem::Answer { body, replayed },
+                Err(refusal) => RunItem::Refused(refusal),
+            });
+            number = number.next().unwrap_or(number);
+        }
+        Ok(items)
+    }
+
+    /// Answers a question against applied state.
+    fn decide(&mut self, id: ConnectionId, ask: Ask, receipt: Receipt) -> Result<Reply, Refusal> {
+        let connection = self.connection(id).ok_or(Refusal::NoSession)?;
+        let (owner, session) = (connection.owner, connection.session);
+        let owned = owner.ok_or(Refusal::NotLoggedIn);
+        let own_session = session.ok_or(Refusal::UnknownSession);
+        match ask {
+            Ask::Request { number, command, .. } => {
+                let (body, replayed) = self.decide_numbered(own_session?, number, Some(&command))?;
+                Ok(Reply::Answer { number, body, replayed, receipt })
+            }
+            Ask::Cancel { number, .. } => {
+                let (body, replayed) = self.decide_numbered(own_session?, number, None)?;
+                Ok(Reply::Answer { number, body, replayed, receipt })
+            }
+            Ask::Ack { acked_below } => self.decide_ack(own_session?, acked_below),
+            Ask::ResumeSession { session } => {
+                let resumed = self.resumable(owned?, session);
+                if let Some(connection) = self.connection(id) {
+                    connection.is_blocked = false;
+                }
+                let info = resumed?;
+                self.take_over(id, session.lsn);
+                Ok(Reply::Session(info))
+            }
+            Ask::Balance { account } => self.balance(owned?, account),
+            Ask::FindAccount { name } => {
+                self.engine.bank().find_account(&name).map(|account| Reply::Account { account }).ok_or(Refusal::NoSuchAccount)
+            }
+            Ask::ListSessions => Ok(Reply::Sessions(self.sessions(owned?))),
+            Ask::Hello { .. } => Ok(Reply::Welcome(self.welcome())),
+            Ask::Lower { text } => Ok(Reply::Text(utilities::lower(&text))),
+            Ask::Prime { number } => utilities::is_prime(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger),
+            Ask::Palindrome { number } => utilities::is_palindrome(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger),
+            Ask::Ping => Ok(Reply::Pong),
+            Ask::Operate(Operation::ListAccounts { from }) => Ok(Reply::Accounts(self.accounts(from))),
+            // A session that is gone, or never was this owner's.
+            Ask::CloseSession { .. } => Err(Refusal::UnknownSession),
+            Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) => Err(Refusal::Busy),
+        }
+    }
+
+    /// What a number that is not new gets. `command` is none for a cancellation.
+    fn decide_numbered(&mut self, session: Lsn, number: RequestNumber, command: Option<&Command>) -> Result<(Body, bool), Refusal> {
+        match self.engine.bank().lookup(session, number) {
+            Lookup::Recorded(recorded) => match (recorded.command, command) {
+                (Some(executed), Some(asked)) if executed != *asked => Err(Refusal::Conflict),
+                // Under a cancelled number every late copy gets this, whatever its command; and a cancellation that
+                // came too late gets what the number did.
+                _ => Ok((recorded.body, true)),
+            },
+            Lookup::Acknowledged => Err(Refusal::Acknowledged),
+            Lookup::Ahead { expected } => Err(Refusal::Gap { expected }),
+            Lookup::NoSession => Err(Refusal::UnknownSession),
+            // It is the next, and yet was not admitted: for want of room in the window, the disk or the batch.
+            Lookup::Next if !self.engine.has_room() => Err(Refusal::NoSpace),
+            Lookup::Next => {
+                let bank = self.engine.bank();
+                let acked = bank.session(session).map_or(RequestNumber(0), |view| view.acked_below);
+                let is_full = number.0.saturating_sub(acked.0) >= bank.setting(Setting::Window);
+                Err(if is_full { Refusal::WindowFull } else { Refusal::Busy })
+            }
+        }
+    }
+
+    fn decide_ack(&self, session: Lsn, acked_below: RequestNumber) -> Result<Reply, Refusal> {
+        let view = self.engine.bank().session(session).ok_or(Refusal::UnknownSession)?;
+        match view.last.next() {
+            Some(expected) if acked_below > expected => Err(Refusal::Gap { expected }),
+            _ if acked_below > view.acked_below => Err(Refusal::Busy),
+            _ => Ok(Reply::Acked { acked_below: view.acked_below }),
+        }
+    }
+
+    fn resumable(&self, owner: Owner, session: SessionId) -> Result<SessionInfo, Refusal> {
+        let bank = self.engine.bank();
+        if session.lineage != bank.lineage() {
+            return Err(Refusal::StoreRolledBack);
+        }
+        let view = bank.session(session.lsn).filter(|view| view.owner == owner).ok_or(Refusal::UnknownSession)?;
+        Ok(SessionInfo { session, last: view.last, acked_below: view.acked_below })
+    }
+
+    fn sessions(&self, owner: Owner) -> Vec<SessionInfo> {
+        let bank = self.engine.bank();
+        // A teller may hold more than a frame can list: the oldest come first, and closing some shows the rest.
+        let fit = (MAX_PAYLOAD - 64) / 32;
+        let info = |lsn: Lsn| {
+            let view = bank.session(lsn)?;
+            let session = SessionId { lineage: bank.lineage(), lsn };
+            Some(SessionInfo { session, last: view.last, acked_below: view.acked_below })
+        };
+        bank.sessions_of(owner).into_iter().filter_map(info).take(fit).collect()
+    }
+
+    fn balance(&self, owner: Owner, account: AccountId) -> Result<Reply, Refusal> {
+        if !matches!(owner, Owner::Teller(_)) && owner != Owner::Customer(account) {
+            return Err(Refusal::NotPermitted);
+        }
+        let bank = self.engine.bank();
+        let view = bank.account(account).ok_or(Refusal::NoSuchAccount)?;
+        Ok(Reply::Balance { balance: view.balance, lsn: bank.applied() })
+    }
+
+    fn welcome(&self) -> Welcome {
+        let bank = self.engine.bank();
+        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Welcome {
+            version: message::VERSION,
+            store: self.engine.store(),
+            lineage: bank.lineage(),
+            decimals: bank.decimals(),
+            limits: Limits { payload: small(MAX_PAYLOAD as u64), window: small(bank.setting(Setting::Window)), run: small(MAX_RUN as u64) },
+            bank_time: self.engine.now(),
+        }
+    }
+
+    fn accounts(&self, from: AccountId) -> Vec<AccountInfo> {
+        let bank = self.engine.bank();
+        let info = |id: u32| {
+            let account = AccountId(id);
+            let view = bank.account(account)?;
+            Some(AccountInfo {
+                account,
+                name: bank.account_name(account)?.to_owned(),
+                balance: view.balance,
+                closed: view.closed,
+                locked: view.locked,
+                login_locked: view.login_locked,
+            })
+        };
+        (from.0..bank.account_count()).take(MAX_PAGE).filter_map(info).collect()
+    }
+}
+
+const fn refusal_of(refused: Refused) -> Refusal {
+    match refused {
+        Refused::NameTaken => Refusal::NameTaken,
+        Refused::NoSuchAccount => Refusal::NoSuchAccount,
+        Refused::NoSuchTeller => Refusal::NoSuchTeller,
+        Refused::AccountClosed => Refusal::AccountClosed,
+        Refused::BalanceNotZero => Refusal::BalanceNotZero,
+    }
+}

@@ -1,0 +1,345 @@
+//! A batch as bytes: its header, the records of its entries, its place in the chain.
+//!
+//! ```text
+//! 0   8  magic "BKDBATCH"            12  2 format version      14 2 logic version
+//! 8   4  CRC-32 of bytes 12..256     16 16 store id
+//! 32  8  incarnation counter         40  8 incarnation random
+//! 48  8  batch number, from 1        56  8 outcome digest after the previous batch
+//! 64 32  chain head after this batch
+//! 96  1  voucher kind (0 none, 1 start, 2 repair), 7 zero
+//! 104 8  vouched segment  112 8 offset  120 8 batch number  128 32 chain
+//! 160 40 zero                        200 4 payload length
+//! 204 32 chain head before           236 8 first LSN   244 4 entry count   248 8 bank time
+//! 256 .. payload: records (u32 length, u32 CRC-32 of the entry, the entry); then 0xFF to the block's end
+//! ```
+//! The chain of a batch with entries is the SHA-256 of bytes 204 to the payload's end.
+//! Left out: whether a batch belongs where it stands (`recover.rs`), and what entries mean.
+
+use sha2::{Digest, Sha256};
+
+use super::bytes::{BLOCK_LEN, Put, Take, open_crc, round_up, seal_crc};
+use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position};
+use crate::types::{BankTime, Chain, Lsn, StoreId};
+
+/// The bytes of a batch before its payload.
+pub(super) const HEADER: usize = 256;
+/// The bytes of a record before its entry.
+pub(super) const RECORD: usize = 8;
+/// Where the hashed part of a batch begins.
+const HASHED: usize = 204;
+const MAGIC: &[u8; 8] = b"BKDBATCH";
+
+/// One life of the daemon on a store: a counter, and random bits that tell two lives of the same counter apart,
+/// of which at most one left anything that counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Incarnation {
+    /// From 1; each start that logs something has the next.
+    pub counter: u64,
+    /// Drawn at every start.
+    pub random: u64,
+}
+
+/// What the first batch of an incarnation says about the log before it: where it ended.
+/// Whatever stands between that end and the voucher is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voucher {
+    /// Who says so.
+    pub kind: VoucherKind,
+    /// The first byte after the last batch that counts.
+    pub end: Position,
+    /// That batch's number.
+    pub batch_number: u64,
+    /// The chain head after it.
+    pub chain: Chain,
+}
+
+/// Who vouches for an end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoucherKind {
+    /// A start: the bytes after the end are torn.
+    Start,
+    /// A repair: valid batches after the end may have been dropped.
+    Repair,
+}
+
+/// The header of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// The store.
+    pub store: StoreId,
+    /// The version of the rules that executed it.
+    pub logic_version: u16,
+    /// Who wrote it.
+    pub incarnation: Incarnation,
+    /// Contiguous, from 1.
+    pub number: u64,
+    /// The running outcome digest after the previous batch.
+    pub outcome_digest: u64,
+    /// The LSN of its first entry; in a batch without entries, of the next one to come.
+    pub first_lsn: Lsn,
+    /// How many entries.
+    pub count: u32,
+    /// The bytes of its records.
+    pub payload_len: u32,
+    /// The bank's time for all its entries.
+    pub bank_time: BankTime,
+    /// The chain head before it.
+    pub chain_before: Chain,
+    /// The chain head after it; the same where it has no entries.
+    pub chain_after: Chain,
+    /// In the first batch of an incarnation, except the store's very first.
+    pub voucher: Option<Voucher>,
+}
+
+/// Why 256 bytes are no header that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadHeader {
+    /// Its magic or checksum does not hold: never written, half-written or damaged.
+    Unreadable,
+    /// Whole, but of a format version that is not known here.
+    FormatVersion(u16),
+    /// Whole, but executed by rules that are not known here.
+    LogicVersion(u16),
+    /// Whole, but no program of this version writes such a thing.
+    Malformed(&'static str),
+}
+
+impl BatchHeader {
+    /// The bytes that the batch takes, header and padding included.
+    pub(super) fn extent(&self) -> usize {
+        round_up(HEADER.saturating_add(payload_len(self.payload_len)))
+    }
+
+    /// Writes the 256 bytes over the front of `out`.
+    pub(super) fn encode(&self, out: &mut [u8]) {
+        let Some(head) = out.get_mut(..HEADER) else {
+            debug_assert!(false, "a batch has room for its header");
+            return;
+        };
+        let mut put = Put(head);
+        put.bytes(MAGIC);
+        put.u32(0);
+        put.u16(FORMAT_VERSION);
+        put.u16(self.logic_version);
+        put.bytes(&self.store.0);
+        put.u64(self.incarnation.counter);
+        put.u64(self.incarnation.random);
+        put.u64(self.number);
+        put.u64(self.outcome_digest);
+        put.bytes(&self.chain_after.0);
+        put_voucher(&mut put, self.voucher.as_ref());
+        put.bytes(&[0; 40]);
+        put.u32(self.payload_len);
+        put.bytes(&self.chain_before.0);
+        put.u64(self.first_lsn.0);
+        put.u32(self.count);
+        put.u64(self.bank_time.0);
+        debug_assert!(put.0.is_empty());
+        seal_crc(head);
+    }
+
+    /// Reads the header at the front of `bytes`.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let mut take = bytes.get(..HEADER).and_then(|head| open_crc(head, MAGIC)).ok_or(BadHeader::Unreadable)?;
+        let format = take.u16().ok_or(BadHeader::Unreadable)?;
+        if format != FORMAT_VERSION {
+            return Err(BadHeader::FormatVersion(format));
+        }
+        let header = Self::fields(take).ok_or(BadHeader::Malformed("a batch header with reserved bytes that are not zero"))?;
+        if header.logic_version != LOGIC_VERSION {
+            return Err(BadHeader::LogicVersion(header.logic_version));
+        }
+        if header.extent() > MAX_BATCH {
+            return Err(BadHeader::Malformed("a batch header that claims more than the largest batch"));
+        }
+        if (header.count == 0) != (header.payload_len == 0) {
+            return Err(BadHeader::Malformed("a batch header whose entry count and payload length disagree"));
+        }
+        Ok(header)
+    }
+
+    fn fields(mut take: Take<'_>) -> Option<Self> {
+        let logic_version = take.u16()?;
+        let store = StoreId(take.array()?);
+        let incarnation = Incarnation { counter: take.u64()?, random: take.u64()? };
+        let number = take.u64()?;
+        let outcome_digest = take.u64()?;
+        let chain_after = Chain(take.array()?);
+        let voucher = take_voucher(&mut take)?;
+        if take.array::<40>()? != [0; 40] {
+            return None;
+        }
+        let payload_len = take.u32()?;
+        let chain_before = Chain(take.array()?);
+        Some(Self {
+            store,
+            logic_version,
+            incarnation,
+            number,
+            outcome_digest,
+            payload_len,
+            chain_before,
+            first_lsn: Lsn(take.u64()?),
+            count: take.u32()?,
+            bank_time: BankTime(take.u64()?),
+            chain_after,
+            voucher,
+        })
+    }
+
+    /// Checks everything about the batch in `bytes`, its [`BatchHeader::extent`], that can be told without the log
+    /// around it: records, their checksums, chain, padding.
+    pub(super) fn check_body(&self, bytes: &[u8]) -> Result<(), String> {
+        let end = HEADER.saturating_add(payload_len(self.payload_len));
+        let (Some(payload), Some(padding)) = (bytes.get(HEADER..end), bytes.get(end..self.extent())) else {
+            return Err("a batch longer than its segment".to_owned());
+        };
+        let mut count = 0_u32;
+        let mut rest = Take(payload);
+        while !rest.0.is_empty() {
+            count = count.saturating_add(1);
+            let entry = match (rest.u32(), rest.u32()) {
+                (Some(length), Some(crc)) => rest.bytes(payload_len(length)).map(|entry| (entry, crc)),
+                _ => None,
+            };
+            let Some((entry, crc)) = entry else {
+                return Err(format!("record {count} of batch {} goes beyond its payload", self.number));
+            };
+            if entry.is_empty() || entry.len() > MAX_ENTRY {
+                return Err(format!("record {count} of batch {} has an impossible length", self.number));
+            }
+            if crc32fast::hash(entry) != crc {
+                return Err(format!("the checksum of record {count} of batch {} does not hold", self.number));
+            }
+        }
+        if count != self.count {
+            return Err(format!("batch {} announces {} entries and holds {count}", self.number, self.count));
+        }
+        if padding.iter().any(|byte| *byte != 0xFF) {
+            return Err(format!("the padding of batch {} was changed", self.number));
+        }
+        if chain_after(self.chain_before, self.count, bytes.get(HASHED..end).unwrap_or_default()) != self.chain_after {
+            return Err(format!("the chain of batch {} does not hold", self.number));
+        }
+        Ok(())
+    }
+}
+
+/// A batch that verified, where it stood in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Its header.
+    pub header: &'a BatchHeader,
+    /// Where its first byte stands.
+    pub position: Position,
+    payload: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(header: &'a BatchHeader, position: Position, bytes: &'a [u8]) -> Self {
+        let end = HEADER.saturating_add(payload_len(header.payload_len));
+        Self { header, position, payload: bytes.get(HEADER..end).unwrap_or_default() }
+    }
+
+    /// Its entries in order, each with its LSN. Nothing is copied.
+    pub fn entries(&self) -> impl Iterator<Item = (Lsn, &'a [u8])> + use<'a> {
+        Entries { rest: Take(self.payload), lsn: self.header.first_lsn }
+    }
+}
+
+struct Entries<'a> {
+    rest: Take<'a>,
+    lsn: Lsn,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Lsn, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = self.rest.u32()?;
+        self.rest.u32()?;
+        let entry = self.rest.bytes(payload_len(length))?;
+        let lsn = self.lsn;
+        self.lsn = lsn.next();
+        Some((lsn, entry))
+    }
+}
+
+/// Opens a batch in `buffer`: room for a header, no records. The buffer keeps its capacity.
+pub(super) fn begin(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.resize(HEADER, 0);
+}
+
+/// Appends one record around what `encode` writes. On an empty or overlong entry the buffer is as before, and this
+/// is `false`.
+pub(super) fn push_record(buffer: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; RECORD]);
+    encode(buffer);
+    let fits = match buffer.get_mut(start..).and_then(|record| record.split_first_chunk_mut::<RECORD>()) {
+        Some((head, entry)) if !entry.is_empty() && entry.len() <= MAX_ENTRY => {
+            let mut put = Put(head);
+            put.u32(u32::try_from(entry.len()).unwrap_or(u32::MAX));
+            put.u32(crc32fast::hash(entry));
+            true
+        }
+        _ => false,
+    };
+    if !fits {
+        buffer.truncate(start);
+    }
+    fits
+}
+
+/// Closes the batch in `buffer`: fills in the payload length and both chain heads of `header`, pads, and writes the
+/// header in its place. `header.chain_before`, first LSN, count and bank time must be right.
+pub(super) fn finish(buffer: &mut Vec<u8>, header: &mut BatchHeader) {
+    let end = buffer.len();
+    header.payload_len = u32::try_from(end.saturating_sub(HEADER)).unwrap_or(u32::MAX);
+    buffer.resize(round_up(end), 0xFF);
+    // The hashed part of the header must stand before it is hashed.
+    header.encode(buffer);
+    header.chain_after = chain_after(header.chain_before, header.count, buffer.get(HASHED..end).unwrap_or_default());
+    header.encode(buffer);
+    debug_assert!(buffer.len().is_multiple_of(BLOCK_LEN) && buffer.len() <= MAX_BATCH);
+}
+
+/// The chain head after a batch whose bytes from 204 to the payload's end are `hashed`.
+fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
+    if count == 0 { before } else { Chain(Sha256::digest(hashed).into()) }
+}
+
+/// A length in the file as one in memory; saturates only where memory is smaller than any limit.
+fn payload_len(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+fn put_voucher(put: &mut Put<'_>, voucher: Option<&Voucher>) {
+    match voucher {
+        None => put.bytes(&[0; 64]),
+        Some(voucher) => {
+            let kind = match voucher.kind {
+                VoucherKind::Start => 1,
+                VoucherKind::Repair => 2,
+            };
+            put.bytes(&[kind, 0, 0, 0, 0, 0, 0, 0]);
+            put.u64(voucher.end.segment);
+            put.u64(voucher.end.offset);
+            put.u64(voucher.batch_number);
+            put.bytes(&voucher.chain.0);
+        }
+    }
+}
+
+/// The voucher at the cursor: `None` for bytes that are none, `Some(None)` for no voucher.
+fn take_voucher(take: &mut Take<'_>) -> Option<Option<Voucher>> {
+    let kind = match take.array::<8>()? {
+        [0, 0, 0, 0, 0, 0, 0, 0] => return (take.array::<56>()? == [0; 56]).then_some(None),
+        [1, 0, 0, 0, 0, 0, 0, 0] => VoucherKind::Start,
+        [2, 0, 0, 0, 0, 0, 0, 0] => VoucherKind::Repair,
+        _ => return None,
+    };
+    let end = Position { segment: take.u64()?, offset: take.u64()? };
+    Some(Some(Voucher { kind, end, batch_number: take.u64()?, chain: Chain(take.array()?) }))
+}

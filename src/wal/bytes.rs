@@ -1,0 +1,138 @@
+//! Fixed little-endian fields: a cursor that writes them and one that reads them, block arithmetic, zero tests.
+//!
+//! Left out: what the fields mean (`batch.rs`, `segment.rs`, `manifest.rs`).
+
+/// Everything in the log starts at a multiple of this many bytes.
+pub(super) const BLOCK: u64 = 4096;
+/// [`BLOCK`] as a length in memory.
+pub(super) const BLOCK_LEN: usize = 4096;
+/// What a disk writes whole or not at all.
+pub(super) const SECTOR: usize = 512;
+
+/// A sector that was never written.
+static ZERO_SECTOR: [u8; SECTOR] = [0; SECTOR];
+
+/// Whether every byte is zero. Compares whole sectors, so that it runs at the speed of memory.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    let mut sectors = bytes.chunks_exact(SECTOR);
+    sectors.all(|sector| sector == ZERO_SECTOR) && sectors.remainder().iter().all(|byte| *byte == 0)
+}
+
+/// `length` rounded up to whole blocks. Lengths in the log are far below 2^63, so saturation is never seen.
+pub(super) const fn round_up(length: usize) -> usize {
+    length.div_ceil(BLOCK_LEN).saturating_mul(BLOCK_LEN)
+}
+
+/// A length in memory as a length in a file: lossless on every machine that Rust runs on.
+pub(super) fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// A length in a file as a length in memory; saturates only on machines of less than 64 bits, where the length is
+/// then refused by whatever limit it is held against.
+pub(super) fn to_len(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+/// Writes fields one after the other. Whatever does not fit is dropped, which the debug assertion and the golden
+/// bytes of each layout catch.
+pub(super) struct Put<'a>(pub(super) &'a mut [u8]);
+
+impl Put<'_> {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        match std::mem::take(&mut self.0).split_at_mut_checked(bytes.len()) {
+            Some((head, rest)) => {
+                head.copy_from_slice(bytes);
+                self.0 = rest;
+            }
+            None => debug_assert!(false, "a layout longer than its block"),
+        }
+    }
+
+    pub(super) fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_le_bytes());
+    }
+}
+
+/// Reads fields one after the other; `None` past the end.
+#[derive(Clone, Copy)]
+pub(super) struct Take<'a>(pub(super) &'a [u8]);
+
+impl<'a> Take<'a> {
+    pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    pub(super) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// Puts the CRC-32 of everything after itself at byte 8: so every header of the log starts, magic first.
+pub(super) fn seal_crc(block: &mut [u8]) {
+    let crc = block.get(12..).map_or(0, crc32fast::hash);
+    if let Some(slot) = block.get_mut(8..12) {
+        slot.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// Whether a header starts with `magic` and its CRC at byte 8 holds; the cursor is then at byte 12.
+pub(super) fn open_crc<'a>(block: &'a [u8], magic: &[u8; 8]) -> Option<Take<'a>> {
+    let mut take = Take(block);
+    let found = take.array::<8>()?;
+    let crc = take.u32()?;
+    (found == *magic && crc == crc32fast::hash(take.0)).then_some(take)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bit_anywhere_is_not_zero() {
+        let mut bytes = vec![0; 2 * SECTOR + 3];
+        assert!(is_zero(&bytes) && is_zero(&[]));
+        for at in 0..bytes.len() {
+            bytes[at] = 1;
+            assert!(!is_zero(&bytes), "byte {at}");
+            bytes[at] = 0;
+        }
+    }
+
+    #[test]
+    fn headers_with_a_changed_byte_do_not_open() {
+        let mut block = [7; 64];
+        block[..8].copy_from_slice(b"ABCDEFGH");
+        seal_crc(&mut block);
+        assert!(open_crc(&block, b"ABCDEFGH").is_some_and(|take| take.0.len() == 52));
+        for at in 0..block.len() {
+            block[at] ^= 1;
+            assert!(open_crc(&block, b"ABCDEFGH").is_none(), "byte {at}");
+            block[at] ^= 1;
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The one writer: entries into an open batch, one write and one sync a batch, segment after segment.
+//!
+//! Left out: reading (`recover.rs`), and where segments come from (`supplier.rs`).
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::batch::{self, BatchHeader, Incarnation, Voucher, VoucherKind};
+use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
+use super::maker::{Maker, Segment, remove_temporaries};
+use super::recover::{LogEnd, Recovered};
+use super::segment::file_name;
+use super::supplier::{Preparer, Supplier};
+use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, SegmentSizes, WalError, manifest};
+use crate::env::Disk;
+use crate::types::{BankTime, Chain, Lsn, StoreId};
+
+/// Why an entry was not appended. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The open batch is full: commit, and the entry will fit. (Also after an error: the commit then tells it.)
+    #[error("the open batch is full")]
+    Batch,
+    /// The segment is used up, and there is no space for the next: refuse for now, it may come back by itself.
+    #[error("there is no space for another segment of the log")]
+    NoSpace,
+}
+
+/// The log of a store, open for writing. Invariants:
+/// - a batch is written only after the sync of the one before it returned; synced bytes are never written again;
+/// - the open batch fits the current segment's rest, or else the next segment, which is ready then;
+/// - after the first error nothing is ever written again.
+pub struct Log {
+    store: StoreId,
+    incarnation: Incarnation,
+    /// What the first batch of this incarnation says about the log before it. Taken when that batch is durable.
+    voucher: Option<Voucher>,
+    supplier: Supplier,
+    /// The segment in use, and where its next batch goes. None before the first batch.
+    current: Option<(Segment, u64)>,
+    /// The open batch: room for its header, then records.
+    buffer: Vec<u8>,
+    pending: u32,
+    /// The LSN that the next entry gets.
+    next_lsn: Lsn,
+    /// As of the last batch that is durable:
+    batch_number: u64,
+    durable_lsn: Lsn,
+    chain: Chain,
+    bank_time: BankTime,
+    /// Entries have become durable since the last batch without any.
+    is_unsealed: bool,
+    /// The first error, in words.
+    latched: Option<String>,
+}
+
+impl Log {
+    /// Begins the log of a new store in an existing directory. There is no manifest yet: until [`Log::publish`] the
+    /// store does not exist. `random` is drawn for this incarnation.
+    ///
+    /// # Errors
+    /// [`WalError::Misuse`] if the directory holds a log; otherwise what the system says, "no space" included.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        store: StoreId,
+        sizes: SegmentSizes,
+        random: u64,
+        preparer: Preparer,
+    ) -> Result<Self, WalError> {
+        let maker = Maker::create(disk, dir, store)?;
+        let mut supplier = Supplier::new(maker, VecDeque::new(), sizes, preparer)?;
+        if !supplier.obtain()? {
+            return Err(supplier.take_no_space().unwrap_or(WalError::Misuse("a log without space")));
+        }
+        let incarnation = Incarnation { counter: 1, random };
+        Ok(Self::new(store, incarnation, None, supplier, &LogEnd::default()))
+    }
+
+    /// Takes the next incarnation of a store whose log was read. The first batch goes to a fresh segment and says
+    /// where the log before it ended; until then nothing that counts has changed. `random` is drawn for it.
+    /// Without space for a segment the log starts all the same, and [`Log::has_room`] says so.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        recovered: Recovered,
+        sizes: SegmentSizes,
+        random: u64,
+        preparer: Preparer,
+    ) -> Result<Self, WalError> {
+        remove_temporaries(disk.as_ref(), dir)?;
+        let mut ready = VecDeque::new();
+        for (sequence, size) in recovered.spares {
+            let name = file_name(sequence);
+            let file = disk.open(&dir.join(&name)).map_err(WalError::io("open", name))?;
+            ready.push_back(Segment { sequence, size, file });
+        }
+        let maker = Maker::resume(disk, dir, recovered.manifest)?;
+        let mut supplier = Supplier::new(maker, ready, sizes, preparer)?;
+        supplier.obtain()?;
+        let end = recovered.end;
+        let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
+        let voucher = Voucher { kind: VoucherKind::Start, end: end.position, batch_number: end.batch_number, chain: end.chain };
+        Ok(Self::new(recovered.store, incarnation, Some(voucher), supplier, &end))
+    }
+
+    fn new(store: StoreId, incarnation: Incarnation, voucher: Option<Voucher>, supplier: Supplier, end: &LogEnd) -> Self {
+        // An entry is encoded before it is known whether it fits.
+        let mut buffer = Vec::with_capacity(MAX_BATCH + 2 * MAX_ENTRY);
+        batch::begin(&mut buffer);
+        Self {
+            store,
+            incarnation,
+            voucher,
+            supplier,
+            current: None,
+            buffer,
+            pending: 0,
+            next_lsn: end.next_lsn,
+            batch_number: end.batch_number,
+            durable_lsn: Lsn(end.next_lsn.0.saturating_sub(1)),
+            chain: end.chain,
+            bank_time: end.bank_time,
+            is_unsealed: false,
+            latched: None,
+        }
+    }
+
+    /// Creation's last step: writes the manifest, and with it every batch committed so far is a store.
+    ///
+    /// # Errors
+    /// What the system says; [`WalError::Misuse`] before the first batch, or a second time.
+    pub fn publish(&mut self) -> Result<(), WalError> {
+        self.check()?;
+        let published = match self.batch_number {
+            0 => Err(WalError::Misuse("to publish a log without a batch")),
+            _ => self.supplier.publish(),
+        };
+        published.map_err(|error| self.latch(error))
+    }
+
+    /// The LSN that the next appended entry gets.
+    #[must_use]
+    pub const fn next_lsn(&self) -> Lsn {
+        self.next_lsn
+    }
+
+    /// The entries in the open batch.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        to_len(u64::from(self.pending))
+    }
+
+    /// The chain head after the last durable batch.
+    #[must_use]
+    pub const fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// The LSN of the last durable entry; 0 if there is none.
+    #[must_use]
+    pub const fn durable_lsn(&self) -> Lsn {
+        self.durable_lsn
+    }
+
+    /// Which life of the daemon this is.
+    #[must_use]
+    pub const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Whether entries became durable since the last seal: a batch without entries that proves them to be so.
+    #[must_use]
+    pub const fn needs_seal(&self) -> bool {
+        self.is_unsealed
+    }
+
+    /// Whether another batch can be written now: `false` while the segment is used up and there is no space for the
+    /// next. After an error it is `true`, so that a commit is tried and tells it.
+    pub fn has_room(&mut self) -> bool {
+        match self.find_room(to_len(BLOCK)) {
+            Ok(has_room) => has_room,
+            Err(error) => {
+                self.latch(error);
+                true
+            }
+        }
+    }
+
+    /// How many bytes of records the open batch may still take, as far as is known without asking for a segment.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let largest = self.rest().max(self.supplier.next_capacity());
+        to_len(largest).min(MAX_BATCH).saturating_sub(self.buffer.len())
+    }
+
+    /// Appends to the open batch the entry that `encode` writes, of 1 to [`MAX_ENTRY`] bytes, and gives its LSN.
+    /// Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Full`]; the batch is then as before.
+    pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
+        if self.latched.is_some() {
+            return Err(Full::Batch);
+        }
+        let before = self.buffer.len();
+        if !batch::push_record(&mut self.buffer, encode) {
+            self.latch(WalError::Misuse("an entry that is empty or too long"));
+            return Err(Full::Batch);
+        }
+        let full = match self.find_room(round_up(self.buffer.len())) {
+            Ok(true) => {
+                let lsn = self.next_lsn;
+                self.next_lsn = lsn.next();
+                self.pending = self.pending.saturating_add(1);
+                return Ok(lsn);
+            }
+            Ok(false) if self.supplier.lacks_space() => Full::NoSpace,
+            Ok(false) => Full::Batch,
+            Err(error) => {
+                self.latch(error);
+                Full::Batch
+            }
+        };
+        self.buffer.truncate(before);
+        Err(full)
+    }
+
+    /// Makes the open batch durable: one write, one sync. Without entries it is a seal, which is left out while there
+    /// is no space for it. `outcome_digest` is the running digest after the previous batch.
+    ///
+    /// # Errors
+    /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.
+    pub fn commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
+        self.check()?;
+        self.write(bank_time, outcome_digest).map_err(|error| self.latch(error))
+    }
+
+    /// Looks for an error of the thread that makes segments, without waiting. Worth a call whenever nothing else is
+    /// to do; commits look by themselves.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn poll(&mut self) -> Result<(), WalError> {
+        self.check()?;
+        self.supplier.poll().map_err(|error| self.latch(error))
+    }
+
+    fn write(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
+        self.supplier.poll()?;
+        let total = round_up(self.buffer.len());
+        if !self.find_room(total)? {
+            // Only a seal can meet this: entries were given room when they were appended.
+            return if self.pending == 0 { Ok(()) } else { Err(WalError::Misuse("a batch without room")) };
+        }
+        if to_u64(total) > self.rest() {
+            self.current = self.supplier.ready.pop_front().map(|segment| (segment, BLOCK));
+        }
+        let Some((segment, offset)) = &mut self.current else {
+            return Err(WalError::Misuse("a batch without a segment"));
+        };
+        if *offset == BLOCK {
+            // Ahead of need: while this segment fills up.
+            self.supplier.request();
+        }
+        let mut header = BatchHeader {
+            store: self.store,
+            logic_version: LOGIC_VERSION,
+            incarnation: self.incarnation,
+            number: self.batch_number.saturating_add(1),
+            outcome_digest,
+            first_lsn: self.durable_lsn.next(),
+            count: self.pending,
+            payload_len: 0,
+            // A clock that went back is the caller's mistake, and would make the log unreadable.
+            bank_time: bank_time.max(self.bank_time),
+            chain_before: self.chain,
+            chain_after: self.chain,
+            voucher: self.voucher,
+        };
+        batch::finish(&mut self.buffer, &mut header);
+        if self.buffer.chunks(super::bytes::SECTOR).any(is_zero) {
+            return Err(WalError::Misuse("a batch with a sector of zeros"));
+        }
+        let name = || file_name(segment.sequence);
+        segment.file.write_all_at(&self.buffer, *offset).map_err(|source| WalError::Io { call: "write", file: name(), source })?;
+        segment.file.sync().map_err(|source| WalError::Io { call: "sync", file: name(), source })?;
+        *offset = offset.saturating_add(to_u64(total));
+        self.voucher = None;
+        self.batch_number = header.number;
+        self.durable_lsn = Lsn(self.next_lsn.0.saturating_sub(1));
+        self.chain = header.chain_after;
+        self.bank_time = header.bank_time;
+        self.is_unsealed = self.pending > 0;
+        self.pending = 0;
+        batch::begin(&mut self.buffer);
+        Ok(())
+    }
+
+    /// Whether a batch of `total` bytes can be written, in this segment or in the next, which is then ready.
+    fn find_room(&mut self, total: usize) -> Result<bool, WalError> {
+        if total > MAX_BATCH {
+            return Ok(false);
+        }
+        if to_u64(total) <= self.rest() {
+            return Ok(true);
+        }
+        Ok(to_u64(total) <= self.supplier.next_capacity() && self.supplier.obtain()?)
+    }
+
+    /// The bytes left in the current segment.
+    fn rest(&self) -> u64 {
+        self.current.as_ref().map_or(0, |(segment, offset)| segment.size.saturating_sub(*offset))
+    }
+
+    fn check(&self) -> Result<(), WalError> {
+        self.latched.as_ref().map_or(Ok(()), |first| Err(WalError::Latched(first.clone())))
+    }
+
+    fn latch(&mut self, error: WalError) -> WalError {
+        self.latched.get_or_insert_with(|| error.to_string());
+        error
+    }
+}
+
+/// Whether the directory holds a store: its manifest is there.
+///
+/// # Errors
+/// What the system says.
+pub fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool, WalError> {
+    disk.exists(&dir.join(manifest::NAME)).map_err(WalError::io("look for", manifest::NAME))
+}

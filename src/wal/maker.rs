@@ -1,0 +1,178 @@
+//! Makes segments, durably and in order: temporary, zero-written whole, synced, renamed, directory synced, and then
+//! named in the manifest. Only after that may a segment be used.
+//!
+//! Left out: when one is made, and by which thread (`supplier.rs`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::WalError;
+use super::bytes::{BLOCK, to_len, to_u64};
+use super::manifest::{self, Manifest};
+use super::segment::{SegmentHeader, file_name, sequence_of};
+use crate::env::{Disk, File};
+use crate::types::StoreId;
+
+/// How many bytes are zero-written at a time.
+const CHUNK: usize = 256 << 10;
+
+/// A segment that may be written: it exists, and the manifest of a published store names it.
+pub(super) struct Segment {
+    /// Its sequence number.
+    pub(super) sequence: u64,
+    /// Its length in bytes.
+    pub(super) size: u64,
+    /// The open file.
+    pub(super) file: Box<dyn File>,
+}
+
+impl Segment {
+    /// The bytes that an empty one holds.
+    pub(super) const fn capacity(&self) -> u64 {
+        self.size.saturating_sub(BLOCK)
+    }
+}
+
+/// What came of making a segment.
+pub(super) enum Made {
+    /// It is there.
+    Segment(Segment),
+    /// The disk or a quota is full; nothing is left behind, and trying again later is sound.
+    NoSpace(WalError),
+    /// The log is going away.
+    Cancelled,
+}
+
+/// The one who makes the segments of a store, and writes its manifest.
+pub(super) struct Maker {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: StoreId,
+    /// The highest segment made. Equal to the manifest's as soon as there is one.
+    highest: u64,
+    /// None until the store is published.
+    manifest: Option<(Manifest, Box<dyn File>)>,
+    zeros: Vec<u8>,
+    /// Set when nobody wants a segment any more.
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+impl Maker {
+    /// For a store that is being created, in a directory that holds no log.
+    pub(super) fn create(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Result<Self, WalError> {
+        let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
+        if names.iter().any(|name| name == manifest::NAME || sequence_of(name).is_some()) {
+            return Err(WalError::Misuse("a new log in a directory that holds one"));
+        }
+        Ok(Self::new(disk, dir, store, 0))
+    }
+
+    /// For a store that was recovered.
+    pub(super) fn resume(disk: Arc<dyn Disk>, dir: &Path, manifest: Manifest) -> Result<Self, WalError> {
+        let file = disk.open(&dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
+        let mut maker = Self::new(disk, dir, manifest.store, manifest.highest);
+        maker.manifest = Some((manifest, file));
+        Ok(maker)
+    }
+
+    fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, highest: u64) -> Self {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        Self { disk, dir: dir.to_owned(), store, highest, manifest: None, zeros: vec![0; CHUNK], cancelled }
+    }
+
+    /// Makes the next segment, of `size` bytes.
+    ///
+    /// # Errors
+    /// Whatever the system says, except "no space" before the segment has its name. Fatal: end the process.
+    pub(super) fn make(&mut self, size: u64) -> Result<Made, WalError> {
+        let sequence = self.highest.saturating_add(1);
+        let name = file_name(sequence);
+        let temporary = format!("{name}.tmp");
+        let file = match self.fill(&name, &temporary, SegmentHeader { store: self.store, sequence, size }) {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                self.abandon(&temporary);
+                return Ok(Made::Cancelled);
+            }
+            Err(error) if error.is_no_space() => {
+                self.abandon(&temporary);
+                return Ok(Made::NoSpace(error));
+            }
+            Err(error) => return Err(error),
+        };
+        self.disk.sync_dir(&self.dir).map_err(WalError::io("sync the directory of", name.as_str()))?;
+        if let Some((manifest, file)) = &mut self.manifest {
+            manifest.advance(file.as_ref(), sequence)?;
+        }
+        self.highest = sequence;
+        Ok(Made::Segment(Segment { sequence, size, file }))
+    }
+
+    /// Writes the manifest that makes the store exist, with every segment made so far.
+    pub(super) fn publish(&mut self) -> Result<(), WalError> {
+        if self.manifest.is_some() {
+            return Err(WalError::Misuse("a log published twice"));
+        }
+        let manifest = Manifest::create(self.disk.as_ref(), &self.dir, self.store, self.highest)?;
+        let file = self.disk.open(&self.dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
+        self.manifest = Some((manifest, file));
+        Ok(())
+    }
+
+    /// Writes and names the file; `None` if cancelled half-way.
+    fn fill(&self, name: &str, temporary: &str, header: SegmentHeader) -> Result<Option<Box<dyn File>>, WalError> {
+        let path = self.dir.join(temporary);
+        // A leftover of an attempt that found no space: written on afresh, never continued.
+        if self.disk.exists(&path).map_err(WalError::io("look for", temporary))? {
+            self.disk.remove(&path).map_err(WalError::io("remove", temporary))?;
+        }
+        let file = self.disk.create(&path).map_err(WalError::io("create", temporary))?;
+        file.write_all_at(&header.encode(), 0).map_err(WalError::io("write", temporary))?;
+        let mut offset = BLOCK;
+        while offset < header.size {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let chunk = self.zeros.get(..to_len(header.size - offset)).unwrap_or(&self.zeros);
+            file.write_all_at(chunk, offset).map_err(WalError::io("write", temporary))?;
+            offset = offset.saturating_add(to_u64(chunk.len()));
+        }
+        file.sync().map_err(WalError::io("sync", temporary))?;
+        self.disk.rename(&path, &self.dir.join(name)).map_err(WalError::io("rename", temporary))?;
+        Ok(Some(file))
+    }
+
+    /// Gives the space of an unfinished segment back, as far as that works: the next start removes what is left.
+    fn abandon(&self, temporary: &str) {
+        let _ = self.disk.remove(&self.dir.join(temporary));
+    }
+}
+
+/// Removes the temporaries of an earlier life. Nothing depends on them, so a crash before this is durable is no harm.
+pub(super) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
+    for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
+        if name.ends_with(".tmp") {
+            disk.remove(&dir.join(&name)).map_err(WalError::io("remove", name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the segments and temporaries of a log that was never published, so that its creation can begin afresh.
+/// The caller knows, by its own marker, that they are that.
+///
+/// # Errors
+/// [`WalError::Misuse`] if there is a manifest: then it is a store, and nothing is removed.
+pub fn discard_unpublished(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
+    if disk.exists(&dir.join(manifest::NAME)).map_err(WalError::io("look for", manifest::NAME))? {
+        return Err(WalError::Misuse("to discard a log that was published"));
+    }
+    remove_temporaries(disk, dir)?;
+    for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
+        if sequence_of(&name).is_some() {
+            disk.remove(&dir.join(&name)).map_err(WalError::io("remove", name))?;
+        }
+    }
+    disk.sync_dir(dir).map_err(WalError::io("sync", dir.display().to_string()))
+}

@@ -1,0 +1,67 @@
+//! Reads segments through one buffer that is used over and over: a few large reads, whatever the size of the log.
+//!
+//! Left out: what the bytes mean.
+
+use std::path::Path;
+
+use super::WalError;
+use super::bytes::{to_len, to_u64};
+use super::segment::file_name;
+use crate::env::{Disk, File};
+
+/// How many bytes are read at once; at least the largest batch, so that a batch always lies in the buffer whole.
+const CHUNK: usize = 2 << 20;
+
+/// A cursor over segments. One file is open at a time.
+pub(super) struct Reader<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    open: Option<(u64, Box<dyn File>)>,
+    buffer: Vec<u8>,
+    /// The part of the open file that the buffer holds.
+    start: u64,
+    filled: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(disk: &'a dyn Disk, dir: &'a Path) -> Self {
+        Self { disk, dir, open: None, buffer: Vec::new(), start: 0, filled: 0 }
+    }
+
+    /// The `length` bytes at `offset` of a segment of `size` bytes, or fewer where it ends. `length` is at most
+    /// the largest batch.
+    pub(super) fn window(&mut self, sequence: u64, size: u64, offset: u64, length: usize) -> Result<&[u8], WalError> {
+        let length = length.min(to_len(size.saturating_sub(offset)));
+        debug_assert!(length <= CHUNK);
+        let is_open = self.open.as_ref().is_some_and(|(open, _)| *open == sequence);
+        let held = offset.checked_sub(self.start).map(to_len).filter(|at| at.saturating_add(length) <= self.filled);
+        let at = match held {
+            Some(at) if is_open => at,
+            _ => {
+                self.fill(sequence, size, offset)?;
+                0
+            }
+        };
+        Ok(self.buffer.get(at..at.saturating_add(length)).unwrap_or_default())
+    }
+
+    fn fill(&mut self, sequence: u64, size: u64, offset: u64) -> Result<(), WalError> {
+        // Nothing is held until the read has worked.
+        self.filled = 0;
+        if self.open.as_ref().is_none_or(|(open, _)| *open != sequence) {
+            let name = file_name(sequence);
+            let file = self.disk.open_read(&self.dir.join(&name)).map_err(WalError::io("open", name))?;
+            self.open = Some((sequence, file));
+        }
+        let filled = CHUNK.min(to_len(size.saturating_sub(offset)));
+        if self.buffer.len() < filled {
+            self.buffer.resize(filled, 0);
+        }
+        if let (Some((_, file)), Some(target)) = (&self.open, self.buffer.get_mut(..filled)) {
+            file.read_exact_at(target, offset).map_err(|source| WalError::Io { call: "read", file: file_name(sequence), source })?;
+        }
+        (self.start, self.filled) = (offset, filled);
+        debug_assert!(self.start.saturating_add(to_u64(filled)) <= size);
+        Ok(())
+    }
+}

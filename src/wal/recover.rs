@@ -1,0 +1,270 @@
+//! Reads the log from its beginning: each batch is checked against everything before it, then replayed.
+//!
+//! Nothing is written. Where the batches stop, `verdict.rs` decides whether that is the end of the log or damage.
+//! Left out: checkpoints, which will let it begin later.
+
+use std::path::Path;
+
+use super::batch::{BadHeader, Batch, BatchHeader, Incarnation, VoucherKind};
+use super::bytes::{BLOCK, BLOCK_LEN, is_zero, to_u64};
+use super::manifest::Manifest;
+use super::reader::Reader;
+use super::survey::{Survey, unsupported};
+use super::verdict::{Stop, Torn, judge};
+use super::{MAX_BATCH, Position, WalError};
+use crate::env::Disk;
+use crate::types::{BankTime, Chain, Lsn, StoreId};
+
+/// Where a log ends: what the next batch must go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The first byte after the last batch.
+    pub position: Position,
+    /// The last batch's number; 0 before the first.
+    pub batch_number: u64,
+    /// The chain head after it.
+    pub chain: Chain,
+    /// The LSN of the next entry.
+    pub next_lsn: Lsn,
+    /// Its bank time.
+    pub bank_time: BankTime,
+    /// Who wrote it.
+    pub incarnation: Incarnation,
+}
+
+impl Default for LogEnd {
+    /// The end of an empty log.
+    fn default() -> Self {
+        Self {
+            position: Position::default(),
+            batch_number: 0,
+            chain: Chain::default(),
+            next_lsn: Lsn(1),
+            bank_time: BankTime::default(),
+            incarnation: Incarnation::default(),
+        }
+    }
+}
+
+/// A log that was read to its end and found sound.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The store.
+    pub store: StoreId,
+    /// Where the log ends.
+    pub end: LogEnd,
+    /// What a crash left half-written after the end. Tell the operator.
+    pub torn: Option<Torn>,
+    /// One of the manifest's two slots is damaged; the other one served. Tell the operator.
+    pub has_damaged_slot: bool,
+    /// How many batches were replayed.
+    pub batches: u64,
+    /// How many entries.
+    pub entries: u64,
+    /// How many bytes the batches take, headers and padding included.
+    pub bytes: u64,
+    /// The manifest, for the next incarnation.
+    pub(super) manifest: Manifest,
+    /// Segments after the end that nothing was ever written to: number and size.
+    pub(super) spares: Vec<(u64, u64)>,
+}
+
+/// Reads everything, from the device and not from the page cache, and calls `replay` for each batch in order. Writes
+/// nothing at all. An error of `replay` is damage at that batch.
+///
+/// # Errors
+/// [`WalError::NoStore`] where there is neither manifest nor segment, [`WalError::Damaged`] for anything that no crash
+/// can explain, [`WalError::Unsupported`] for other versions, [`WalError::Io`] for what the system says.
+pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Recovered, WalError> {
+    let survey = Survey::read(disk, dir)?;
+    let end = LogEnd { position: survey.origin(), ..LogEnd::default() };
+    let mut walk = Walk { survey: &survey, reader: Reader::new(disk, dir), end, batches: 0, entries: 0, bytes: 0 };
+    let stop = loop {
+        if let Some(stop) = walk.step(replay)? {
+            break stop;
+        }
+    };
+    let Walk { mut reader, end, batches, entries, bytes, .. } = walk;
+    let tail = judge(&mut reader, &survey, &end, &stop)?;
+    if end.batch_number == 0 {
+        return Err(damaged(survey.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
+    }
+    Ok(Recovered {
+        store: survey.manifest.store,
+        end,
+        torn: tail.torn,
+        has_damaged_slot: survey.has_damaged_slot,
+        batches,
+        entries,
+        bytes,
+        manifest: survey.manifest,
+        spares: tail.spares,
+    })
+}
+
+/// How a batch may come to stand where it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Right after the last one, in the same incarnation.
+    Next,
+    /// First in a segment, as the first of a later incarnation that vouches for the end before it.
+    Start,
+}
+
+struct Walk<'a> {
+    survey: &'a Survey,
+    reader: Reader<'a>,
+    end: LogEnd,
+    batches: u64,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Walk<'_> {
+    /// Goes one batch further, or tells why not.
+    fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
+        let (at, header) = match self.vouching_start()? {
+            Some(start) => start,
+            None => match self.next_in_order()? {
+                Ok(next) => next,
+                Err(stop) => return Ok(Some(stop)),
+            },
+        };
+        let size = self.survey.size(at.segment).unwrap_or(0);
+        let bytes = self.reader.window(at.segment, size, at.offset, header.extent())?;
+        let batch = Batch::new(&header, at, bytes);
+        replay(&batch).map_err(|what| damaged(at, &self.end, what))?;
+        self.batches = self.batches.saturating_add(1);
+        self.entries = self.entries.saturating_add(u64::from(header.count));
+        self.bytes = self.bytes.saturating_add(to_u64(header.extent()));
+        self.end = LogEnd {
+            position: Position { segment: at.segment, offset: at.offset.saturating_add(to_u64(header.extent())) },
+            batch_number: header.number,
+            chain: header.chain_after,
+            next_lsn: Lsn(header.first_lsn.0.saturating_add(u64::from(header.count))),
+            bank_time: header.bank_time,
+            incarnation: header.incarnation,
+        };
+        Ok(None)
+    }
+
+    /// The first batch of a later incarnation that vouches for exactly this end and verifies. What stands between is
+    /// void, however sound it looks: that incarnation did not see it, and answered without it.
+    fn vouching_start(&mut self) -> Result<Option<(Position, BatchHeader)>, WalError> {
+        let survey = self.survey;
+        let mut chosen = None;
+        for (voucher, segment) in survey.starts_from(self.end.position) {
+            if *segment <= self.end.position.segment {
+                continue;
+            }
+            let at = Position { segment: *segment, offset: BLOCK };
+            // A start that finds another one's sound batch goes on from that; only a repair may drop it.
+            if (chosen.is_none() || voucher.kind == VoucherKind::Repair)
+                && let Ok(header) = self.verify(at, Place::Start)?
+            {
+                chosen = Some((at, header));
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The next batch of this incarnation: right behind the last one, or first in the next segment if the rest of
+    /// this one is zero.
+    fn next_in_order(&mut self) -> Result<Result<(Position, BatchHeader), Stop>, WalError> {
+        let end = self.end.position;
+        let size = self.survey.size(end.segment).unwrap_or(0);
+        if !is_zero(self.reader.window(end.segment, size, end.offset, BLOCK_LEN)?) {
+            let found = self.verify(end, Place::Next)?;
+            return Ok(found.map(|header| (end, header)).map_err(|what| Stop { at: end, rest_is_zero: false, what }));
+        }
+        if !self.is_zero_from(end, size)? {
+            return Ok(Err(Stop { at: end, rest_is_zero: false, what: "a batch without a header".to_owned() }));
+        }
+        let at = Position { segment: end.segment.saturating_add(1), offset: BLOCK };
+        let stop = |what| Stop { at, rest_is_zero: true, what };
+        let Some(size) = self.survey.size(at.segment) else {
+            return Ok(Err(stop(String::new())));
+        };
+        if is_zero(self.reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
+            return Ok(Err(stop("a batch without a header".to_owned())));
+        }
+        Ok(self.verify(at, Place::Next)?.map(|header| (at, header)).map_err(stop))
+    }
+
+    fn is_zero_from(&mut self, from: Position, size: u64) -> Result<bool, WalError> {
+        let mut offset = from.offset;
+        while offset < size {
+            let window = self.reader.window(from.segment, size, offset, MAX_BATCH)?;
+            if !is_zero(window) {
+                return Ok(false);
+            }
+            offset = offset.saturating_add(to_u64(window.len()));
+        }
+        Ok(true)
+    }
+
+    /// Whether exactly the next batch stands whole at `at`: its header, or what is wrong with it.
+    fn verify(&mut self, at: Position, place: Place) -> Result<Result<BatchHeader, String>, WalError> {
+        let size = self.survey.size(at.segment).unwrap_or(0);
+        let header = match BatchHeader::decode(self.reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
+            Ok(header) => header,
+            Err(bad) => return unsupported(at, bad).map_or_else(|| Ok(Err(describe(bad))), Err),
+        };
+        if let Some(what) = misfit(&header, self.survey.manifest.store, &self.end, place) {
+            return Ok(Err(what));
+        }
+        let bytes = self.reader.window(at.segment, size, at.offset, header.extent())?;
+        Ok(header.check_body(bytes).map(|()| header))
+    }
+}
+
+/// What in a header contradicts the log before it, if anything.
+pub(super) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, place: Place) -> Option<String> {
+    if header.store != store {
+        return Some(format!("a batch of another store, {}", header.store));
+    }
+    if header.number != end.batch_number.saturating_add(1) {
+        return Some(format!("batch {} stands where batch {} belongs", header.number, end.batch_number.saturating_add(1)));
+    }
+    if header.first_lsn != end.next_lsn {
+        return Some(format!("batch {} begins with LSN {} instead of {}", header.number, header.first_lsn, end.next_lsn));
+    }
+    if header.chain_before != end.chain || (header.count == 0 && header.chain_after != end.chain) {
+        return Some(format!("batch {} does not chain to the one before it", header.number));
+    }
+    if header.bank_time < end.bank_time {
+        return Some(format!("the bank time of batch {} goes back", header.number));
+    }
+    let is_incarnation_right = match (place, end.batch_number) {
+        (Place::Next, 0) => header.incarnation.counter == 1,
+        (Place::Next, _) => header.incarnation == end.incarnation,
+        (Place::Start, _) => header.incarnation.counter > end.incarnation.counter,
+    };
+    if !is_incarnation_right {
+        return Some(format!("batch {} is of an incarnation that does not belong there", header.number));
+    }
+    let is_voucher_right = match (place, header.voucher) {
+        (Place::Next, voucher) => voucher.is_none(),
+        (Place::Start, Some(voucher)) => {
+            voucher.end == end.position && voucher.batch_number == end.batch_number && voucher.chain == end.chain
+        }
+        (Place::Start, None) => false,
+    };
+    (!is_voucher_right).then(|| format!("the voucher of batch {} does not fit", header.number))
+}
+
+/// A header that cannot be used, in words.
+pub(super) fn describe(bad: BadHeader) -> String {
+    match bad {
+        BadHeader::Unreadable => "a batch whose header is not whole".to_owned(),
+        BadHeader::Malformed(what) => what.to_owned(),
+        BadHeader::FormatVersion(version) => format!("a batch of format version {version}"),
+        BadHeader::LogicVersion(version) => format!("a batch of logic version {version}"),
+    }
+}
+
+/// Damage behind the batches that are good.
+pub(super) fn damaged(at: Position, end: &LogEnd, what: String) -> WalError {
+    let last_good = Some(end.batch_number).filter(|number| *number > 0);
+    WalError::Damaged { file: at.file(), offset: at.offset, last_good, what }
+}

@@ -1,0 +1,264 @@
+//! Hands the log its next segment: made when it is needed, or ahead of need by a thread of its own.
+//!
+//! No space is no error here, but a state: the thread tries again every 200 ms, so that service resumes by itself.
+//! Left out: how a segment is made (`maker.rs`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::maker::{Made, Maker, Segment};
+use super::{SegmentSizes, WalError};
+
+/// How often the thread tries again while there is no space.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// How the next segment is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparer {
+    /// When it is needed, by the caller: for creating stores and for simulations, whose every run is the same.
+    Inline,
+    /// Ahead of need, by a thread: no commit waits for it.
+    Background,
+}
+
+/// The segments that the log has not yet taken.
+pub(super) struct Supplier {
+    /// Made or found untouched; in order.
+    pub(super) ready: VecDeque<Segment>,
+    sizes: SegmentSizes,
+    /// How many segments this incarnation has: the place of the next one in the row of sizes.
+    made: u32,
+    /// The last attempt found no space, and none has succeeded since.
+    no_space: Option<WalError>,
+    workshop: Workshop,
+}
+
+enum Workshop {
+    Inline(Box<Maker>),
+    Background(Thread),
+}
+
+struct Thread {
+    /// None once the log is going away.
+    requests: Option<Sender<Request>>,
+    answers: Receiver<Answer>,
+    /// A segment was asked for and has not come yet.
+    is_asked: bool,
+    cancelled: Arc<AtomicBool>,
+    handle: Option<JoinHandle<()>>,
+}
+
+enum Request {
+    Make(u64),
+    Publish,
+}
+
+enum Answer {
+    Made(Segment),
+    NoSpace(WalError),
+    Published,
+    Failed(WalError),
+}
+
+impl Supplier {
+    /// `ready` are untouched segments of an earlier life; they count as this one's first.
+    pub(super) fn new(maker: Maker, ready: VecDeque<Segment>, sizes: SegmentSizes, preparer: Preparer) -> Result<Self, WalError> {
+        let workshop = match preparer {
+            Preparer::Inline => Workshop::Inline(Box::new(maker)),
+            Preparer::Background => Workshop::Background(Thread::spawn(maker)?),
+        };
+        let made = u32::try_from(ready.len()).unwrap_or(u32::MAX);
+        Ok(Self { ready, sizes, made, no_space: None, workshop })
+    }
+
+    /// Whether the next segment is missing for lack of space.
+    pub(super) fn lacks_space(&self) -> bool {
+        self.ready.is_empty() && self.no_space.is_some()
+    }
+
+    /// The error that says why there is no space, if that is so.
+    pub(super) fn take_no_space(&mut self) -> Option<WalError> {
+        self.no_space.take()
+    }
+
+    /// The bytes that the next segment will hold.
+    pub(super) fn next_capacity(&self) -> u64 {
+        match self.ready.front() {
+            Some(segment) => segment.capacity(),
+            None => self.sizes.nth(self.made).saturating_sub(super::bytes::BLOCK),
+        }
+    }
+
+    /// Asks for a segment ahead of need. Inline there is no ahead.
+    pub(super) fn request(&mut self) {
+        let size = self.sizes.nth(self.made);
+        if let Workshop::Background(thread) = &mut self.workshop
+            && self.ready.is_empty()
+        {
+            thread.ask(size);
+        }
+    }
+
+    /// Takes in what the thread has to say, without waiting.
+    ///
+    /// # Errors
+    /// What ended the thread. Fatal.
+    pub(super) fn poll(&mut self) -> Result<(), WalError> {
+        while let Workshop::Background(thread) = &mut self.workshop {
+            match thread.answers.try_recv() {
+                Ok(answer) => self.take(answer)?,
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => return Err(gone()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a segment is ready, waiting for it if need be; `false` if there is no space for one.
+    ///
+    /// # Errors
+    /// Whatever went wrong in making it. Fatal.
+    pub(super) fn obtain(&mut self) -> Result<bool, WalError> {
+        self.poll()?;
+        let size = self.sizes.nth(self.made);
+        while self.ready.is_empty() {
+            let answer = match &mut self.workshop {
+                Workshop::Inline(maker) => match maker.make(size)? {
+                    Made::Segment(segment) => Answer::Made(segment),
+                    Made::NoSpace(error) => Answer::NoSpace(error),
+                    Made::Cancelled => return Err(gone()),
+                },
+                // The thread tells once, and tries on by itself.
+                Workshop::Background(_) if self.no_space.is_some() => return Ok(false),
+                Workshop::Background(thread) => {
+                    thread.ask(size);
+                    thread.answers.recv().map_err(|_| gone())?
+                }
+            };
+            self.take(answer)?;
+            if self.lacks_space() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes the manifest that makes the store exist.
+    ///
+    /// # Errors
+    /// Whatever went wrong. Fatal.
+    pub(super) fn publish(&mut self) -> Result<(), WalError> {
+        match &mut self.workshop {
+            Workshop::Inline(maker) => return maker.publish(),
+            Workshop::Background(thread) => thread.send(Request::Publish),
+        }
+        while let Workshop::Background(thread) = &mut self.workshop {
+            let answer = thread.answers.recv().map_err(|_| gone())?;
+            if self.take(answer)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Books an answer; `true` for the one to a publishing.
+    fn take(&mut self, answer: Answer) -> Result<bool, WalError> {
+        match answer {
+            Answer::Made(segment) => {
+                if let Workshop::Background(thread) = &mut self.workshop {
+                    thread.is_asked = false;
+                }
+                self.made = self.made.saturating_add(1);
+                self.no_space = None;
+                self.ready.push_back(segment);
+                Ok(false)
+            }
+            Answer::NoSpace(error) => {
+                self.no_space = Some(error);
+                Ok(false)
+            }
+            Answer::Published => Ok(true),
+            Answer::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl Thread {
+    fn spawn(maker: Maker) -> Result<Self, WalError> {
+        let (requests, inbox) = mpsc::channel();
+        let (outbox, answers) = mpsc::channel();
+        let cancelled = Arc::clone(&maker.cancelled);
+        let handle = std::thread::Builder::new()
+            .name("segments".to_owned())
+            .spawn(move || serve(maker, &inbox, &outbox))
+            .map_err(WalError::io("start a thread for", "segments"))?;
+        Ok(Self { requests: Some(requests), answers, is_asked: false, cancelled, handle: Some(handle) })
+    }
+
+    fn ask(&mut self, size: u64) {
+        if !self.is_asked {
+            self.is_asked = true;
+            self.send(Request::Make(size));
+        }
+    }
+
+    /// A thread that is gone has left its error among the answers, where the next look finds it.
+    fn send(&self, request: Request) {
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(request);
+        }
+    }
+}
+
+impl Drop for Thread {
+    /// Waits for the thread, which stops between two chunks: whoever opens the store next finds nobody at work in it.
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.requests = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+/// The thread: makes what is asked for until nobody asks any more, or something fails.
+fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
+    let mut wanted = None;
+    let mut told = false;
+    loop {
+        let request = match wanted {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(_) => inbox.recv_timeout(RETRY),
+        };
+        let mut answer = None;
+        match request {
+            Ok(Request::Make(size)) => (wanted, told) = (Some(size), false),
+            Ok(Request::Publish) => answer = Some(maker.publish().map_or_else(Answer::Failed, |()| Answer::Published)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if answer.is_none()
+            && let Some(size) = wanted
+        {
+            match maker.make(size) {
+                Ok(Made::Segment(segment)) => (wanted, answer) = (None, Some(Answer::Made(segment))),
+                Ok(Made::NoSpace(_)) if told => {}
+                Ok(Made::NoSpace(error)) => (told, answer) = (true, Some(Answer::NoSpace(error))),
+                Ok(Made::Cancelled) => return,
+                Err(error) => answer = Some(Answer::Failed(error)),
+            }
+        }
+        let is_over = matches!(answer, Some(Answer::Failed(_)));
+        if answer.is_some_and(|answer| outbox.send(answer).is_err()) || is_over {
+            return;
+        }
+    }
+}
+
+fn gone() -> WalError {
+    WalError::Latched("the thread that makes segments has ended".to_owned())
+}

@@ -1,0 +1,190 @@
+//! The verdict on what follows the last good batch: the end of the log, a torn tail, or damage.
+//!
+//! A crash can leave one batch half-written, and only one, because the next is not written before the sync of the
+//! last returned. So what it leaves is confined to the extent of one batch, has a sector that was never written (no
+//! batch contains a sector of zeros), and nothing follows it. The same may hold for each start that crashed in its
+//! first commit, in a segment of its own. Anything else is damage.
+//! Left out: reading the good batches (`recover.rs`).
+
+use std::fmt;
+
+use super::batch::BatchHeader;
+use super::bytes::{BLOCK, BLOCK_LEN, SECTOR, is_zero, to_u64};
+use super::reader::Reader;
+use super::recover::{LogEnd, Place, damaged, describe, misfit};
+use super::survey::{Survey, is_whole, unsupported};
+use super::{MAX_BATCH, Position, WalError};
+
+/// The most segments that can be untouched: the one that a log has just gone on to, and the one made ahead of need,
+/// which is asked for when the first batch of the former is written. More of them were once in use.
+const MAX_SPARES: usize = 2;
+
+/// What a crash left half-written. Nobody was answered for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// Where it begins.
+    pub position: Position,
+    /// The file's name.
+    pub file: String,
+    /// The number that the batch had, or would have had.
+    pub batch_number: u64,
+    /// How many bytes it may take.
+    pub bytes: u64,
+    /// Further half-written first batches, of starts that never happened.
+    pub more: usize,
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, batch_number, bytes, more, .. } = self;
+        write!(
+            f,
+            "torn tail dropped: a crash left batch {batch_number} half-written ({position}, {bytes} bytes); nobody was answered for it"
+        )?;
+        match more {
+            0 => Ok(()),
+            more => write!(f, "; likewise the first batch of {more} later start(s)"),
+        }
+    }
+}
+
+/// Where and why the walk through the log stopped.
+pub(super) struct Stop {
+    /// The first place where no good batch stands.
+    pub(super) at: Position,
+    /// The rest of the last good batch's segment is known to be zero.
+    pub(super) rest_is_zero: bool,
+    /// What is wrong there, if it is not just zero.
+    pub(super) what: String,
+}
+
+/// What stands after the last good batch of a sound log.
+pub(super) struct Tail {
+    pub(super) torn: Option<Torn>,
+    /// Untouched segments: number and size.
+    pub(super) spares: Vec<(u64, u64)>,
+}
+
+/// Judges everything from the end of the good batches to the last segment's end.
+pub(super) fn judge(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
+    let mut tail = Tail { torn: None, spares: Vec::new() };
+    let mut at = end.position;
+    let mut is_rest_zero = stop.rest_is_zero;
+    while let Some(size) = survey.size(at.segment) {
+        let is_first = at.segment == end.position.segment;
+        // Where the log may go on: behind the last batch; in the next segment if the rest of this one is zero; and,
+        // at the front of a segment, with a later incarnation.
+        let places: &[Place] = match at.segment.saturating_sub(end.position.segment) {
+            0 => &[Place::Next],
+            1 if is_rest_zero => &[Place::Next, Place::Start],
+            _ => &[Place::Start],
+        };
+        let torn = if is_first && is_rest_zero { None } else { torn_part(reader, survey, end, (at, size), places, stop)? };
+        match (torn, tail.spares.last()) {
+            (None, _) if is_first => is_rest_zero = true,
+            (None, _) => tail.spares.push((at.segment, size)),
+            (Some(_), Some((spare, _))) => {
+                return Err(damaged(at, end, format!("something was written here, but nothing to segment {spare} before it")));
+            }
+            (Some(torn), None) => match &mut tail.torn {
+                None => tail.torn = Some(torn),
+                Some(first) => first.more = first.more.saturating_add(1),
+            },
+        }
+        at = Position { segment: at.segment.saturating_add(1), offset: BLOCK };
+    }
+    match tail.spares.as_slice() {
+        [(first, _), rest @ ..] if rest.len() >= MAX_SPARES => {
+            let what = format!("it and {} more segments are empty, but the last was not made before the first was in use", rest.len());
+            Err(damaged(Position { segment: *first, offset: BLOCK }, end, what))
+        }
+        _ => Ok(tail),
+    }
+}
+
+/// Judges one segment's part of the tail by itself: zero (`None`), torn, or damage.
+fn torn_part(
+    reader: &mut Reader<'_>,
+    survey: &Survey,
+    end: &LogEnd,
+    (at, size): (Position, u64),
+    places: &[Place],
+    stop: &Stop,
+) -> Result<Option<Torn>, WalError> {
+    let region = scan(reader, at, size)?;
+    let Some(last_written) = region.last_written else {
+        return Ok(None);
+    };
+    let why = if stop.at == at { format!("{}, and ", stop.what) } else { String::new() };
+    let refuse = |what: &str| Err(damaged(at, end, format!("{why}{what}")));
+    if let Some((offset, number)) = region.first_batch.filter(|(offset, _)| *offset > at.offset) {
+        let number = number.map_or_else(|| "another batch".to_owned(), |number| format!("batch {number}"));
+        return refuse(&format!("{number} follows at offset {offset}"));
+    }
+    let extent = match BatchHeader::decode(reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
+        Ok(header) => {
+            let misfits: Vec<String> = places.iter().filter_map(|place| misfit(&header, survey.manifest.store, end, *place)).collect();
+            match misfits.last() {
+                Some(what) if misfits.len() == places.len() => return refuse(what),
+                _ => to_u64(header.extent()),
+            }
+        }
+        Err(bad) if is_whole(bad) => {
+            return unsupported(at, bad).map_or_else(|| refuse(&describe(bad)), Err);
+        }
+        // Up to the end of the last block that was written.
+        Err(_) => (last_written / BLOCK).saturating_add(1).saturating_mul(BLOCK).saturating_sub(at.offset),
+    };
+    let last = at.offset.saturating_add(extent);
+    if extent > to_u64(MAX_BATCH) || last > size || last_written >= last {
+        return refuse("more was written than one batch");
+    }
+    if region.first_zero.is_none_or(|zero| zero >= last) {
+        return refuse("no sector of it was left unwritten, as a crash would have left one");
+    }
+    Ok(Some(Torn { position: at, file: at.file(), batch_number: end.batch_number.saturating_add(1), bytes: extent, more: 0 }))
+}
+
+/// What was written to a part of a segment. Offsets are from the beginning of the file.
+#[derive(Debug, Default)]
+pub(super) struct Region {
+    /// The first sector that is all zero.
+    first_zero: Option<u64>,
+    /// The last sector that is not.
+    last_written: Option<u64>,
+    /// The first block that begins with a whole batch header, and that batch's number as far as it can be read.
+    pub(super) first_batch: Option<(u64, Option<u64>)>,
+}
+
+/// Looks at a segment of `size` bytes from `from` on. A header at `from` itself counts only if nothing comes after.
+pub(super) fn scan(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
+    let mut region = Region::default();
+    let mut offset = from.offset;
+    while offset < size {
+        let window = reader.window(from.segment, size, offset, MAX_BATCH)?;
+        for (block, at) in window.chunks(BLOCK_LEN).zip((offset..).step_by(BLOCK_LEN)) {
+            if is_zero(block) {
+                region.first_zero.get_or_insert(at);
+                continue;
+            }
+            for (sector, at) in block.chunks(SECTOR).zip((at..).step_by(SECTOR)) {
+                if is_zero(sector) {
+                    region.first_zero.get_or_insert(at);
+                } else {
+                    region.last_written = Some(at);
+                }
+            }
+            let found = match BatchHeader::decode(block) {
+                Ok(header) => Some(Some(header.number)),
+                Err(bad) => is_whole(bad).then_some(None),
+            };
+            if let Some(number) = found
+                && region.first_batch.is_none_or(|(first, _)| first == from.offset)
+            {
+                region.first_batch = Some((at, number));
+            }
+        }
+        offset = offset.saturating_add(to_u64(window.len()));
+    }
+    Ok(region)
+}

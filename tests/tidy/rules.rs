@@ -1,0 +1,209 @@
+//! The rules themselves. Each looks at one file and complains in words.
+//!
+//! Left out: which files there are, and the proof that every rule can fail (`tidy.rs`).
+
+use crate::source::{Name, Source};
+
+/// A rule: what is wrong with a file, one line each.
+pub type Rule = fn(&Source) -> Vec<String>;
+
+/// Every rule.
+pub const RULES: [Rule; 7] = [layers, size, opening, banned, default_hasher, ascii, open_ends];
+
+/// The most lines of a file, tests included.
+pub const MAX_LINES: usize = 500;
+
+/// The top-level modules by layer. A module imports from lower layers only; within layer 1 and within layer 5, which
+/// are one piece each, imports are free.
+const LAYERS: [(u8, &[&str]); 5] = [
+    (1, &["types", "amount", "command", "entry", "codec", "secret", "utilities", "env"]),
+    (2, &["wire", "bank", "wal"]),
+    (3, &["engine"]),
+    (4, &["server", "client", "bench", "prove"]),
+    (5, &["main", "cli"]),
+];
+
+/// The exceptions to the layers: the load generator and the checker use the client, as any outsider would.
+const SIDEWAYS: [(&str, &str); 2] = [("bench", "client"), ("prove", "client")];
+
+/// Imports go downward, never sideways, and leave a module by `crate::` only.
+fn layers(source: &Source) -> Vec<String> {
+    let Some(owner) = top_module(&source.path) else { return Vec::new() };
+    let Some(own_layer) = layer(owner) else {
+        return vec![format!("{}: the module `{owner}` has no layer; give it one in tests/tidy/rules.rs", source.path)];
+    };
+    let mut found = Vec::new();
+    for name in &source.names {
+        let parts: Vec<&str> = name.parts.iter().map(String::as_str).collect();
+        if let ["crate" | "bankd", target, ..] = parts[..]
+            && target.trim_end_matches('!') != owner
+        {
+            let allowed = match layer(target) {
+                Some(layer) if layer < own_layer => true,
+                Some(layer) if layer == own_layer => matches!(layer, 1 | 5) || SIDEWAYS.contains(&(owner, target)),
+                _ => false,
+            };
+            if !allowed {
+                found.push(complaint(source, name, &format!("`{owner}` (layer {own_layer}) may not import `{target}`")));
+            }
+        }
+        let climbed = parts.iter().take_while(|part| **part == "super").count();
+        // `pub(super)` leaves nothing.
+        if climbed < parts.len() && climbed >= depth(&source.path) + usize::from(source.is_test(name.line)) {
+            found.push(complaint(source, name, "leaves its top-level module by `super`; write `crate::`"));
+        }
+    }
+    found
+}
+
+/// The top-level module that a file under src belongs to; none for the crate's root and for files elsewhere.
+fn top_module(path: &str) -> Option<&str> {
+    let inside = path.strip_prefix("src/")?;
+    let first = inside.split('/').next()?;
+    Some(first.strip_suffix(".rs").unwrap_or(first)).filter(|module| *module != "lib")
+}
+
+fn layer(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(_, modules)| modules.contains(&module)).map(|(layer, _)| *layer)
+}
+
+/// How many modules a file under src is below the crate's root.
+fn depth(path: &str) -> usize {
+    path.matches('/').count() - usize::from(path.ends_with("/mod.rs"))
+}
+
+/// No file is too long to be read.
+fn size(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    if lines <= MAX_LINES {
+        return Vec::new();
+    }
+    vec![format!("{}: {lines} lines, {MAX_LINES} are allowed; split it by meaning", source.path)]
+}
+
+/// Every source file says first what it is for.
+fn opening(source: &Source) -> Vec<String> {
+    if !source.path.starts_with("src/") || source.text.starts_with("//! ") {
+        return Vec::new();
+    }
+    vec![format!("{}: does not open with a `//!` line that tells its job", source.path)]
+}
+
+struct Ban {
+    /// The path, or a run of its parts.
+    name: &'static [&'static str],
+    /// Whether it counts only at the front of a path; a crate's name, that is.
+    front: bool,
+    /// Where it is allowed: beginnings of paths.
+    places: &'static [&'static str],
+    /// Whether tests may use it.
+    tests: bool,
+}
+
+impl Ban {
+    const fn path(name: &'static [&'static str], places: &'static [&'static str]) -> Self {
+        Self { name, front: true, places, tests: true }
+    }
+
+    const fn word(name: &'static [&'static str], places: &'static [&'static str]) -> Self {
+        Self { name, front: false, places, tests: true }
+    }
+
+    const fn nowhere(name: &'static [&'static str]) -> Self {
+        Self { name, front: false, places: &[], tests: false }
+    }
+}
+
+const ENV: &[&str] = &["src/env/"];
+const TIMING: &[&str] = &["src/env/", "src/cli/", "src/client/", "benches/"];
+const TERMINAL: &[&str] = &["src/cli/", "src/main.rs", "benches/"];
+
+const BANS: [Ban; 20] = [
+    Ban::path(&["std", "fs"], ENV),
+    Ban::path(&["std", "os", "unix", "fs"], ENV),
+    Ban::path(&["fs2"], ENV),
+    Ban::path(&["rustix"], ENV),
+    Ban::path(&["getrandom"], ENV),
+    Ban::path(&["rand"], ENV),
+    Ban::path(&["bincode"], &["src/codec.rs"]),
+    Ban::path(&["tokio"], &[]),
+    Ban::word(&["SystemTime"], ENV),
+    Ban::word(&["UNIX_EPOCH"], ENV),
+    Ban::word(&["Instant", "now"], TIMING),
+    Ban::word(&["println!"], TERMINAL),
+    Ban::word(&["print!"], TERMINAL),
+    Ban::word(&["eprintln!"], TERMINAL),
+    Ban::word(&["eprint!"], TERMINAL),
+    Ban::nowhere(&["unsafe"]),
+    Ban::nowhere(&["todo!"]),
+    Ban::nowhere(&["unimplemented!"]),
+    Ban::nowhere(&["dbg!"]),
+    Ban::nowhere(&["unsafe_code"]),
+];
+
+/// Names stay in their place: the outside world in `env`, bincode in the codec, and some nowhere.
+fn banned(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in &source.names {
+        for ban in &BANS {
+            let allowed = ban.places.iter().any(|place| source.path.starts_with(place)) || (ban.tests && source.is_test(name.line));
+            if !allowed && names(name, ban) {
+                let places = if ban.places.is_empty() { "nowhere".to_owned() } else { ban.places.join(", ") };
+                found.push(complaint(source, name, &format!("`{}` is allowed in: {places}", ban.name.join("::"))));
+            }
+        }
+    }
+    found
+}
+
+fn names(name: &Name, ban: &Ban) -> bool {
+    if ban.front {
+        // A crate's name alone is some variable's, unless it is imported.
+        return (name.parts.len() > 1 || name.imported) && name.parts.iter().take(ban.name.len()).eq(ban.name);
+    }
+    name.parts.windows(ban.name.len()).any(|window| window == ban.name)
+}
+
+/// The standard maps hash slowly and iterate in chance order: who imports one says why, on the line or the one above.
+fn default_hasher(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in &source.names {
+        let is_map =
+            matches!(name.parts.iter().map(String::as_str).collect::<Vec<_>>()[..], ["std", "collections", "HashMap" | "HashSet", ..]);
+        let commented = |line: usize| line > 0 && source.comments.get(line - 1).is_some_and(|text| !text.trim().is_empty());
+        if is_map && !source.is_test(name.line) && !commented(name.line) && !commented(name.line - 1) {
+            found.push(complaint(source, name, "a map with the default hasher; a comment here must say why"));
+        }
+    }
+    found
+}
+
+/// Code and comments are ASCII; literals and tests need not be.
+fn ascii(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, (code, comment)) in source.code.iter().zip(&source.comments).enumerate() {
+        if let Some(letter) = code.chars().chain(comment.chars()).find(|letter| !letter.is_ascii())
+            && !source.is_test(index + 1)
+        {
+            found.push(format!("{}:{}: {letter:?} is not ASCII", source.path, index + 1));
+        }
+    }
+    found
+}
+
+/// Nothing is left for later.
+fn open_ends(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, comment) in source.comments.iter().enumerate() {
+        for mark in ["TODO", "FIXME", "XXX", "HACK"] {
+            if comment.split(|c: char| !c.is_alphanumeric()).any(|word| word == mark) {
+                found.push(format!("{}:{}: a comment says {mark}", source.path, index + 1));
+            }
+        }
+    }
+    found
+}
+
+fn complaint(source: &Source, name: &Name, text: &str) -> String {
+    format!("{}:{}: `{}`: {text}", source.path, name.line, name.parts.join("::"))
+}

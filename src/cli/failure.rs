@@ -13,7 +13,7 @@ use bankd::types::RequestId;
 use bankd::wal::WalError;
 use bankd::wire::message::Refusal;
 
-use super::output::tell_json;
+use super::output::{RequestJson, tell_json};
 
 /// The exit codes, as the help shows them.
 pub const CODES: &str = "Exit codes: 0 done; 1 internal error; 2 usage; 3 declined by the bank; 4 unreachable, nothing was sent;\n\
@@ -124,7 +124,7 @@ impl Failure {
     /// Prints the JSON of a declined or unknown request on stdout; `named` is the request of the command line.
     pub fn tell_json(&self, named: Option<RequestId>) {
         if let Some((outcome, request)) = self.outcome {
-            tell_json(outcome, None, request.or(named), None, false);
+            tell_json(&RequestJson::without_answer(outcome, request.or(named)));
         }
     }
 

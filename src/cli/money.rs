@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::failure::{Exit, Failure};
 use super::options::{ClientOptions, Desk, amount};
-use super::output::{report, say, tell, tell_json};
+use super::output::{RequestJson, report, say, tell, tell_json};
 
 /// `bankd balance`.
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ impl Balance {
         let (balance, lsn) = client.balance(account).map_err(|error| Failure::client(what, &error))?;
         let balance = balance.display(welcome.decimals);
         if self.json {
-            tell_json("done", Some(balance), None, Some(lsn), false);
+            tell_json(&RequestJson::balance(balance, lsn));
         } else {
             tell(&format!("Current balance is {balance}"));
         }

@@ -8,7 +8,7 @@ use bankd::amount::{Amount, DisplayAmount};
 use bankd::client::Answer;
 use bankd::command::{Command, Outcome};
 use bankd::types::{Lsn, RequestId};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 
@@ -23,23 +23,42 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The JSON of a money command or balance, on one line.
-///
-/// `outcome` is `done`, the name of an outcome or refusal, or `unknown`; what is not known is null.
-pub fn tell_json(outcome: &str, balance: Option<DisplayAmount>, request: Option<RequestId>, lsn: Option<Lsn>, replayed: bool) {
-    tell(&request_json(outcome, balance, request, lsn, replayed).to_string());
+/// The JSON of a money command or balance; what is not known is null.
+#[derive(Debug, Serialize)]
+pub struct RequestJson {
+    /// `done`, the name of another outcome or of a refusal, or `unknown`.
+    outcome: &'static str,
+    balance: Option<String>,
+    session: Option<String>,
+    number: Option<u64>,
+    lsn: Option<u64>,
+    replayed: bool,
 }
 
-/// The JSON value itself, for commands that print several.
-pub fn request_json(outcome: &str, balance: Option<DisplayAmount>, request: Option<RequestId>, lsn: Option<Lsn>, replayed: bool) -> Value {
-    json!({
-        "outcome": outcome,
-        "balance": balance.map(|balance| balance.to_string()),
-        "session": request.map(|request| request.session.to_string()),
-        "number": request.map(|request| request.number.0),
-        "lsn": lsn.map(|lsn| lsn.0),
-        "replayed": replayed,
-    })
+impl RequestJson {
+    /// Of a recorded outcome.
+    pub fn answer(answer: &Answer, decimals: u8) -> Self {
+        let Answer { request, body, replayed, .. } = answer;
+        let balance = Some(body.balance.display(decimals).to_string());
+        Self { balance, lsn: Some(body.lsn.0), replayed: *replayed, ..Self::without_answer(body.outcome.name(), Some(*request)) }
+    }
+
+    /// Of a balance.
+    pub fn balance(balance: DisplayAmount, lsn: Lsn) -> Self {
+        Self { balance: Some(balance.to_string()), lsn: Some(lsn.0), ..Self::without_answer("done", None) }
+    }
+
+    /// Of a refusal or an unknown outcome.
+    pub fn without_answer(outcome: &'static str, request: Option<RequestId>) -> Self {
+        let session = request.map(|request| request.session.to_string());
+        Self { outcome, balance: None, session, number: request.map(|request| request.number.0), lsn: None, replayed: false }
+    }
+}
+
+/// JSON, on one line of stdout.
+pub fn tell_json(value: &impl Serialize) {
+    // Only a map with keys that are no strings fails, and there is none.
+    tell(&serde_json::to_string(value).unwrap_or_default());
 }
 
 /// Prints what became of a money request, and says how the program ends.
@@ -53,7 +72,7 @@ pub fn report(answer: &Answer, decimals: u8, json: bool) -> Exit {
     }
     say(&format!("request {request}{}", if *replayed { " (replayed)" } else { "" }));
     if json {
-        tell_json(body.outcome.name(), Some(body.balance.display(decimals)), Some(*request), Some(body.lsn), *replayed);
+        tell_json(&RequestJson::answer(answer, decimals));
     }
     if body.outcome == Outcome::Done {
         if !json {
@@ -98,18 +117,26 @@ pub fn command_in_words(command: &Command, decimals: u8) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bankd::command::Body;
     use bankd::types::{Lineage, RequestNumber, SessionId};
+    use bankd::wire::message::Receipt;
 
     use super::*;
 
     #[test]
-    fn json_has_the_promised_fields_and_types() {
+    fn json_has_the_promised_fields_in_order() {
         let session = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
         let request = RequestId { session, number: RequestNumber(3) };
-        let done = request_json("done", Some(Amount::new(160).unwrap().display(0)), Some(request), Some(Lsn(78)), true);
-        let expected = r#"{"outcome":"done","balance":"160","session":"0000000000000abc-77","number":3,"lsn":78,"replayed":true}"#;
-        assert_eq!(done, serde_json::from_str::<Value>(expected).unwrap());
-        let unknown = request_json("unknown", None, Some(request), None, false);
-        assert!(unknown["balance"].is_null() && unknown["lsn"].is_null() && unknown["number"] == 3);
+        let body = Body { outcome: Outcome::Done, balance: Amount::new(160).unwrap(), lsn: Lsn(78) };
+        let answer = Answer { request, body, replayed: true, receipt: Receipt::default(), from_journal: false, journal_failure: None };
+        let text = |json: &RequestJson| serde_json::to_string(json).unwrap();
+        assert_eq!(
+            text(&RequestJson::answer(&answer, 1)),
+            r#"{"outcome":"done","balance":"16.0","session":"0000000000000abc-77","number":3,"lsn":78,"replayed":true}"#
+        );
+        assert_eq!(
+            text(&RequestJson::without_answer("unknown", Some(request))),
+            r#"{"outcome":"unknown","balance":null,"session":"0000000000000abc-77","number":3,"lsn":null,"replayed":false}"#
+        );
     }
 }

@@ -8,11 +8,10 @@ use bankd::client::{Client, ClientError, Deadline, Journal, Login, Request, Worl
 use bankd::types::{RequestNumber, SessionId};
 use bankd::wire::message::Role;
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 
 use super::failure::{Exit, Failure};
 use super::options::ClientOptions;
-use super::output::{command_in_words, declined, request_json, say, tell};
+use super::output::{RequestJson, command_in_words, declined, say, tell, tell_json};
 
 const WHAT: &str = "cannot resolve";
 
@@ -40,7 +39,7 @@ enum OnDoubt {
 /// What was found and what became of it.
 #[derive(Default)]
 struct Findings {
-    lines: Vec<Value>,
+    lines: Vec<RequestJson>,
     /// The worst that happened, if anything is still open.
     failure: Option<Failure>,
 }
@@ -73,7 +72,7 @@ impl Resolve {
             }
         }
         if self.json {
-            tell(&Value::Array(findings.lines).to_string());
+            tell_json(&findings.lines);
         }
         Ok(findings.failure.map_or(Exit::Done, |failure| failure.exit))
     }
@@ -129,13 +128,7 @@ impl Resolve {
             Ok(answer) => {
                 let balance = answer.body.balance.display(decimals);
                 let replayed = if answer.replayed { " (replayed)" } else { "" };
-                findings.lines.push(request_json(
-                    answer.body.outcome.name(),
-                    Some(balance),
-                    Some(id),
-                    Some(answer.body.lsn),
-                    answer.replayed,
-                ));
+                findings.lines.push(RequestJson::answer(&answer, decimals));
                 if !self.json {
                     tell(&format!("{words}: {}, balance {balance}{replayed}", declined(answer.body.outcome)));
                 }
@@ -146,7 +139,7 @@ impl Resolve {
                     ClientError::Refused(refusal) => refusal.name(),
                     _ => "unknown",
                 };
-                findings.lines.push(request_json(outcome, None, Some(id), None, false));
+                findings.lines.push(RequestJson::without_answer(outcome, Some(id)));
                 failure.print();
                 findings.failure.get_or_insert(failure);
             }

@@ -1,1 +1,28 @@
-//! To be filled in this very change set.
+//! The client: one blocking connection, resending with the same number, and a journal that outlives the process.
+//!
+//! The way down: [`Client`] (what to do about each outcome) -> [`Link`] (a connection that is made again, logged in
+//! and in its session) -> [`Connection`] (frames on a socket). Beside them [`Journal`] keeps what is in doubt.
+//! Left out: how a person is asked and told (`cli/`), and every decision about money, which is the bank's.
+
+mod connection;
+mod error;
+mod journal;
+mod journal_book;
+mod journal_format;
+mod journal_record;
+mod link;
+mod pursuit;
+mod requests;
+mod retry;
+#[cfg(test)]
+mod scripted;
+
+pub use connection::{AskError, ConnectError, Connection};
+pub use error::ClientError;
+pub use journal::{Journal, JournalError, OpenJournal};
+pub use journal_book::{End, Request};
+pub use journal_record::{ClosedReason, Intent, Record, Settled};
+pub use link::{Link, Login};
+pub use pursuit::Answer;
+pub use requests::Client;
+pub use retry::{Deadline, World};

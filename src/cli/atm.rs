@@ -1,0 +1,164 @@
+//! `atm`: the teller machine, a dialogue on standard input and output.
+//!
+//! Whatever a customer types gets one clear line, and the machine goes on. A bank that goes away and comes back is
+//! waited for; only an outcome that stays unknown ends the dialogue, so that nobody presses the same key again.
+//! Left out: sending and resending (`bankd::client`).
+
+use std::io;
+
+use bankd::amount::Amount;
+use bankd::client::{Client, ClientError, Login, World};
+use bankd::command::{Command, Outcome};
+use bankd::types::{AccountId, Owner};
+use bankd::wire::message::{Refusal, Role};
+use clap::Args;
+
+use super::failure::{Exit, Failure};
+use super::options::{JournalOption, ServerOptions};
+use super::output::{declined, say, tell};
+use super::secrets::{line_of_input, pin_at_the_machine};
+
+const MENU: &str = "
+Enter the commands below:
+1. To check your account balance -> Press '1'
+2. To withdraw from your account -> Press '2'
+3. To deposit money in your account -> Press '3'
+4. To terminate the transaction -> Press '4'
+";
+
+/// `bankd atm`.
+#[derive(Debug, Args)]
+pub struct Atm {
+    /// Show request ids, on stderr
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(flatten)]
+    journal: JournalOption,
+}
+
+impl Atm {
+    /// Holds the dialogue until its end, or the end of input.
+    pub fn run(self) -> Result<Exit, Failure> {
+        let world = World::real();
+        let mut client = Client::new(&world, &self.server.server, &self.journal.path()?, self.server.timeout());
+        tell("Socket created successfully");
+        let start = world.clock.monotonic();
+        let welcome = client.connect().map_err(|error| Failure::client("connection with the bank's server failed", &error))?;
+        let connection_time = world.clock.monotonic().saturating_sub(start);
+        tell("Connected with the bank's server successfully");
+        let mut machine = Machine { client, decimals: welcome.decimals, verbose: self.verbose };
+        let end = machine.dialogue();
+        machine.client.finish();
+        if end.is_ok() {
+            tell("Connection closed!");
+            tell(&format!("Connection time: {:.6} seconds", connection_time.as_secs_f64()));
+            tell(&format!("Total time: {:.6} seconds", world.clock.monotonic().saturating_sub(start).as_secs_f64()));
+        }
+        end
+    }
+}
+
+struct Machine {
+    client: Client,
+    decimals: u8,
+    verbose: bool,
+}
+
+impl Machine {
+    fn dialogue(&mut self) -> Result<Exit, Failure> {
+        let Some(account) = self.log_in()? else { return Ok(Exit::Done) };
+        tell(&format!("Successfully Logged in\n{MENU}"));
+        while let Some(line) = input(line_of_input())? {
+            match line.trim() {
+                "1" => self.balance(account)?,
+                "2" => self.movement(account, |account, amount| Command::Withdraw { account, amount })?,
+                "3" => self.movement(account, |account, amount| Command::Deposit { account, amount })?,
+                "4" => break,
+                _ => tell("Enter a valid command"),
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Asks for name and PIN until the bank accepts them; none at the end of input.
+    fn log_in(&mut self) -> Result<Option<AccountId>, Failure> {
+        loop {
+            tell("Enter Your Account Name : ");
+            let Some(name) = input(line_of_input())? else { return Ok(None) };
+            tell("Enter Your Account Pin : ");
+            let Some(secret) = input(pin_at_the_machine())? else { return Ok(None) };
+            let name = name.trim().to_owned();
+            match self.client.log_in(Login { role: Role::Customer, name, secret }) {
+                Ok(Owner::Customer(account)) => return Ok(Some(account)),
+                Ok(_) | Err(ClientError::Refused(Refusal::BadLogin | Refusal::BadName)) => tell("Incorrect account name/pin"),
+                Err(ClientError::Refused(refusal @ Refusal::LoginLocked)) => tell(&format!("Account locked: {refusal}")),
+                Err(error) => go_on("the bank did not log you in", &error)?,
+            }
+        }
+    }
+
+    fn balance(&mut self, account: AccountId) -> Result<(), Failure> {
+        match self.client.balance(account) {
+            Ok((balance, _)) => tell(&format!("Current balance is {}", balance.display(self.decimals))),
+            Err(error) => go_on("the bank did not tell the balance", &error)?,
+        }
+        Ok(())
+    }
+
+    fn movement(&mut self, account: AccountId, command: fn(AccountId, Amount) -> Command) -> Result<(), Failure> {
+        tell("Enter Amount : ");
+        let Some(typed) = input(line_of_input())? else { return Ok(()) };
+        let amount = match Amount::parse(&typed, self.decimals) {
+            Ok(amount) => amount,
+            Err(error) => {
+                tell(&format!("Invalid amount: {error}"));
+                return Ok(());
+            }
+        };
+        if let Err(malformed) = command(account, amount).check() {
+            tell(&format!("Invalid amount: {malformed}"));
+            return Ok(());
+        }
+        match self.client.execute(command(account, amount)) {
+            Ok(answer) => {
+                if self.verbose {
+                    say(&format!("request {}{}", answer.request, if answer.replayed { " (replayed)" } else { "" }));
+                }
+                match answer.body.outcome {
+                    Outcome::Done => tell(&format!("New balance is {}", answer.body.balance.display(self.decimals))),
+                    outcome => tell(declined(outcome)),
+                }
+                if let Some(failure) = answer.journal_failure {
+                    // The customer has the answer; without a journal no further money can be moved.
+                    return Err(Failure::journal("the answer stands, but could not be kept", &failure));
+                }
+                Ok(())
+            }
+            Err(error) => go_on("nothing was moved", &error),
+        }
+    }
+}
+
+/// One line about what did not work, unless it ends the dialogue: an unknown outcome, or a journal out of order.
+fn go_on(what: &str, error: &ClientError) -> Result<(), Failure> {
+    match error {
+        ClientError::OutcomeUnknown { .. } | ClientError::AskTheBank { .. } => {
+            tell("It is not known whether the money was moved. Do not repeat it.");
+            Err(Failure::client("the teller machine is out of service", error))
+        }
+        ClientError::Journal(_) | ClientError::OtherStore { .. } => Err(Failure::client("the teller machine is out of service", error)),
+        _ => {
+            tell(&format!("Please try again: {what}: {error}"));
+            Ok(())
+        }
+    }
+}
+
+fn input<T>(read: io::Result<Option<T>>) -> Result<Option<T>, Failure> {
+    match read {
+        Ok(value) => Ok(value),
+        Err(error) => Err(Failure::because(Exit::CannotStart, "cannot read what is typed", error, "give it a readable standard input")),
+    }
+}

@@ -1,0 +1,142 @@
+//! Lines and JSON: how results are printed, for people and for programs.
+//!
+//! Left out: failures in words (`failure.rs`).
+
+use std::io::Write;
+
+use bankd::amount::{Amount, DisplayAmount};
+use bankd::client::Answer;
+use bankd::command::{Command, Outcome};
+use bankd::types::{Lsn, RequestId};
+use serde::Serialize;
+
+use super::failure::{Exit, Failure};
+
+/// A line of the result, on stdout. A reader that has gone away is no failure of ours.
+pub fn tell(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// A line of chatter, on stderr.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The JSON of a money command or balance; what is not known is null.
+#[derive(Debug, Serialize)]
+pub struct RequestJson {
+    /// `done`, the name of another outcome or of a refusal, or `unknown`.
+    outcome: &'static str,
+    balance: Option<String>,
+    session: Option<String>,
+    number: Option<u64>,
+    lsn: Option<u64>,
+    replayed: bool,
+}
+
+impl RequestJson {
+    /// Of a recorded outcome.
+    pub fn answer(answer: &Answer, decimals: u8) -> Self {
+        let Answer { request, body, replayed, .. } = answer;
+        let balance = Some(body.balance.display(decimals).to_string());
+        Self { balance, lsn: Some(body.lsn.0), replayed: *replayed, ..Self::without_answer(body.outcome.name(), Some(*request)) }
+    }
+
+    /// Of a balance.
+    pub fn balance(balance: DisplayAmount, lsn: Lsn) -> Self {
+        Self { balance: Some(balance.to_string()), lsn: Some(lsn.0), ..Self::without_answer("done", None) }
+    }
+
+    /// Of a refusal or an unknown outcome.
+    pub fn without_answer(outcome: &'static str, request: Option<RequestId>) -> Self {
+        let session = request.map(|request| request.session.to_string());
+        Self { outcome, balance: None, session, number: request.map(|request| request.number.0), lsn: None, replayed: false }
+    }
+}
+
+/// JSON, on one line of stdout.
+pub fn tell_json(value: &impl Serialize) {
+    // Only a map with keys that are no strings fails, and there is none.
+    tell(&serde_json::to_string(value).unwrap_or_default());
+}
+
+/// Prints what became of a money request, and says how the program ends.
+pub fn report(answer: &Answer, decimals: u8, json: bool) -> Exit {
+    let Answer { request, body, replayed, .. } = answer;
+    if let Some(failure) = &answer.journal_failure {
+        say(&format!("bankd: the answer stands, but could not be kept: {failure}; `bankd resolve` will ask for it once more"));
+    }
+    if answer.from_journal {
+        say("the bank no longer keeps this answer; the journal does");
+    }
+    say(&format!("request {request}{}", if *replayed { " (replayed)" } else { "" }));
+    if json {
+        tell_json(&RequestJson::answer(answer, decimals));
+    }
+    if body.outcome == Outcome::Done {
+        if !json {
+            tell(&format!("New balance is {}", body.balance.display(decimals)));
+        }
+        return Exit::Done;
+    }
+    if !json {
+        tell(declined(body.outcome));
+    }
+    let next = match body.outcome {
+        Outcome::InsufficientBalance => format!("nothing was moved; the balance is {}", body.balance.display(decimals)),
+        Outcome::AccountLocked => "nothing was moved; ask the operator to run `bankd account unlock NAME`".to_owned(),
+        _ => "nothing was moved".to_owned(),
+    };
+    Failure::because(Exit::Declined, "declined by the bank", body.outcome.name().replace('_', " "), next).print();
+    Exit::Declined
+}
+
+/// A recorded outcome in words for a customer; the report's own where it has them.
+pub const fn declined(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "Done",
+        Outcome::InsufficientBalance => "Insufficient Balance",
+        Outcome::NoSuchAccount => "There is no such account",
+        Outcome::AccountClosed => "The account is closed",
+        Outcome::AccountLocked => "The account is locked",
+        Outcome::BalanceOverflow => "The account would hold more than it can",
+        Outcome::Cancelled => "The request was cancelled",
+    }
+}
+
+/// A command in words: `withdraw 20 (account 1)`.
+pub fn command_in_words(command: &Command, decimals: u8) -> String {
+    let amount = |amount: Amount| amount.display(decimals);
+    match command {
+        Command::Deposit { account, amount: moved } => format!("deposit {} (account {})", amount(*moved), account.0),
+        Command::Withdraw { account, amount: moved } => format!("withdraw {} (account {})", amount(*moved), account.0),
+        Command::Transfer { from, to, amount: moved } => format!("transfer {} (account {} to {})", amount(*moved), from.0, to.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bankd::command::Body;
+    use bankd::types::{Lineage, RequestNumber, SessionId};
+    use bankd::wire::message::Receipt;
+
+    use super::*;
+
+    #[test]
+    fn json_has_the_promised_fields_in_order() {
+        let session = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
+        let request = RequestId { session, number: RequestNumber(3) };
+        let body = Body { outcome: Outcome::Done, balance: Amount::new(160).unwrap(), lsn: Lsn(78) };
+        let answer = Answer { request, body, replayed: true, receipt: Receipt::default(), from_journal: false, journal_failure: None };
+        let text = |json: &RequestJson| serde_json::to_string(json).unwrap();
+        assert_eq!(
+            text(&RequestJson::answer(&answer, 1)),
+            r#"{"outcome":"done","balance":"16.0","session":"0000000000000abc-77","number":3,"lsn":78,"replayed":true}"#
+        );
+        assert_eq!(
+            text(&RequestJson::without_answer("unknown", Some(request))),
+            r#"{"outcome":"unknown","balance":null,"session":"0000000000000abc-77","number":3,"lsn":null,"replayed":false}"#
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! `resolve`: ends what is in doubt in the journal, for whoever can log in, and acknowledges what it holds.
+//!
+//! Left out: one request's way to its outcome (`bankd::client`).
+
+use std::collections::BTreeSet;
+
+use bankd::client::{Client, ClientError, Deadline, Journal, Login, Request, World};
+use bankd::types::{RequestNumber, SessionId};
+use bankd::wire::message::Role;
+use clap::{Args, ValueEnum};
+
+use super::failure::{Exit, Failure};
+use super::options::ClientOptions;
+use super::output::{RequestJson, command_in_words, declined, say, tell, tell_json};
+
+const WHAT: &str = "cannot resolve";
+
+/// `bankd resolve`.
+#[derive(Debug, Args)]
+pub struct Resolve {
+    /// Only what this customer has in doubt
+    name: Option<String>,
+    /// What to do about a request in doubt: send it again, so that it happens if it has not, or cancel it
+    #[arg(long, value_enum, default_value_t = OnDoubt::Resend)]
+    on_doubt: OnDoubt,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    options: ClientOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnDoubt {
+    Resend,
+    Cancel,
+}
+
+/// What was found and what became of it.
+#[derive(Default)]
+struct Findings {
+    lines: Vec<RequestJson>,
+    /// The worst that happened, if anything is still open.
+    failure: Option<Failure>,
+}
+
+impl Resolve {
+    /// Goes through the logins that have something in doubt or unacknowledged here.
+    pub fn run(self) -> Result<Exit, Failure> {
+        let requests = self.requests()?;
+        let mut doubtful: BTreeSet<String> = BTreeSet::new();
+        for request in requests.iter().filter(|request| request.end.is_none()) {
+            doubtful.insert(request.intent.name.clone());
+        }
+        if let Some(name) = self.name.clone().or_else(|| self.options.login.teller().map(str::to_owned)) {
+            // Named: also to acknowledge where nothing is in doubt.
+            doubtful.insert(name);
+        }
+        let mut findings = Findings::default();
+        if requests.iter().all(|request| request.end.is_some()) {
+            say("nothing is in doubt in this journal");
+        }
+        if doubtful.len() > 1 && self.options.login.pin().is_one_file() {
+            let why = format!("{} logins have something in doubt, and one PIN file is one login's", doubtful.len());
+            return Err(Failure::usage(WHAT, why, "name one: `bankd resolve NAME --pin-file FILE`"));
+        }
+        for name in doubtful {
+            let theirs: Vec<&Request> = requests.iter().filter(|request| request.intent.name == name).collect();
+            if let Err(failure) = self.resolve(&name, &theirs, &mut findings) {
+                failure.print();
+                findings.failure.get_or_insert(failure);
+            }
+        }
+        if self.json {
+            tell_json(&findings.lines);
+        }
+        Ok(findings.failure.map_or(Exit::Done, |failure| failure.exit))
+    }
+
+    /// The journal's requests that this run is about.
+    fn requests(&self) -> Result<Vec<Request>, Failure> {
+        let world = World::real();
+        let deadline = Deadline::after(&world.clock, self.options.server.timeout());
+        let mut journal = Journal::new(&world, &self.options.journal.path()?);
+        let journal = journal.open(&deadline).map_err(|error| Failure::journal(WHAT, &error))?;
+        let role = if self.options.login.teller().is_some() { Role::Teller } else { Role::Customer };
+        let name = self.options.login.teller().or(self.name.as_deref());
+        let mine = |request: &&Request| name.is_none_or(|name| request.intent.name == name && request.intent.role == role);
+        let others = journal.in_doubt().filter(|request| !mine(request)).count();
+        if others > 0 {
+            say(&format!("{others} request(s) of other logins stay in doubt"));
+        }
+        Ok(journal.requests().filter(mine).cloned().collect())
+    }
+
+    fn resolve(&self, name: &str, theirs: &[&Request], findings: &mut Findings) -> Result<(), Failure> {
+        let role = if self.options.login.teller().is_some() { Role::Teller } else { Role::Customer };
+        if theirs.iter().any(|request| request.end.is_none() && request.intent.role != role) {
+            let next = format!("run `bankd resolve --teller {name} --token-file FILE`");
+            return Err(Failure::usage(format!("cannot resolve for {name}"), "it is a teller", next));
+        }
+        let (mut client, welcome) = self.options.client(WHAT)?;
+        let elsewhere = |request: &&&Request| request.intent.store != welcome.store;
+        if let Some(request) = theirs.iter().filter(|request| request.end.is_none()).find(elsewhere) {
+            let why = format!("request {} was sent to another bank, at {}", request.intent.id, request.intent.address);
+            let next = format!("run `bankd resolve {name} --server {}`", request.intent.address);
+            Failure::because(Exit::OutcomeUnknown, WHAT, why, next).print();
+            findings.failure.get_or_insert(Failure::because(Exit::OutcomeUnknown, WHAT, "a request to another bank is in doubt", ""));
+        }
+        let login: Login = self.options.login.login(name)?;
+        client.log_in(login).map_err(|error| Failure::client(&format!("cannot resolve for {name}"), &error))?;
+        for request in theirs.iter().filter(|request| request.end.is_none() && request.intent.store == welcome.store) {
+            self.end(&mut client, request, welcome.decimals, findings);
+        }
+        acknowledge(&mut client);
+        Ok(())
+    }
+
+    /// Ends one doubt, or says why it stays.
+    fn end(&self, client: &mut Client, request: &Request, decimals: u8, findings: &mut Findings) {
+        let (id, command) = (request.intent.id, request.intent.command);
+        let words = format!("request {id}: {} {}", request.intent.name, command_in_words(&command, decimals));
+        let outcome = match self.on_doubt {
+            OnDoubt::Resend => client.request_again(id, command),
+            OnDoubt::Cancel => client.cancel(id),
+        };
+        match outcome {
+            Ok(answer) => {
+                let balance = answer.body.balance.display(decimals);
+                let replayed = if answer.replayed { " (replayed)" } else { "" };
+                findings.lines.push(RequestJson::answer(&answer, decimals));
+                if !self.json {
+                    tell(&format!("{words}: {}, balance {balance}{replayed}", declined(answer.body.outcome)));
+                }
+            }
+            Err(error) => {
+                let failure = Failure::client(&words, &error);
+                let outcome = match &error {
+                    ClientError::Refused(refusal) => refusal.name(),
+                    _ => "unknown",
+                };
+                findings.lines.push(RequestJson::without_answer(outcome, Some(id)));
+                failure.print();
+                findings.failure.get_or_insert(failure);
+            }
+        }
+    }
+}
+
+/// Acknowledges what the journal holds of this login's earlier sessions, so that the bank may forget it.
+fn acknowledge(client: &mut Client) {
+    let Ok(sessions) = client.sessions() else { return };
+    let deadline = client.deadline();
+    let held: Vec<(SessionId, RequestNumber)> = match client.journal().open(&deadline) {
+        Ok(journal) => sessions.iter().map(|info| (info.session, journal.acked_below(info.session))).collect(),
+        Err(_) => return,
+    };
+    for (info, (session, below)) in sessions.iter().zip(held) {
+        // A courtesy: what fails here is acknowledged by the next run.
+        if below > info.acked_below && client.acknowledge(session, below).is_err() {
+            return;
+        }
+    }
+}

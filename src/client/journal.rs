@@ -1,0 +1,414 @@
+//! The journal file: what was about to be sent and what came back, synced, shared by processes one at a time.
+//!
+//! A process holds the lock while a request of its own is under way, so nobody resolves what is not lost yet.
+//! The file is append-only; beyond 1 MiB it is rewritten with what is in doubt and the most recent answers.
+//! Left out: bytes (`journal_format.rs`), what they add up to (`journal_book.rs`), when to write (`requests.rs`).
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::journal_book::{Book, Contradiction, End, Request};
+use super::journal_format::{self, FormatError, HEADER, MAX_RECORD};
+use super::journal_record::{ClosedReason, Intent, Record, Settled};
+use super::retry::{Deadline, World};
+use crate::env::{Disk, File, Lock};
+use crate::types::{RequestId, RequestNumber, SessionId};
+
+/// Beyond this many bytes the file is rewritten; a journal whose doubts alone are larger takes no new request.
+const SIZE_LIMIT: u64 = 1 << 20;
+/// How many ended requests a rewriting keeps.
+const KEPT: usize = 256;
+/// How often a lock that another process has is asked for.
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
+
+/// Where a journal is. No file is touched until it is [opened](Journal::open).
+pub struct Journal {
+    world: World,
+    path: PathBuf,
+    /// Set by a failed write or sync: what the file holds is unknown to this process from then on.
+    failed: Option<String>,
+}
+
+/// Why the journal cannot be used. Nothing is sent without it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Another process has it.
+    #[error("the journal {} is in use by {holder}", .path.display())]
+    InUse {
+        /// Which journal.
+        path: PathBuf,
+        /// What the other process says of itself.
+        holder: String,
+    },
+    /// It holds what no crash leaves behind.
+    #[error("the journal {} is damaged: {why}", .path.display())]
+    Damaged {
+        /// Which journal.
+        path: PathBuf,
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// Too much is in doubt, or a field is too long.
+    #[error("the journal {} takes no more: {why}", .path.display())]
+    Full {
+        /// Which journal.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The file system refuses.
+    #[error("the journal {} cannot be {what}: {why}", .path.display())]
+    Io {
+        /// Which journal.
+        path: PathBuf,
+        /// What was to be done with it.
+        what: &'static str,
+        /// What the file system says.
+        why: String,
+    },
+}
+
+impl Journal {
+    /// The journal at `path`.
+    #[must_use]
+    pub fn new(world: &World, path: &Path) -> Self {
+        Self { world: world.clone(), path: path.to_owned(), failed: None }
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Locks and reads it, making it if there is none; waits for another process until the deadline.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(&mut self, deadline: &Deadline) -> Result<OpenJournal<'_>, JournalError> {
+        if let Some(why) = &self.failed {
+            return Err(JournalError::Io { path: self.path.clone(), what: "used any further by this process", why: why.clone() });
+        }
+        let disk = self.world.disk.as_ref();
+        let dir = parent(&self.path);
+        make_dirs(disk, dir).map_err(|error| self.io("given its directory", &error))?;
+        let lock = self.lock(deadline)?;
+        if !disk.exists(&self.path).map_err(|error| self.io("looked for", &error))? {
+            self.replace(1, &[]).map_err(|error| self.io("created", &error))?;
+        }
+        let file = disk.open(&self.path).map_err(|error| self.io("opened", &error))?;
+        let (generation, book, end) = self.read(file.as_ref())?;
+        Ok(OpenJournal { journal: self, file, generation, book, end, _lock: lock })
+    }
+
+    fn lock(&self, deadline: &Deadline) -> Result<Box<dyn Send>, JournalError> {
+        let path = sibling(&self.path, ".lock");
+        loop {
+            match self.world.disk.lock(&path, &format!("process {}", std::process::id())) {
+                Ok(Lock::Held(lock)) => return Ok(lock),
+                Ok(Lock::Taken { holder }) => match deadline.remaining() {
+                    Some(left) => std::thread::sleep(LOCK_PAUSE.min(left)),
+                    None => return Err(JournalError::InUse { path: self.path.clone(), holder }),
+                },
+                Err(error) => return Err(self.io("locked", &error)),
+            }
+        }
+    }
+
+    /// Reads the whole file, and cuts its torn tail if it has one.
+    fn read(&self, file: &dyn File) -> Result<(u64, Book, u64), JournalError> {
+        let damaged = |why: String| JournalError::Damaged { path: self.path.clone(), why };
+        let length = file.len().map_err(|error| self.io("read", &error))?;
+        let size = usize::try_from(length).ok().filter(|_| length <= 4 * SIZE_LIMIT);
+        let size = size.ok_or_else(|| damaged(format!("it has {length} bytes, more than any journal")))?;
+        let mut bytes = vec![0; size];
+        file.read_exact_at(&mut bytes, 0).map_err(|error| self.io("read", &error))?;
+        let scan = journal_format::scan(&bytes).map_err(|error: FormatError| damaged(error.to_string()))?;
+        let mut book = Book::default();
+        for record in &scan.records {
+            book.add(record).map_err(|error| damaged(error.to_string()))?;
+        }
+        if scan.end < size {
+            // A crash left it half-written, so it was never synced, and nothing was sent or acknowledged upon it.
+            let cut = file.set_len(scan.end as u64).and_then(|()| file.sync());
+            cut.map_err(|error| self.io("cut behind its last whole record", &error))?;
+        }
+        Ok((scan.generation, book, scan.end as u64))
+    }
+
+    /// Writes a new file of that content and puts it in the old one's place, durably.
+    fn replace(&self, generation: u64, records: &[Record]) -> io::Result<()> {
+        let disk = self.world.disk.as_ref();
+        let fresh = sibling(&self.path, ".new");
+        if disk.exists(&fresh)? {
+            disk.remove(&fresh)?;
+        }
+        let mut bytes = journal_format::header(generation).to_vec();
+        let all_fit = records.iter().all(|record| journal_format::put(record, &mut bytes));
+        debug_assert!(all_fit, "records that were read fit");
+        let file = disk.create(&fresh)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync()?;
+        disk.rename(&fresh, &self.path)?;
+        disk.sync_dir(parent(&self.path))
+    }
+
+    fn io(&self, what: &'static str, error: &io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), what, why: error.to_string() }
+    }
+}
+
+/// A journal that this process has locked; dropping it lets the next one in.
+///
+/// Invariants: what `book` says is on the disk, synced; the file ends at `end`.
+pub struct OpenJournal<'a> {
+    journal: &'a mut Journal,
+    file: Box<dyn File>,
+    generation: u64,
+    book: Book,
+    end: u64,
+    _lock: Box<dyn Send>,
+}
+
+impl OpenJournal<'_> {
+    /// Writes and syncs that a request is about to be sent. Only then may it be.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the request must not be sent.
+    pub fn intend(&mut self, intent: Intent) -> Result<(), JournalError> {
+        if self.end >= SIZE_LIMIT {
+            self.rewrite()?;
+        }
+        if self.end >= SIZE_LIMIT {
+            return Err(self.full("too many requests in it are in doubt"));
+        }
+        self.append(&Record::Intent(intent))
+    }
+
+    /// Writes and syncs a recorded outcome. Only then may it be acknowledged.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] if the bank told another body before; otherwise as the file system says.
+    pub fn settle(&mut self, id: RequestId, settled: Settled) -> Result<(), JournalError> {
+        self.append(&Record::Reply(id, settled))
+    }
+
+    /// Writes and syncs that no reply will come.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn close(&mut self, id: RequestId, reason: ClosedReason) -> Result<(), JournalError> {
+        self.append(&Record::Closed(id, reason))
+    }
+
+    /// What is known of a request.
+    #[must_use]
+    pub fn find(&self, id: RequestId) -> Option<&Request> {
+        self.book.find(id)
+    }
+
+    /// Everything in doubt, by session and number.
+    pub fn in_doubt(&self) -> impl Iterator<Item = &Request> {
+        self.book.in_doubt()
+    }
+
+    /// Everything, by session and number.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.book.requests()
+    }
+
+    /// Below this number every reply of the session is on this disk; 1 if none is.
+    #[must_use]
+    pub fn acked_below(&self, session: SessionId) -> RequestNumber {
+        self.book.acked_below(session)
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        if let Some(why) = &self.journal.failed {
+            return Err(JournalError::Io { path: self.journal.path.clone(), what: "written", why: why.clone() });
+        }
+        let mut bytes = Vec::with_capacity(MAX_RECORD);
+        if !journal_format::put(record, &mut bytes) {
+            return Err(self.full("a name or a server address is too long"));
+        }
+        // The same judgement as when it will be read, before it is written.
+        self.book.check(record).map_err(|error| self.contradiction(error))?;
+        if let Err(error) = self.file.write_all_at(&bytes, self.end).and_then(|()| self.file.sync()) {
+            self.journal.failed = Some(error.to_string());
+            return Err(self.journal.io("written", &error));
+        }
+        self.end += bytes.len() as u64;
+        self.book.add(record).map_err(|error| self.contradiction(error))
+    }
+
+    fn contradiction(&self, error: Contradiction) -> JournalError {
+        JournalError::Damaged { path: self.journal.path.clone(), why: error.to_string() }
+    }
+
+    fn rewrite(&mut self) -> Result<(), JournalError> {
+        let records = self.book.digest(KEPT);
+        self.generation += 1;
+        let replaced = self.journal.replace(self.generation, &records);
+        let opened = replaced.and_then(|()| self.journal.world.disk.open(&self.journal.path));
+        let opened = opened.and_then(|file| Ok((file.len()?, file)));
+        match opened {
+            Ok((length, file)) => {
+                debug_assert!(length >= HEADER as u64, "a journal has a header");
+                let mut book = Book::default();
+                let added = records.iter().try_for_each(|record| book.add(record));
+                debug_assert!(added.is_ok(), "a digest does not contradict itself");
+                (self.file, self.end, self.book) = (file, length, book);
+                Ok(())
+            }
+            Err(error) => {
+                self.journal.failed = Some(error.to_string());
+                Err(self.journal.io("rewritten", &error))
+            }
+        }
+    }
+
+    fn full(&self, why: &str) -> JournalError {
+        JournalError::Full { path: self.journal.path.clone(), why: why.to_owned() }
+    }
+}
+
+impl Request {
+    /// Whether only the bank's own log can tell any more whether it was executed.
+    #[must_use]
+    pub const fn must_be_asked_about(&self) -> bool {
+        use ClosedReason::{Acknowledged, StoreRolledBack, UnknownSession};
+        matches!(self.end, Some(End::Closed(UnknownSession | StoreRolledBack | Acknowledged)))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Makes a directory and those above it that are missing, each name durable.
+fn make_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if disk.exists(dir)? {
+        return Ok(());
+    }
+    let above = parent(dir);
+    make_dirs(disk, above)?;
+    match disk.create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => disk.sync_dir(above),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal_record::samples::{id, intent, settled};
+    use super::*;
+
+    fn soon() -> Deadline {
+        Deadline::after(&World::real().clock, Duration::from_secs(5))
+    }
+
+    fn at(dir: &tempfile::TempDir) -> Journal {
+        Journal::new(&World::real(), &dir.path().join("a/b/journal"))
+    }
+
+    #[test]
+    fn what_was_written_is_there_for_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = at(&dir);
+        let mut open = first.open(&soon()).unwrap();
+        open.intend(intent(1)).unwrap();
+        open.settle(id(1), settled()).unwrap();
+        open.intend(intent(2)).unwrap();
+        drop(open);
+        let mut second = at(&dir);
+        let open = second.open(&soon()).unwrap();
+        assert_eq!(open.find(id(1)).unwrap().end, Some(End::Answered(settled())));
+        assert_eq!(open.in_doubt().map(|request| request.intent.clone()).collect::<Vec<_>>(), [intent(2)]);
+        assert_eq!(open.acked_below(id(1).session), RequestNumber(2));
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_and_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = at(&dir);
+        let mut open = journal.open(&soon()).unwrap();
+        open.intend(intent(1)).unwrap();
+        let whole = open.end;
+        open.intend(intent(2)).unwrap();
+        open.file.set_len(open.end - 1).unwrap();
+        drop(open);
+        let mut open = journal.open(&soon()).unwrap();
+        assert_eq!((open.end, open.file.len().unwrap()), (whole, whole));
+        assert_eq!(open.find(id(2)), None);
+        open.settle(id(1), settled()).unwrap();
+        drop(open);
+        assert_eq!(journal.open(&soon()).unwrap().in_doubt().count(), 0);
+    }
+
+    #[test]
+    fn damage_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = at(&dir);
+        let mut open = journal.open(&soon()).unwrap();
+        open.intend(intent(1)).unwrap();
+        open.file.write_all_at(b"x", 40).unwrap();
+        drop(open);
+        for _ in 0..2 {
+            let Err(JournalError::Damaged { why, .. }) = journal.open(&soon()).map(|_| ()) else { panic!("damaged") };
+            assert_eq!(why, "the record at byte 24 is damaged");
+        }
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut mine, mut theirs) = (at(&dir), at(&dir));
+        let held = mine.open(&soon()).unwrap();
+        let short = Deadline::after(&World::real().clock, Duration::from_millis(40));
+        let Err(JournalError::InUse { holder, .. }) = theirs.open(&short).map(|_| ()) else { panic!("in use") };
+        assert_eq!(holder, format!("process {}", std::process::id()));
+        drop(held);
+        assert!(theirs.open(&soon()).is_ok());
+    }
+
+    #[test]
+    fn it_is_rewritten_before_it_grows_too_large_and_keeps_every_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = at(&dir);
+        let mut open = journal.open(&soon()).unwrap();
+        open.intend(intent(1)).unwrap();
+        let mut number = 1;
+        while open.generation == 1 {
+            number += 1;
+            // Filled without a sync a record, for speed: only the size matters here.
+            let mut bytes = Vec::new();
+            for record in [Record::Intent(intent(number)), Record::Reply(id(number), settled())] {
+                open.book.add(&record).unwrap();
+                assert!(journal_format::put(&record, &mut bytes));
+            }
+            open.file.write_all_at(&bytes, open.end).unwrap();
+            open.end += bytes.len() as u64;
+            if open.end >= SIZE_LIMIT {
+                number += 1;
+                open.intend(intent(number)).unwrap();
+            }
+        }
+        assert!(open.end < SIZE_LIMIT / 8);
+        drop(open);
+        let open = journal.open(&soon()).unwrap();
+        let doubts: Vec<u64> = open.in_doubt().map(|request| request.intent.id.number.0).collect();
+        assert_eq!((open.generation, doubts), (2, vec![1, number]));
+        assert_eq!(open.requests().count(), KEPT + 2);
+    }
+}

@@ -1,0 +1,203 @@
+//! What the journal's records add up to: each request and how it ended, what is in doubt, what may be acknowledged.
+//!
+//! Left out: bytes and files.
+
+use std::collections::BTreeMap;
+
+use super::journal_record::{ClosedReason, Intent, Record, Settled};
+use crate::types::{RequestId, RequestNumber, SessionId};
+
+/// A request and what is known of its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What was about to be sent.
+    pub intent: Intent,
+    /// How it ended; none while it is in doubt.
+    pub end: Option<End>,
+}
+
+/// How a request ended for this journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a recorded outcome.
+    Answered(Settled),
+    /// Without; it is not sent again by itself.
+    Closed(ClosedReason),
+}
+
+/// A record that contradicts those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record about request {0} contradicts an earlier one")]
+pub(super) struct Contradiction(pub(super) RequestId);
+
+/// All requests of a journal.
+///
+/// Invariants: a request has one command for ever; once answered it stays answered, with the same body.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    requests: BTreeMap<RequestId, (u64, Request)>,
+    /// Counts intents, so that the most recent ones are known.
+    count: u64,
+}
+
+impl Book {
+    /// Whether the record can follow those before it.
+    ///
+    /// # Errors
+    /// [`Contradiction`].
+    pub(super) fn check(&self, record: &Record) -> Result<(), Contradiction> {
+        let (id, agrees) = match record {
+            Record::Intent(intent) => {
+                let known = self.find(intent.id).map(|request| &request.intent);
+                (intent.id, known.is_none_or(|known| known.command == intent.command && known.store == intent.store))
+            }
+            Record::Reply(id, settled) => {
+                let known = self.find(*id);
+                (*id, known.is_some_and(|known| !matches!(known.end, Some(End::Answered(earlier)) if earlier.body != settled.body)))
+            }
+            Record::Closed(id, _) => (*id, self.find(*id).is_some()),
+        };
+        if agrees { Ok(()) } else { Err(Contradiction(id)) }
+    }
+
+    /// Takes in one record.
+    ///
+    /// # Errors
+    /// [`Contradiction`]; the book is then as it was.
+    pub(super) fn add(&mut self, record: &Record) -> Result<(), Contradiction> {
+        self.check(record)?;
+        match record {
+            Record::Intent(intent) => {
+                self.count += 1;
+                // A request that was closed may be asked again in so many words: it is in doubt once more.
+                let answered = self.find(intent.id).and_then(|request| request.end).filter(|end| matches!(end, End::Answered(_)));
+                self.requests.insert(intent.id, (self.count, Request { intent: intent.clone(), end: answered }));
+            }
+            Record::Reply(id, settled) => self.end(*id, |_| Some(End::Answered(*settled))),
+            Record::Closed(id, reason) => {
+                self.end(*id, |end| end.filter(|end| matches!(end, End::Answered(_))).or(Some(End::Closed(*reason))))
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, id: RequestId, change: impl FnOnce(Option<End>) -> Option<End>) {
+        if let Some((_, request)) = self.requests.get_mut(&id) {
+            request.end = change(request.end);
+        }
+    }
+
+    pub(super) fn find(&self, id: RequestId) -> Option<&Request> {
+        self.requests.get(&id).map(|(_, request)| request)
+    }
+
+    /// Every request, by session and number.
+    pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.requests.values().map(|(_, request)| request)
+    }
+
+    /// Everything in doubt, by session and number.
+    pub(super) fn in_doubt(&self) -> impl Iterator<Item = &Request> {
+        self.requests().filter(|request| request.end.is_none())
+    }
+
+    /// The highest number such that every reply below it that ever will come is in this journal; 1 if none is.
+    ///
+    /// Nothing at or behind a number in doubt is acknowledged: its reply must stay with the bank.
+    pub(super) fn acked_below(&self, session: SessionId) -> RequestNumber {
+        let first = RequestId { session, number: RequestNumber(0) };
+        let last = RequestId { session, number: RequestNumber(u64::MAX) };
+        let mut below = RequestNumber(1);
+        for (id, (_, request)) in self.requests.range(first..=last) {
+            match request.end {
+                None => break,
+                Some(End::Answered(_)) => below = id.number.next().unwrap_or(id.number),
+                Some(End::Closed(_)) => {}
+            }
+        }
+        below
+    }
+
+    /// The records of what is in doubt and of the `recent` last requests besides, in order of first writing.
+    pub(super) fn digest(&self, recent: usize) -> Vec<Record> {
+        let mut ended: Vec<u64> = self.requests.values().filter(|(_, request)| request.end.is_some()).map(|(at, _)| *at).collect();
+        ended.sort_unstable();
+        let keep_from = ended.iter().rev().nth(recent.saturating_sub(1)).copied().unwrap_or(0);
+        let mut kept: Vec<&(u64, Request)> =
+            self.requests.values().filter(|(at, request)| request.end.is_none() || *at >= keep_from).collect();
+        kept.sort_unstable_by_key(|(at, _)| *at);
+        let records = kept.into_iter().flat_map(|(_, request)| {
+            let id = request.intent.id;
+            let end = request.end.map(|end| match end {
+                End::Answered(settled) => Record::Reply(id, settled),
+                End::Closed(reason) => Record::Closed(id, reason),
+            });
+            std::iter::once(Record::Intent(request.intent.clone())).chain(end)
+        });
+        records.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal_record::samples::{id, intent, settled};
+    use super::*;
+    use crate::amount::Amount;
+
+    fn book(records: &[Record]) -> Book {
+        let mut book = Book::default();
+        records.iter().for_each(|record| book.add(record).unwrap());
+        book
+    }
+
+    #[test]
+    fn a_doubt_holds_back_every_acknowledgement_behind_it() {
+        let session = id(1).session;
+        let mut book = book(&[Record::Intent(intent(1)), Record::Intent(intent(2)), Record::Intent(intent(3))]);
+        assert_eq!(book.acked_below(session), RequestNumber(1));
+        book.add(&Record::Reply(id(1), settled())).unwrap();
+        book.add(&Record::Reply(id(3), settled())).unwrap();
+        assert_eq!(book.acked_below(session), RequestNumber(2));
+        assert_eq!(book.in_doubt().map(|request| request.intent.id).collect::<Vec<_>>(), [id(2)]);
+        book.add(&Record::Reply(id(2), settled())).unwrap();
+        assert_eq!(book.acked_below(session), RequestNumber(4));
+    }
+
+    #[test]
+    fn what_is_closed_acknowledges_nothing() {
+        let book = book(&[Record::Intent(intent(1)), Record::Closed(id(1), ClosedReason::UnknownSession)]);
+        assert_eq!(book.acked_below(id(1).session), RequestNumber(1));
+        assert_eq!(book.in_doubt().count(), 0);
+    }
+
+    #[test]
+    fn one_request_has_one_command_and_one_answer() {
+        let mut book = book(&[Record::Intent(intent(1)), Record::Reply(id(1), settled())]);
+        let mut other = intent(1);
+        other.command = crate::command::Command::Deposit { account: crate::types::AccountId(1), amount: Amount::new(20).unwrap() };
+        assert_eq!(book.add(&Record::Intent(other)), Err(Contradiction(id(1))));
+        let mut answer = settled();
+        answer.body.balance = Amount::new(1).unwrap();
+        assert_eq!(book.add(&Record::Reply(id(1), answer)), Err(Contradiction(id(1))));
+        assert_eq!(book.add(&Record::Reply(id(9), settled())), Err(Contradiction(id(9))));
+        assert_eq!(book.add(&Record::Closed(id(1), ClosedReason::Acknowledged)), Ok(()));
+        assert_eq!(book.find(id(1)).unwrap().end, Some(End::Answered(settled())), "answered stays answered");
+    }
+
+    #[test]
+    fn a_digest_keeps_every_doubt_and_the_last_ends() {
+        let mut records = Vec::new();
+        for number in 1..=10 {
+            records.push(Record::Intent(intent(number)));
+            if number != 2 {
+                records.push(Record::Reply(id(number), settled()));
+            }
+        }
+        let full = book(&records);
+        let small = book(&full.digest(3));
+        let kept: Vec<u64> = small.requests().map(|request| request.intent.id.number.0).collect();
+        assert_eq!(kept, [2, 8, 9, 10]);
+        assert_eq!(small.acked_below(id(1).session), RequestNumber(1));
+        assert_eq!(full.digest(100), records);
+    }
+}

@@ -1,0 +1,345 @@
+//! A connection that is made again when it breaks: greeted, logged in, and in the session that is asked for.
+//!
+//! Everything here may be done twice without harm: greeting, logging in, taking up a session, reading. A message
+//! that moves money goes through [`Link::once`], whose caller decides about another try.
+//! Left out: the money (`requests.rs`).
+
+use std::time::Duration;
+
+use super::connection::{AskError, ConnectError, Connection};
+use super::error::ClientError;
+use super::retry::{Backoff, Deadline, World};
+use crate::secret::Secret;
+use crate::types::{Owner, SessionId};
+use crate::wire::message::{Ask, Refusal, Reply, Role, Welcome};
+
+/// A connection that was silent for so long is asked for a sign of life before money is entrusted to it.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Who the client is, kept in memory only, to log in again after a lost connection.
+#[derive(Clone)]
+pub struct Login {
+    /// As what.
+    pub role: Role,
+    /// The name.
+    pub name: String,
+    /// The PIN or token.
+    pub secret: Secret,
+}
+
+/// A connection to one bank, remade as needed.
+///
+/// Invariant: all its connections are to the same store; another one under the same address is refused.
+pub struct Link {
+    world: World,
+    address: String,
+    login: Option<(Login, Owner)>,
+    welcome: Option<Welcome>,
+    live: Option<Live>,
+}
+
+struct Live {
+    connection: Connection,
+    logged_in: bool,
+    session: Option<SessionId>,
+    /// When the last reply came, on the monotonic clock.
+    heard: Duration,
+}
+
+/// Why one try brought no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The message was not sent.
+    NotSent(String),
+    /// It was sent, and whether the bank acted on it is unknown.
+    Lost(String),
+    /// It was not sent, because the bank refused the greeting, the login or the session.
+    Refused(Refusal),
+    /// It was not sent, because another bank answers there.
+    OtherStore(Welcome),
+}
+
+impl Link {
+    /// A link to `address` (`HOST:PORT`), not connected yet.
+    #[must_use]
+    pub fn new(world: &World, address: &str) -> Self {
+        Self { world: world.clone(), address: address.to_owned(), login: None, welcome: None, live: None }
+    }
+
+    /// The server's address, as it was given.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Connects, unless connected. Does not wait for a bank that is not there.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`], [`ClientError::Refused`], [`ClientError::OtherStore`].
+    pub fn connect(&mut self, deadline: &Deadline) -> Result<Welcome, ClientError> {
+        let mut backoff = Backoff::new(&self.world.entropy);
+        loop {
+            match self.greeted(deadline) {
+                Ok(live) => return Ok(*live.connection.welcome()),
+                Err(Fault::Refused(refusal)) if refusal.is_retryable() && backoff.wait(deadline) => {}
+                Err(fault) => return Err(self.failure(fault)),
+            }
+        }
+    }
+
+    /// Logs in, and remembers the login for later connections.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with what the bank says; [`ClientError::Unreachable`] at the deadline.
+    pub fn log_in(&mut self, login: Login, deadline: &Deadline) -> Result<Owner, ClientError> {
+        if self.live.as_ref().is_some_and(|live| live.logged_in) {
+            // A connection logs in once.
+            self.hang_up();
+        }
+        self.login = None;
+        let ask = Ask::Login { role: login.role, name: login.name.clone(), secret: login.secret.clone() };
+        let owner = match self.ask(&ask, None, deadline)? {
+            Reply::LoggedIn { owner } => owner,
+            other => return Err(self.nonsense(&other)),
+        };
+        if let Some(live) = &mut self.live {
+            live.logged_in = true;
+        }
+        self.login = Some((login, owner));
+        Ok(owner)
+    }
+
+    /// The login, with whom the bank took it for.
+    #[must_use]
+    pub fn login(&self) -> Option<(&Login, Owner)> {
+        self.login.as_ref().map(|(login, owner)| (login, *owner))
+    }
+
+    /// What the bank said of itself first.
+    #[must_use]
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_ref()
+    }
+
+    /// Asks something that may be asked twice, in a session if one is named, again and again until the deadline.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] for a refusal, the last one if it is retryable; otherwise as it went wrong last.
+    pub fn ask(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, ClientError> {
+        self.until(deadline, |link| link.once(ask, session, deadline))
+    }
+
+    /// Makes sure of connection, login and session, again and again until the deadline.
+    ///
+    /// # Errors
+    /// As [`Link::ask`].
+    pub(super) fn attend(&mut self, session: SessionId, deadline: &Deadline) -> Result<(), ClientError> {
+        self.until(deadline, |link| link.ready(Some(session), deadline).map(|()| Reply::Pong)).map(|_| ())
+    }
+
+    fn until(&mut self, deadline: &Deadline, mut attempt: impl FnMut(&mut Self) -> Result<Reply, Fault>) -> Result<Reply, ClientError> {
+        let mut backoff = Backoff::new(&self.world.entropy);
+        loop {
+            let failure = match attempt(self) {
+                Ok(Reply::Refused(refusal)) | Err(Fault::Refused(refusal)) => {
+                    if !refusal.is_retryable() {
+                        return Err(ClientError::Refused(refusal));
+                    }
+                    ClientError::Refused(refusal)
+                }
+                Ok(reply) => return Ok(reply),
+                Err(fault @ Fault::OtherStore(_)) => return Err(self.failure(fault)),
+                Err(fault) => self.failure(fault),
+            };
+            if !backoff.wait(deadline) {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// One try: connects, logs in and takes up the session if need be, then sends the message once.
+    pub(super) fn once(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, Fault> {
+        self.ready(session, deadline)?;
+        match self.converse(ask, deadline) {
+            // The connection is not in the state that this end believes, and is dropped: as good as no reply.
+            Ok(Reply::Refused(refusal)) if self.is_out_of_step(refusal) => Err(Fault::Lost(refusal.to_string())),
+            Ok(reply) => {
+                if let (Reply::Session(info), Some(live)) = (&reply, &mut self.live) {
+                    live.session = Some(info.session);
+                }
+                Ok(reply)
+            }
+            Err(AskError::NotSent(why)) => Err(Fault::NotSent(why)),
+            Err(AskError::Lost(why)) => Err(Fault::Lost(why)),
+        }
+    }
+
+    /// Drops the connection; the next message makes another.
+    pub(super) fn hang_up(&mut self) {
+        self.live = None;
+    }
+
+    /// A fault as the caller of something harmless sees it.
+    pub(super) fn failure(&self, fault: Fault) -> ClientError {
+        let address = self.address.clone();
+        match fault {
+            Fault::NotSent(why) | Fault::Lost(why) => ClientError::Unreachable { address, why },
+            Fault::Refused(refusal) => ClientError::Refused(refusal),
+            Fault::OtherStore(found) => {
+                let expected = self.welcome.map(|welcome| welcome.store).unwrap_or_default();
+                ClientError::OtherStore { address, expected, found: found.store }
+            }
+        }
+    }
+
+    pub(super) fn nonsense(&self, reply: &Reply) -> ClientError {
+        let debug = format!("{reply:?}");
+        let kind = debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        ClientError::Nonsense { address: self.address.clone(), what: format!("a reply of kind {kind}") }
+    }
+
+    fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Result<(), Fault> {
+        // Whatever goes wrong here, the caller's message has not been sent.
+        let unsent = |error: AskError| match error {
+            AskError::NotSent(why) | AskError::Lost(why) => Fault::NotSent(why),
+        };
+        let now = self.world.clock.monotonic();
+        if self.live.as_ref().is_some_and(|live| now.saturating_sub(live.heard) > QUIET) && self.converse(&Ask::Ping, deadline).is_err() {
+            self.hang_up();
+        }
+        self.greeted(deadline)?;
+        if let Some((login, owner)) = self.login.clone()
+            && !self.live.as_ref().is_some_and(|live| live.logged_in)
+        {
+            let ask = Ask::Login { role: login.role, name: login.name, secret: login.secret };
+            match self.converse(&ask, deadline).map_err(unsent)? {
+                Reply::LoggedIn { owner: same } if same == owner => {
+                    if let Some(live) = &mut self.live {
+                        live.logged_in = true;
+                    }
+                }
+                other => {
+                    // A connection whose login went wrong is good for nothing.
+                    self.hang_up();
+                    return Err(match other {
+                        Reply::Refused(refusal) => Fault::Refused(refusal),
+                        _ => Fault::NotSent("the bank takes the login for somebody else's".to_owned()),
+                    });
+                }
+            }
+        }
+        match session {
+            Some(session) if self.live.as_ref().is_some_and(|live| live.session != Some(session)) => {
+                match self.converse(&Ask::ResumeSession { session }, deadline).map_err(unsent)? {
+                    Reply::Session(info) if info.session == session => {
+                        if let Some(live) = &mut self.live {
+                            live.session = Some(session);
+                        }
+                        Ok(())
+                    }
+                    Reply::Refused(refusal) => Err(Fault::Refused(refusal)),
+                    _ => Err(Fault::NotSent("the bank took up another session".to_owned())),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn greeted(&mut self, deadline: &Deadline) -> Result<&mut Live, Fault> {
+        if self.live.is_none() {
+            let connection = Connection::tcp(&self.address, deadline).map_err(|error| match error {
+                ConnectError::Unreachable(why) => Fault::NotSent(why),
+                ConnectError::Refused(refusal) => Fault::Refused(refusal),
+            })?;
+            let found = *connection.welcome();
+            if self.welcome.is_some_and(|known| known.store != found.store) {
+                return Err(Fault::OtherStore(found));
+            }
+            self.welcome.get_or_insert(found);
+            self.live = Some(Live { connection, logged_in: false, session: None, heard: self.world.clock.monotonic() });
+        }
+        self.live.as_mut().ok_or_else(|| Fault::NotSent("the connection is closed".to_owned()))
+    }
+
+    /// One message on the present connection, which is dropped if that fails.
+    fn converse(&mut self, ask: &Ask, deadline: &Deadline) -> Result<Reply, AskError> {
+        let Some(live) = &mut self.live else { return Err(AskError::NotSent("the connection is closed".to_owned())) };
+        let reply = live.connection.ask(ask, deadline);
+        live.heard = self.world.clock.monotonic();
+        let useless = match &reply {
+            Ok(Reply::Refused(refusal)) => self.is_out_of_step(*refusal),
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if useless {
+            self.hang_up();
+        }
+        reply
+    }
+
+    /// Whether a refusal says that the connection is not in the state that this end believes it to be in.
+    fn is_out_of_step(&self, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::BadMessage | Refusal::HelloFirst | Refusal::AlreadyLoggedIn | Refusal::NoSession => true,
+            Refusal::NotLoggedIn => self.login.is_some(),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Step, scripted};
+    use super::*;
+    use crate::types::{AccountId, Lineage, Lsn, RequestNumber};
+    use crate::wire::message::SessionInfo;
+
+    fn soon() -> Deadline {
+        Deadline::after(&World::real().clock, Duration::from_secs(10))
+    }
+
+    fn login() -> Login {
+        Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }
+    }
+
+    const SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
+    const OWNER: Owner = Owner::Customer(AccountId(1));
+
+    fn resumed() -> Reply {
+        Reply::Session(SessionInfo { session: SESSION, last: RequestNumber(0), acked_below: RequestNumber(1) })
+    }
+
+    #[test]
+    fn after_a_lost_connection_it_is_where_it_was() {
+        let peer = scripted(vec![
+            vec![Step::Reply(Reply::LoggedIn { owner: OWNER }), Step::Reply(resumed()), Step::Drop],
+            vec![Step::Reply(Reply::LoggedIn { owner: OWNER }), Step::Reply(resumed()), Step::Reply(Reply::Pong)],
+        ]);
+        let mut link = Link::new(&World::real(), &peer.address);
+        link.connect(&soon()).unwrap();
+        assert_eq!(link.log_in(login(), &soon()), Ok(OWNER));
+        assert_eq!(link.ask(&Ask::Ping, Some(SESSION), &soon()), Ok(Reply::Pong));
+        let resume = Ask::ResumeSession { session: SESSION };
+        let Login { role, name, secret } = login();
+        let log_in = Ask::Login { role, name, secret };
+        assert_eq!(peer.join(), [log_in.clone(), resume.clone(), Ask::Ping, log_in, resume, Ask::Ping]);
+    }
+
+    #[test]
+    fn a_wrong_pin_is_told_and_another_may_be_tried() {
+        let peer = scripted(vec![vec![Step::Reply(Reply::Refused(Refusal::BadLogin)), Step::Reply(Reply::LoggedIn { owner: OWNER })]]);
+        let mut link = Link::new(&World::real(), &peer.address);
+        assert_eq!(link.log_in(login(), &soon()), Err(ClientError::Refused(Refusal::BadLogin)));
+        assert_eq!(link.log_in(login(), &soon()), Ok(OWNER));
+    }
+
+    #[test]
+    fn a_busy_bank_is_asked_again_until_the_deadline() {
+        let busy = || Step::Reply(Reply::Refused(Refusal::Busy));
+        let peer = scripted(vec![vec![busy(), busy(), Step::Reply(Reply::Pong)]]);
+        assert_eq!(Link::new(&World::real(), &peer.address).ask(&Ask::Ping, None, &soon()), Ok(Reply::Pong));
+        let peer = scripted(vec![(0..1000).map(|_| busy()).collect()]);
+        let short = Deadline::after(&World::real().clock, Duration::from_millis(60));
+        assert_eq!(Link::new(&World::real(), &peer.address).ask(&Ask::Ping, None, &short), Err(ClientError::Refused(Refusal::Busy)));
+    }
+}

@@ -1,0 +1,280 @@
+//! The client: logs in, numbers its money requests, has each in the journal before it is sent, and acknowledges.
+//!
+//! Invariants of [`Client`]: nothing that moves money is sent before its intent is synced; nothing is acknowledged
+//! before its reply is; a number is used for one command only; an outcome is never guessed.
+//! Left out: trying until there is an answer (`pursuit.rs`), connections (`link.rs`), the file (`journal.rs`), words for people (`cli/`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::ClientError;
+use super::journal::Journal;
+use super::journal_book::{End, Request};
+use super::journal_record::Intent;
+use super::link::{Link, Login};
+use super::pursuit::{Answer, Asking, History, Pursuit};
+use super::retry::{Deadline, World};
+use crate::amount::Amount;
+use crate::command::Command;
+use crate::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
+use crate::wire::message::{Ask, Refusal, Reply, SessionInfo, Welcome};
+
+/// Telling the bank at the end that its replies are on disk may take this long; it is a courtesy.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// One customer or teller at one bank, with a journal.
+pub struct Client {
+    world: World,
+    link: Link,
+    journal: Journal,
+    timeout: Duration,
+    own: Option<Own>,
+}
+
+/// The session of this process run, opened when first needed.
+#[derive(Clone, Copy)]
+struct Own {
+    session: SessionId,
+    next: RequestNumber,
+    /// Replies below are in the journal.
+    journaled_below: RequestNumber,
+    /// Replies below are known to the bank to be.
+    acked_below: RequestNumber,
+}
+
+impl Client {
+    /// A client of the bank at `address` with the journal at `journal`; every operation may take `timeout`.
+    #[must_use]
+    pub fn new(world: &World, address: &str, journal: &Path, timeout: Duration) -> Self {
+        let (link, journal) = (Link::new(world, address), Journal::new(world, journal));
+        Self { world: world.clone(), link, journal, timeout, own: None }
+    }
+
+    /// Connects. Does not wait for a bank that is not there.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`], [`ClientError::Refused`].
+    pub fn connect(&mut self) -> Result<Welcome, ClientError> {
+        let deadline = self.deadline();
+        self.link.connect(&deadline)
+    }
+
+    /// Logs in; another login ends the session of the one before.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with what the bank says of it.
+    pub fn log_in(&mut self, login: Login) -> Result<Owner, ClientError> {
+        self.finish();
+        self.own = None;
+        let deadline = self.deadline();
+        self.link.log_in(login, &deadline)
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.link.address()
+    }
+
+    /// The journal; for looking, and for what other logins have in doubt.
+    pub fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// The moment at which an operation that begins now gives up.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(&self.world.clock, self.timeout)
+    }
+
+    /// An account's id by its name.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where there is none.
+    pub fn find_account(&mut self, name: &str) -> Result<AccountId, ClientError> {
+        match self.ask(&Ask::FindAccount { name: name.to_owned() }, None)? {
+            Reply::Account { account } => Ok(account),
+            other => Err(self.link.nonsense(&other)),
+        }
+    }
+
+    /// An account's balance, and the last log entry that it reflects.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where it is not this login's to see.
+    pub fn balance(&mut self, account: AccountId) -> Result<(Amount, Lsn), ClientError> {
+        match self.ask(&Ask::Balance { account }, None)? {
+            Reply::Balance { balance, lsn } => Ok((balance, lsn)),
+            other => Err(self.link.nonsense(&other)),
+        }
+    }
+
+    /// The login's sessions, oldest first.
+    ///
+    /// # Errors
+    /// As the bank says.
+    pub fn sessions(&mut self) -> Result<Vec<SessionInfo>, ClientError> {
+        match self.ask(&Ask::ListSessions, None)? {
+            Reply::Sessions(sessions) => Ok(sessions),
+            other => Err(self.link.nonsense(&other)),
+        }
+    }
+
+    /// Closes a session of this login for good.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where there is none.
+    pub fn close_session(&mut self, session: SessionId) -> Result<(), ClientError> {
+        match self.ask(&Ask::CloseSession { session }, None)? {
+            Reply::Closed => Ok(()),
+            other => Err(self.link.nonsense(&other)),
+        }
+    }
+
+    /// Moves money, once, under the next number of this run's session.
+    ///
+    /// # Errors
+    /// [`ClientError`]; only [`ClientError::OutcomeUnknown`] and [`ClientError::AskTheBank`] leave open whether it moved.
+    pub fn execute(&mut self, command: Command) -> Result<Answer, ClientError> {
+        command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
+        let deadline = self.deadline();
+        let mut own = self.own_session(&deadline)?;
+        let id = RequestId { session: own.session, number: own.next };
+        let intent = self.intent(id, command)?;
+        let mut journal = self.journal.open(&deadline)?;
+        journal.intend(intent)?;
+        // Whatever goes wrong from here on: the number is spoken for, so the next request gets a session of its own.
+        self.own = None;
+        let pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Fresh, known: None };
+        let answer = pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)?;
+        own.acked_below = id.number;
+        if answer.journal_failure.is_none() {
+            own.journaled_below = id.number.next().unwrap_or(id.number);
+        }
+        if let Some(next) = id.number.next() {
+            self.own = Some(Own { next, ..own });
+        }
+        Ok(answer)
+    }
+
+    /// Sends that very request again, or for the first time: the same session, number and command.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal knows the number in doubt with another
+    /// command or as somebody else's.
+    pub fn request_again(&mut self, id: RequestId, command: Command) -> Result<Answer, ClientError> {
+        command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
+        let deadline = self.deadline();
+        let intent = self.intent(id, command)?;
+        let mut journal = self.journal.open(&deadline)?;
+        let mut pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Named, known: None };
+        match journal.find(id).cloned() {
+            None => journal.intend(intent)?,
+            Some(request) => {
+                check_owner(&self.link, &request)?;
+                pursuit.history = History::Earlier;
+                match (request.intent.command == command, request.end) {
+                    (true, Some(End::Answered(settled))) => pursuit.known = Some(settled),
+                    (true, _) => journal.intend(intent)?,
+                    // Its number is used up, so the bank can only say that this is a conflict.
+                    (false, Some(End::Answered(_))) => pursuit.ask = Asking::Conflict(command),
+                    (false, _) => return Err(not_this(id, "with another command, whose outcome is unknown")),
+                }
+            }
+        }
+        pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)
+    }
+
+    /// Ends the doubt about a request of the journal: if it was executed, its answer comes; otherwise it never will be.
+    ///
+    /// # Errors
+    /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal does not hold it.
+    pub fn cancel(&mut self, id: RequestId) -> Result<Answer, ClientError> {
+        let deadline = self.deadline();
+        let mut journal = self.journal.open(&deadline)?;
+        let Some(request) = journal.find(id).cloned() else { return Err(not_this(id, "not at all")) };
+        check_owner(&self.link, &request)?;
+        let known = match request.end {
+            Some(End::Answered(settled)) => Some(settled),
+            _ => None,
+        };
+        let pursuit = Pursuit { id, ask: Asking::Cancel, history: History::Earlier, known };
+        pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)
+    }
+
+    /// Tells the bank which replies of an earlier run's session are on this disk.
+    ///
+    /// # Errors
+    /// As the bank says.
+    pub fn acknowledge(&mut self, session: SessionId, acked_below: RequestNumber) -> Result<(), ClientError> {
+        self.ask(&Ask::Ack { acked_below }, Some(session)).map(|_| ())
+    }
+
+    /// Ends the run: tells the bank that every reply is on disk. A courtesy, tried once and briefly.
+    pub fn finish(&mut self) {
+        let Some(own) = self.own.filter(|own| own.journaled_below > own.acked_below) else { return };
+        let deadline = Deadline::after(&self.world.clock, FAREWELL.min(self.timeout));
+        let ack = Ask::Ack { acked_below: own.journaled_below };
+        if matches!(self.link.once(&ack, Some(own.session), &deadline), Ok(Reply::Acked { .. })) {
+            self.own = Some(Own { acked_below: own.journaled_below, ..own });
+        }
+    }
+
+    fn ask(&mut self, ask: &Ask, session: Option<SessionId>) -> Result<Reply, ClientError> {
+        let deadline = self.deadline();
+        self.link.ask(ask, session, &deadline)
+    }
+
+    /// This run's session, taken up again if the connection was lost, opened if there is none (any more).
+    fn own_session(&mut self, deadline: &Deadline) -> Result<Own, ClientError> {
+        if let Some(own) = self.own {
+            match self.link.attend(own.session, deadline) {
+                Ok(()) => return Ok(own),
+                // Nothing is in doubt in it, so that it is gone is no loss.
+                Err(ClientError::Refused(refusal)) if refusal.ends_resending() => self.own = None,
+                Err(error) => return Err(error),
+            }
+        }
+        // If the reply is lost, another is opened; the lost one stays empty and is evicted one day.
+        match self.link.ask(&Ask::OpenSession, None, deadline)? {
+            Reply::Session(info) => {
+                let first = RequestNumber(1);
+                let own = Own { session: info.session, next: first, journaled_below: first, acked_below: first };
+                self.own = Some(own);
+                Ok(own)
+            }
+            other => Err(self.link.nonsense(&other)),
+        }
+    }
+
+    fn intent(&self, id: RequestId, command: Command) -> Result<Intent, ClientError> {
+        let (Some((login, _)), Some(welcome)) = (self.link.login(), self.link.welcome()) else {
+            return Err(ClientError::Refused(Refusal::NotLoggedIn));
+        };
+        let at = u64::try_from(self.world.clock.wall().as_micros()).unwrap_or(u64::MAX);
+        let (role, name, address) = (login.role, login.name.clone(), self.link.address().to_owned());
+        Ok(Intent { store: welcome.store, id, at, role, name, address, command })
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// A request may only be sent again to the bank and as the login that it was first sent to and as.
+fn check_owner(link: &Link, request: &Request) -> Result<(), ClientError> {
+    let intent = &request.intent;
+    match (link.welcome(), link.login()) {
+        (Some(welcome), _) if welcome.store != intent.store => {
+            Err(ClientError::OtherStore { address: link.address().to_owned(), expected: intent.store, found: welcome.store })
+        }
+        (_, Some((login, _))) if login.name == intent.name && login.role == intent.role => Ok(()),
+        _ => Err(not_this(intent.id, "as somebody else's")),
+    }
+}
+
+fn not_this(request: RequestId, why: &str) -> ClientError {
+    ClientError::NotThisRequest { request, why: why.to_owned() }
+}

@@ -1,0 +1,118 @@
+//! How long to go on and when to try again: deadlines on the monotonic clock, and full-jitter back-off.
+//!
+//! Left out: what is tried (`link.rs`, `requests.rs`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::env::os::{OsClock, OsDisk, OsEntropy};
+use crate::env::{Clock, Disk, Entropy};
+
+/// The first wait is somewhere between nothing and this.
+const FIRST_CEILING: Duration = Duration::from_millis(20);
+/// No wait is longer than this, so that a bank that comes back is found within a second.
+const LAST_CEILING: Duration = Duration::from_secs(1);
+
+/// The world outside, as a client needs it.
+#[derive(Clone)]
+pub struct World {
+    /// Where the journal is.
+    pub disk: Arc<dyn Disk>,
+    /// For deadlines (monotonic) and the journal's times (wall).
+    pub clock: Arc<dyn Clock>,
+    /// For the jitter.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl World {
+    /// The machine's own disk, clocks and random numbers.
+    #[must_use]
+    pub fn real() -> Self {
+        Self { disk: Arc::new(OsDisk), clock: Arc::new(OsClock::default()), entropy: Arc::new(OsEntropy) }
+    }
+}
+
+/// A moment on the monotonic clock after which nothing is tried any more.
+#[derive(Clone)]
+pub struct Deadline {
+    clock: Arc<dyn Clock>,
+    at: Duration,
+}
+
+impl Deadline {
+    /// The moment `timeout` from now.
+    #[must_use]
+    pub fn after(clock: &Arc<dyn Clock>, timeout: Duration) -> Self {
+        Self { clock: Arc::clone(clock), at: clock.monotonic().saturating_add(timeout) }
+    }
+
+    /// What is left, or none when it has passed. Never zero, which sockets would take for "for ever".
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.at.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero())
+    }
+}
+
+/// Waits between tries: each a random part of a ceiling that doubles up to a second, so that the clients of a bank
+/// that comes back do not all come at once.
+pub(super) struct Backoff {
+    entropy: Arc<dyn Entropy>,
+    ceiling: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(entropy: &Arc<dyn Entropy>) -> Self {
+        Self { entropy: Arc::clone(entropy), ceiling: FIRST_CEILING }
+    }
+
+    /// Waits. Says whether there is time left to try again.
+    pub(super) fn wait(&mut self, deadline: &Deadline) -> bool {
+        let pause = self.next_pause();
+        let Some(left) = deadline.remaining() else { return false };
+        std::thread::sleep(pause.min(left));
+        deadline.remaining().is_some()
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let ceiling = self.ceiling;
+        self.ceiling = ceiling.saturating_mul(2).min(LAST_CEILING);
+        let mut random = [0; 2];
+        // Without random numbers the whole ceiling is waited: slower, and still right.
+        if self.entropy.fill(&mut random).is_err() {
+            return ceiling;
+        }
+        ceiling.saturating_mul(u32::from(u16::from_le_bytes(random))) / u32::from(u16::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(u8);
+
+    impl Entropy for Fixed {
+        fn fill(&self, buf: &mut [u8]) -> std::io::Result<()> {
+            buf.fill(self.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn ceilings_double_up_to_a_second() {
+        let mut backoff = Backoff::new(&(Arc::new(Fixed(0xFF)) as Arc<dyn Entropy>));
+        let pauses: Vec<u128> = (0..9).map(|_| backoff.next_pause().as_millis()).collect();
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
+        let mut none = Backoff::new(&(Arc::new(Fixed(0)) as Arc<dyn Entropy>));
+        assert_eq!(none.next_pause(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_passed_deadline_leaves_nothing() {
+        let world = World::real();
+        let deadline = Deadline::after(&world.clock, Duration::ZERO);
+        assert_eq!(deadline.remaining(), None);
+        assert!(!Backoff::new(&world.entropy).wait(&deadline));
+        assert!(Deadline::after(&world.clock, Duration::from_secs(60)).remaining().unwrap() > Duration::from_secs(50));
+    }
+}

@@ -57,6 +57,11 @@ impl List {
         set(slab, at, links, Links::NONE);
     }
 
+    /// The element at the end.
+    pub(super) fn last<T>(self, slab: &[T]) -> Option<&T> {
+        slab.get(index(self.tail))
+    }
+
     /// The elements from the front.
     pub(super) fn walk<T>(self, slab: &[T], links: fn(&T) -> &Links) -> impl Iterator<Item = &T> {
         let mut at = self.head;
@@ -102,7 +107,7 @@ mod tests {
                     }
                 }
                 assert_eq!(list.walk(&slab, |element| &element.1).map(|element| element.0).collect::<Vec<_>>(), model);
-                let backwards = std::iter::successors(slab.get(index(list.tail)), |element| slab.get(index(element.1.prev)));
+                let backwards = std::iter::successors(list.last(&slab), |element| slab.get(index(element.1.prev)));
                 assert_eq!(backwards.map(|element| element.0).collect::<Vec<_>>(), model.iter().rev().copied().collect::<Vec<_>>());
             }
         }

@@ -280,3 +280,17 @@ impl Bank {
 const fn index(id: u32) -> usize {
     id as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_that_do_not_agree_are_noticed() {
+        for (cash, total, by_totals, by_recount) in [(0, 0, true, true), (1, 0, false, false), (0, 1, false, false), (1, 1, true, false)] {
+            let mut bank = Bank::new();
+            bank.accounts.spoil(cash, total);
+            assert_eq!((bank.check_totals().is_ok(), bank.check_conservation().is_ok()), (by_totals, by_recount));
+        }
+    }
+}

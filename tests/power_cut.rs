@@ -248,7 +248,11 @@ impl World {
             let reply = talk(service, slot, std::slice::from_ref(&ask), now)?.pop().unwrap();
             match &reply {
                 Reply::Answer { replayed, .. } if !self.customers[index].told.contains_key(&number) => {
-                    if *replayed { self.counts.executed_unanswered += 1 } else { self.counts.never_executed += 1 }
+                    if *replayed {
+                        self.counts.executed_unanswered += 1
+                    } else {
+                        self.counts.never_executed += 1
+                    }
                 }
                 Reply::Answer { replayed, .. } => assert!(replayed, "an answered request was lost"),
                 _ => {}

@@ -1,5 +1,13 @@
 //! What the benches share: a disk's bare speed, a daemon of their own, and a closed-loop load generator on one thread.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::float_arithmetic
+)]
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -68,11 +68,15 @@ impl Operator {
         }
     }
 
-    /// Sends one command that answers with the log entry that did it.
+    /// Sends one command that answers with nothing but that it is done.
     pub fn operate(&mut self, operation: Operation) -> Result<Exit, Failure> {
         match self.ask(operation)? {
             Reply::Operated { lsn } => {
                 tell(&format!("done, with log entry {lsn}"));
+                Ok(Exit::Done)
+            }
+            Reply::Closed => {
+                tell("done");
                 Ok(Exit::Done)
             }
             _ => Err(self.nonsense()),

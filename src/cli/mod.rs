@@ -12,6 +12,7 @@ mod money;
 mod operator;
 mod options;
 mod output;
+mod proxy;
 mod resolve;
 mod secrets;
 mod serve;
@@ -65,6 +66,8 @@ enum Command {
     Account(account::Account),
     /// The operator's commands about tellers
     Teller(teller::Teller),
+    /// A proxy on the way to the bank that loses, repeats, delays and cuts
+    Proxy(proxy::ProxyCommand),
 }
 
 /// Runs the program.
@@ -108,6 +111,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Palindrome(palindrome) => palindrome.run(),
         Command::Account(account) => account.run(),
         Command::Teller(teller) => teller.run(),
+        Command::Proxy(proxy) => proxy.run(),
     }
 }
 

@@ -12,6 +12,7 @@ mod money;
 mod operator;
 mod options;
 mod output;
+mod prove;
 mod proxy;
 mod resolve;
 mod secrets;
@@ -66,6 +67,8 @@ enum Command {
     Account(account::Account),
     /// The operator's commands about tellers
     Teller(teller::Teller),
+    /// Shows by kills and faults that each request takes effect once
+    Prove(prove::Prove),
     /// A proxy on the way to the bank that loses, repeats, delays and cuts
     Proxy(proxy::ProxyCommand),
 }
@@ -111,6 +114,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Palindrome(palindrome) => palindrome.run(),
         Command::Account(account) => account.run(),
         Command::Teller(teller) => teller.run(),
+        Command::Prove(prove) => prove.run(),
         Command::Proxy(proxy) => proxy.run(),
     }
 }

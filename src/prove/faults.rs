@@ -132,7 +132,7 @@ impl Kind {
     }
 }
 
-/// How late a lost request may still arrive.
+/// How late a lost request may still arrive, in microseconds; most are far earlier, to race with the client's return.
 const LATEST: u64 = 250_000;
 
 impl Faults {
@@ -140,7 +140,7 @@ impl Faults {
     pub(super) fn draw(&self, kind: Kind, random: &mut Random) -> Drawn {
         let lost = self.lose_requests.comes(random);
         let late = self.late.comes(random);
-        let lateness = Duration::from_micros(random.below(LATEST));
+        let lateness = Duration::from_micros(random.below(LATEST) >> random.below(9));
         let cut = self.cut.comes(random);
         let cut_reply = random.one_in(2);
         let place = random.below(1000);

@@ -1,0 +1,194 @@
+//! Walks through a stopped store's log and gives its entries, its chain heads and its torn tails.
+//!
+//! A start vouches for the end that it found; whatever stands behind that end is void. Left out: bytes
+//! (`log_bytes.rs`), and any judgement on damage finer than "this is no log".
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use super::log_bytes::{self, BLOCK, Batch};
+use crate::entry::Entry;
+use crate::env::Disk;
+use crate::types::{Chain, Lsn, StoreId};
+
+/// A log, read to its end.
+#[derive(Debug, Default)]
+pub struct LogImage {
+    /// The store.
+    pub store: StoreId,
+    /// Every entry with its LSN, which are contiguous from 1.
+    pub entries: Vec<(Lsn, Entry)>,
+    /// The chain head after each batch, by the LSN of its last entry.
+    pub chains: BTreeMap<Lsn, Chain>,
+    /// Batches, seals included.
+    pub batches: u64,
+    /// Starts that logged something.
+    pub incarnations: u64,
+    /// Places where something stood behind the end that the next start vouched for, or behind the last end.
+    pub torn: u64,
+    /// Where the log ends: segment and offset.
+    pub end: (u64, u64),
+}
+
+/// Why a log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogReadError {
+    /// The system refuses.
+    #[error("{file}: {source}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is no log.
+    #[error("{file}: {what}")]
+    NoLog {
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Reads the log in `dir`, whose writer has ended.
+///
+/// # Errors
+/// [`LogReadError`].
+pub fn read_log(disk: &dyn Disk, dir: &Path) -> Result<LogImage, LogReadError> {
+    let name = "MANIFEST";
+    let (store, first, highest) =
+        log_bytes::manifest(&read(disk, dir, name)?).ok_or_else(|| no_log(name, "neither of its slots is whole"))?;
+    let mut segments = BTreeMap::new();
+    for sequence in first..=highest {
+        let name = segment_name(sequence);
+        let bytes = read(disk, dir, &name)?;
+        let header = log_bytes::segment(&bytes).ok_or_else(|| no_log(&name, "its header is not whole"))?;
+        if header.store != store || header.sequence != sequence || usize::try_from(header.size) != Ok(bytes.len()) {
+            return Err(no_log(&name, "its header does not fit it"));
+        }
+        segments.insert(sequence, bytes);
+    }
+    Ok(walk(store, &segments))
+}
+
+/// A segment's file name.
+#[must_use]
+pub fn segment_name(sequence: u64) -> String {
+    format!("{sequence:010}.seg")
+}
+
+fn walk(store: [u8; 16], segments: &BTreeMap<u64, Vec<u8>>) -> LogImage {
+    let mut image = LogImage { store: StoreId(store), ..LogImage::default() };
+    let starts = starts(store, segments);
+    let mut next = Expected { store, number: 1, lsn: 1, chain: [0; 32], incarnation: None };
+    let first = segments.keys().next().copied().unwrap_or(1);
+    let mut at = (first, BLOCK);
+    loop {
+        let vouched = starts.get(&at).and_then(|found| {
+            let fits = |start: &&(u64, Batch)| start.0 > at.0 && next.accepts(&start.1, true);
+            found.iter().find(fits)
+        });
+        let found = match vouched {
+            Some((segment, batch)) => {
+                if !is_void(segments, at) {
+                    image.torn += 1;
+                }
+                Some(((*segment, BLOCK), batch.clone()))
+            }
+            None => in_order(segments, at, &next),
+        };
+        let Some((place, batch)) = found else { break };
+        if next.incarnation != Some(batch.incarnation) {
+            image.incarnations += 1;
+        }
+        next.accept(&batch);
+        at = (place.0, place.1.saturating_add(batch.extent));
+        image.batches += 1;
+        for (lsn, entry) in (batch.first_lsn..).zip(batch.entries) {
+            image.entries.push((Lsn(lsn), entry));
+        }
+        image.chains.insert(Lsn(next.lsn.saturating_sub(1)), Chain(next.chain));
+    }
+    if !is_void(segments, at) {
+        image.torn += 1;
+    }
+    image.end = (at.0, u64::try_from(at.1).unwrap_or(u64::MAX));
+    image
+}
+
+/// What the next batch must say.
+struct Expected {
+    store: [u8; 16],
+    number: u64,
+    lsn: u64,
+    chain: [u8; 32],
+    incarnation: Option<(u64, u64)>,
+}
+
+impl Expected {
+    fn accepts(&self, batch: &Batch, is_start: bool) -> bool {
+        let follows =
+            batch.store == self.store && batch.number == self.number && batch.first_lsn == self.lsn && batch.chain_before == self.chain;
+        let fits = match (self.incarnation, is_start) {
+            (None, _) => true,
+            (Some((counter, _)), true) => batch.incarnation.0 > counter,
+            (Some(incarnation), false) => batch.incarnation == incarnation,
+        };
+        follows && fits
+    }
+
+    fn accept(&mut self, batch: &Batch) {
+        self.number = batch.number.saturating_add(1);
+        self.lsn = self.lsn.saturating_add(u64::try_from(batch.entries.len()).unwrap_or(u64::MAX));
+        self.chain = batch.chain_after;
+        self.incarnation = Some(batch.incarnation);
+    }
+}
+
+/// The batches that begin an incarnation, by the end that they vouch for.
+fn starts(store: [u8; 16], segments: &BTreeMap<u64, Vec<u8>>) -> BTreeMap<(u64, usize), Vec<(u64, Batch)>> {
+    let mut starts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (sequence, bytes) in segments {
+        let Some(Ok(batch)) = bytes.get(BLOCK..).map(log_bytes::batch) else { continue };
+        if let Some(vouched) = batch.voucher.filter(|vouched| {
+            batch.store == store && vouched.chain == batch.chain_before && vouched.batch.checked_add(1) == Some(batch.number)
+        }) && let Ok(offset) = usize::try_from(vouched.offset)
+        {
+            starts.entry((vouched.segment, offset)).or_default().push((*sequence, batch));
+        }
+    }
+    starts
+}
+
+/// The next batch of the same incarnation: right here, or first in the next segment where the rest of this is zero.
+fn in_order(segments: &BTreeMap<u64, Vec<u8>>, at: (u64, usize), next: &Expected) -> Option<((u64, usize), Batch)> {
+    let look = |place: (u64, usize)| {
+        let batch = log_bytes::batch(segments.get(&place.0)?.get(place.1..)?).ok()?;
+        (batch.voucher.is_none() && next.accepts(&batch, false)).then_some((place, batch))
+    };
+    if let Some(found) = look(at) {
+        return Some(found);
+    }
+    if is_void(segments, at) { look((at.0.saturating_add(1), BLOCK)) } else { None }
+}
+
+/// Whether nothing was written from there to the segment's end.
+fn is_void(segments: &BTreeMap<u64, Vec<u8>>, at: (u64, usize)) -> bool {
+    let rest = segments.get(&at.0).and_then(|bytes| bytes.get(at.1..)).unwrap_or_default();
+    rest.iter().all(|byte| *byte == 0)
+}
+
+fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Vec<u8>, LogReadError> {
+    let failed = |source| LogReadError::Io { file: name.to_owned(), source };
+    let file = disk.open_read(&dir.join(name)).map_err(failed)?;
+    let length = usize::try_from(file.len().map_err(failed)?).map_err(|_| no_log(name, "it is too long"))?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn no_log(file: &str, what: &str) -> LogReadError {
+    LogReadError::NoLog { file: file.to_owned(), what: what.to_owned() }
+}

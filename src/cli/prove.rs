@@ -26,7 +26,7 @@ pub struct Prove {
     /// Decides what everybody does and what goes wrong
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Clients beside two that are processes, a prober and an intruder
+    /// Clients beside two that are processes, a prober, an auditor and an intruder
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=500))]
     clients: u32,
     /// Put a bank with this flaw on trial instead, which must be found out
@@ -94,10 +94,16 @@ impl Prove {
             return;
         }
         let Verdict { violations, checked, deeds, proxy, lasted } = verdict;
-        tell(&format!("seed {}, {} clients, {}.{:03} s", self.seed, self.clients + 4, lasted.as_secs(), lasted.subsec_millis()));
+        tell(&format!("seed {}, {} clients, {}.{:03} s", self.seed, self.clients + 5, lasted.as_secs(), lasted.subsec_millis()));
         tell(&format!(
-            "requests: {} ({} answered, {} declined, {} cancelled), {} balances read",
-            checked.requests, checked.answered, checked.declined, checked.cancelled, checked.reads
+            "requests: {}, {} of them answered ({} declined, {} cancelled), {} never executed, {} left to the log; {} balances read",
+            checked.requests,
+            checked.answered,
+            checked.declined,
+            checked.cancelled,
+            checked.never_executed,
+            checked.left_to_the_log,
+            checked.reads
         ));
         tell(&format!(
             "on the way: {} messages; lost {} requests ({} arrived late) and {} replies, doubled {}, cut {}, answered busy {}",

@@ -14,7 +14,7 @@ use super::history::{Answered, Event, Write};
 use super::log_reader::LogImage;
 use super::model::{Decision, Model};
 use super::real_time::{self, Moment};
-use super::verdict::{Checked, Violation};
+use super::verdict::{self, Checked, Violation};
 use crate::amount::Amount;
 use crate::client::{ClosedReason, End, Request, Settled};
 use crate::command::{Body, Command, Outcome};
@@ -84,8 +84,8 @@ pub fn check(log: &LogImage, testimony: &Testimony) -> (Vec<Violation>, Checked)
     check.requests();
     check.nothing_unasked();
     check.cash(testimony);
-    let ordered = real_time::check(&check.moments, &mut check.violations);
-    check.checked.ordered = ordered;
+    check.checked.ordered = real_time::check(&check.moments, &mut check.violations);
+    verdict::sort(&mut check.violations);
     (check.violations, check.checked)
 }
 
@@ -105,7 +105,7 @@ impl Check<'_> {
 
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Breach { request, what } => self.complain("answer", *request, what.clone()),
+            Event::Breach { rule, request, what } => self.complain(rule, *request, what.clone()),
             Event::Write(write) => self.write(write),
             Event::Read(read) => {
                 self.checked.reads += 1;
@@ -200,7 +200,10 @@ impl Check<'_> {
         }
         if let Some(receipt) = receipt {
             self.checked.receipts += 1;
-            if receipt.lsn < body.lsn || self.log.chains.get(&receipt.lsn) != Some(&receipt.chain) {
+            if receipt.lsn < body.lsn {
+                let what = format!("it was answered at LSN {}, with a receipt that ends at LSN {} before it", body.lsn, receipt.lsn);
+                self.complain("receipt", Some(id), what);
+            } else if self.log.chains.get(&receipt.lsn) != Some(&receipt.chain) {
                 let what = format!("its receipt says that at LSN {} the chain was {}; in the log it never was", receipt.lsn, receipt.chain);
                 self.complain("receipt", Some(id), what);
             }
@@ -219,6 +222,10 @@ impl Check<'_> {
                 self.checked.declined += u64::from(!matches!(body.outcome, Outcome::Done | Outcome::Cancelled));
                 self.moments.push(Moment { sent: asked.sent, at, lsn: body.lsn, request: Some(*id), is_read: false });
             }
+            if asked.answer.is_none() {
+                self.checked.never_executed += u64::from(decision.is_none());
+                self.checked.left_to_the_log += u64::from(decision.is_some());
+            }
             if let (Some(executed), Some(command)) = (decision.and_then(|decision| decision.command), asked.command)
                 && executed != command
             {
@@ -230,12 +237,7 @@ impl Check<'_> {
                 Some(End::Closed(ClosedReason::NeverSent)) if decision.is_some() => {
                     self.complain("asked", Some(*id), "its journal says that it was never sent, but it was executed".to_owned());
                 }
-                Some(End::Closed(reason)) => {
-                    use ClosedReason::{Acknowledged, StoreRolledBack, UnknownSession};
-                    self.checked.left_to_the_log +=
-                        u64::from(matches!(reason, UnknownSession | StoreRolledBack | Acknowledged) && asked.answer.is_none());
-                }
-                Some(End::Answered(_)) => {}
+                Some(End::Closed(_) | End::Answered(_)) => {}
             }
         }
         self.asked = asked;

@@ -152,6 +152,10 @@ fn note(arena: &Arena, command: Option<Command>, sent: Option<Duration>, answer:
 /// A journal refuses a second answer that differs from the first: then the bank has told two.
 fn doubt_of_the_bank(arena: &Arena, error: &ClientError, request: Option<RequestId>) {
     if let ClientError::Journal(JournalError::Damaged { why, .. }) = error {
-        arena.history.note(Event::Breach { request, what: format!("the client's journal refuses what the bank answered: {why}") });
+        arena.history.note(Event::Breach {
+            rule: "answer",
+            request,
+            what: format!("the client's journal refuses what the bank answered: {why}"),
+        });
     }
 }

@@ -21,6 +21,8 @@ pub enum Event {
     Read(Read),
     /// A reply that no bank may give, whatever its log says.
     Breach {
+        /// The promise that it breaks, as in a verdict.
+        rule: &'static str,
         /// The request that shows it, where it has an id.
         request: Option<RequestId>,
         /// What was asked and what came.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::arena::{ACCOUNTS, Arena, Posted, customer};
 use super::caller::Caller;
-use super::history::{Event, Read, Write};
+use super::history::{Event, Read};
 use crate::amount::Amount;
 use crate::command::Command;
 use crate::env::sim::Random;
@@ -35,7 +35,7 @@ pub(super) fn run(arena: &Arena, number: u32, seed: u64) {
 /// Tries to take somebody's session, and if that works, to have its replies and to act in it.
 fn intrude(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, posted: Posted) {
     let Posted { id, command, owner } = posted;
-    let breach = |request: RequestId, what: String| arena.history.note(Event::Breach { request: Some(request), what });
+    let breach = |request: RequestId, what: String| arena.history.note(Event::Breach { rule: "owner", request: Some(request), what });
     // One try is enough: what is lost on the way proves nothing.
     let Some((Reply::Session(info), _)) = caller.once(&Ask::ResumeSession { session: id.session }, None) else { return };
     breach(id, format!("its session belongs to {owner:?}, and {:?} was let into it", Owner::Customer(own)));
@@ -44,9 +44,6 @@ fn intrude(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, posted: Poste
     let next = info.last.next().unwrap_or(info.last);
     for (number, command) in [(id.number, command), (next, mine)] {
         let request = RequestId { number, ..id };
-        if number == next {
-            arena.history.note(Event::Write(Write { id: request, command: Some(command), sent: Some(arena.now()), answered: None }));
-        }
         if let Some((Reply::Answer { body, .. }, _)) = caller.once(&Ask::Request { number, acked_below, command }, Some(id.session)) {
             breach(request, format!("{:?} was answered {body:?} in a session of {owner:?}", Owner::Customer(own)));
         }
@@ -64,7 +61,7 @@ fn balances(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, random: &mut
         None | Some((Reply::Refused(Refusal::Busy | Refusal::NotPermitted), _)) => {}
         Some((reply, _)) => {
             let what = format!("{:?} asked for the balance of account {} and was told {reply:?}", Owner::Customer(own), account.0);
-            arena.history.note(Event::Breach { request: None, what });
+            arena.history.note(Event::Breach { rule: "owner", request: None, what });
         }
     }
 }

@@ -192,3 +192,89 @@ fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Vec<u8>, LogReadError
 fn no_log(file: &str, what: &str) -> LogReadError {
     LogReadError::NoLog { file: file.to_owned(), what: what.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::command::Command;
+    use crate::entry::{Action, Origin};
+    use crate::env::sim::SimDisk;
+    use crate::types::{AccountId, BankTime, Owner, RequestNumber};
+    use crate::wal::{self, Log, Preparer, SegmentSizes};
+
+    const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 128 << 10 };
+
+    fn entry(number: u64) -> Entry {
+        let amount = crate::amount::Amount::new(number).unwrap();
+        Entry {
+            owner: Owner::Customer(AccountId(1)),
+            origin: Origin::Session { session: Lsn(9), number: RequestNumber(number), acked_below: RequestNumber(1) },
+            action: Action::Request(Command::Deposit { account: AccountId(1), amount }),
+        }
+    }
+
+    /// Writes a log over three incarnations and several segments, with torn tails between them.
+    fn written() -> (Arc<SimDisk>, &'static Path, u64, Chain) {
+        let (disk, dir) = (Arc::new(SimDisk::new()), Path::new("/store"));
+        disk.create_dir(dir).unwrap();
+        let mut number = 0;
+        let mut chain = Chain::default();
+        for life in 0..3_u64 {
+            let mut log = if life == 0 {
+                Log::create(disk.clone(), dir, StoreId([3; 16]), SIZES, 1, Preparer::Inline).unwrap()
+            } else {
+                let image = read_log(&*disk, dir).unwrap();
+                let torn = disk.open(&dir.join(segment_name(image.end.0))).unwrap();
+                torn.write_all_at(&[7; 700], image.end.1).unwrap();
+                torn.sync().unwrap();
+                let recovered = wal::recover(&*disk, dir, &mut |_| Ok(())).unwrap();
+                assert!(recovered.torn.is_some());
+                Log::start(disk.clone(), dir, recovered, SIZES, life, Preparer::Inline).unwrap()
+            };
+            for _ in 0..40 {
+                for _ in 0..25 {
+                    number += 1;
+                    log.append(|out| entry(number).encode_into(out)).unwrap();
+                }
+                log.commit(BankTime(number), 0).unwrap();
+            }
+            log.commit(BankTime(number), 0).unwrap();
+            if life == 0 {
+                log.publish().unwrap();
+            }
+            chain = log.chain();
+        }
+        (disk, dir, number, chain)
+    }
+
+    #[test]
+    fn what_the_log_wrote_is_read_by_another_hand() {
+        let (disk, dir, number, chain) = written();
+        let image = read_log(&*disk, dir).unwrap();
+        assert_eq!((image.entries.len() as u64, image.incarnations, image.torn, image.batches), (number, 3, 2, 123));
+        assert!(image.entries.iter().zip(1..).all(|((lsn, read), number)| *lsn == Lsn(number) && *read == entry(number)));
+        assert_eq!(image.chains.last_key_value(), Some((&Lsn(number), &chain)));
+        assert!(image.end.0 > 3, "the log went on from segment to segment");
+    }
+
+    #[test]
+    fn a_changed_byte_ends_the_log_there() {
+        let (disk, dir, number, _) = written();
+        let name = dir.join(segment_name(1));
+        for offset in [BLOCK as u64 + 20, BLOCK as u64 + 300, 3 * BLOCK as u64 - 1] {
+            let before = {
+                let mut byte = [0];
+                disk.open_read(&name).unwrap().read_exact_at(&mut byte, offset).unwrap();
+                byte
+            };
+            disk.open(&name).unwrap().write_all_at(&[before[0] ^ 1], offset).unwrap();
+            let image = read_log(&*disk, dir).unwrap();
+            assert!((image.entries.len() as u64) < number, "offset {offset}");
+            disk.open(&name).unwrap().write_all_at(&before, offset).unwrap();
+        }
+        disk.remove(&name).unwrap();
+        assert!(matches!(read_log(&*disk, dir), Err(LogReadError::Io { .. })));
+    }
+}

@@ -8,6 +8,8 @@ mod arena;
 mod broken;
 mod caller;
 mod checker;
+#[cfg(test)]
+mod checker_tests;
 mod commander;
 mod customer;
 mod daemon;

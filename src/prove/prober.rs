@@ -5,6 +5,8 @@
 //! Left out: rules about whose session it is (`intruder.rs`).
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
 use super::arena::{Arena, Posted, any_account, any_command, teller};
 use super::caller::Caller;
@@ -15,6 +17,8 @@ use crate::env::sim::Random;
 use crate::types::{Owner, RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
+/// The auditor's pause between two questions, which also keeps it from a bank that is not there.
+const AUDIT_PAUSE: Duration = Duration::from_millis(1);
 /// How many of its last answers it leaves unacknowledged.
 const KEPT: u64 = 8;
 
@@ -45,6 +49,25 @@ pub(super) fn run(arena: &Arena, number: u32, seed: u64) {
                 break;
             }
         }
+    }
+}
+
+/// Asks for balances, one after the other, until the proof is over: whatever is told must be true and stay so.
+pub(super) fn audit(arena: &Arena, number: u32, seed: u64) {
+    let mut random = Random::new(seed);
+    let mut caller = Caller::new(arena, teller(number));
+    while !arena.is_over() {
+        read(arena, &mut caller, &mut random);
+        thread::sleep(AUDIT_PAUSE);
+    }
+}
+
+/// Asked once: what comes must fit the time at which it was asked.
+fn read(arena: &Arena, caller: &mut Caller<'_>, random: &mut Random) {
+    let account = any_account(random);
+    let sent = arena.now();
+    if let Some((Reply::Balance { balance, lsn }, _)) = caller.once(&Ask::Balance { account }, None) {
+        arena.history.note(Event::Read(Read { account, sent, at: arena.now(), balance, lsn }));
     }
 }
 
@@ -121,12 +144,7 @@ impl Prober<'_> {
     }
 
     fn read(&mut self) -> bool {
-        let account = any_account(&mut self.random);
-        let sent = self.arena.now();
-        // Asked once: what comes must fit the time at which it was asked.
-        if let Some((Reply::Balance { balance, lsn }, _)) = self.caller.once(&Ask::Balance { account }, None) {
-            self.arena.history.note(Event::Read(Read { account, sent, at: self.arena.now(), balance, lsn }));
-        }
+        read(self.arena, &mut self.caller, &mut self.random);
         true
     }
 
@@ -172,6 +190,6 @@ impl Prober<'_> {
     }
 
     fn breach(&self, number: u64, what: String) {
-        self.arena.history.note(Event::Breach { request: Some(self.id(number)), what });
+        self.arena.history.note(Event::Breach { rule: "answer", request: Some(self.id(number)), what });
     }
 }

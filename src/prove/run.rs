@@ -19,7 +19,7 @@ use super::daemon::Daemon;
 use super::faults::{Faults, Share};
 use super::log_reader::{LogReadError, read_log, segment_name};
 use super::proxy::Proxy;
-use super::verdict::{Deeds, Verdict, Violation};
+use super::verdict::{self, Deeds, Verdict, Violation};
 use super::{commander, customer as customers, intruder, prober};
 use crate::amount::Amount;
 use crate::client::{Client, Request, World};
@@ -34,7 +34,7 @@ pub struct Plan {
     pub seed: u64,
     /// How long the clients are at it.
     pub lasting: Duration,
-    /// How many clients with the real client, beside two that are processes, a prober and an intruder.
+    /// How many clients with the real client, beside two that are processes, a prober, an auditor and an intruder.
     pub clients: u32,
     /// The bank on trial: the daemon, or a bank with this flaw.
     pub bank: OnTrial,
@@ -138,6 +138,7 @@ pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verd
     let testimony = Testimony { events: arena.history.take(), journaled, journals, opening, closing };
     let (found, checked) = check(&log, &testimony);
     violations.extend(found);
+    verdict::sort(&mut violations);
     let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     deeds.client_kills = read(&arena.deeds.client_kills);
     deeds.runs_abandoned = read(&arena.deeds.runs_abandoned);
@@ -207,6 +208,8 @@ impl Stage<'_> {
         }
         let seed = random.next_u64();
         scope.spawn(move || prober::run(arena, 0, seed));
+        let seed = random.next_u64();
+        scope.spawn(move || prober::audit(arena, 1, seed));
         let seed = random.next_u64();
         scope.spawn(move || intruder::run(arena, ACCOUNTS - 1, seed));
     }

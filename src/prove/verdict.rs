@@ -11,7 +11,7 @@ use crate::types::RequestId;
 /// One breach of what the bank promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The promise, in a word: once, order, answer, owner, balance, time, receipt, asked, cash, eviction, doubt, start.
+    /// The promise, in a word; one of those in `RULES`.
     pub rule: &'static str,
     /// The request that shows it, where one does.
     pub request: Option<RequestId>,
@@ -23,6 +23,15 @@ impl Violation {
     pub(super) fn new(rule: &'static str, request: Option<RequestId>, what: impl Into<String>) -> Self {
         Self { rule, request, what: what.into() }
     }
+}
+
+/// The promises, the most telling breaches first.
+const RULES: [&str; 12] = ["start", "owner", "once", "answer", "balance", "order", "asked", "time", "cash", "eviction", "doubt", "receipt"];
+
+/// Puts the most telling violations first, each rule's in the order in which they were found.
+pub(super) fn sort(violations: &mut [Violation]) {
+    let place = |violation: &Violation| RULES.iter().position(|rule| *rule == violation.rule);
+    violations.sort_by_key(|violation| place(violation).unwrap_or(RULES.len()));
 }
 
 impl fmt::Display for Violation {
@@ -53,7 +62,9 @@ pub struct Checked {
     pub receipts: u64,
     /// Pairs of operations that real time puts in order, and so must the log (one a request).
     pub ordered: u64,
-    /// Requests that only the log can tell of any more, because their session is gone.
+    /// Not answered, and by the log never executed: refused, never sent, or lost for good with their session.
+    pub never_executed: u64,
+    /// Executed by the log, and their clients were left to ask the bank.
     pub left_to_the_log: u64,
     /// Journals read.
     pub journals: u64,

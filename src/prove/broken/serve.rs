@@ -24,10 +24,12 @@ use crate::wal::{self, Full, Log, Preparer, SegmentSizes, WalError};
 use crate::wire::frame::{self, Front, MAX_PAYLOAD};
 use crate::wire::message::{self, Ask, Limits, Receipt, Refusal, Reply, Role, SessionInfo, Welcome};
 
-/// How long an entry is visible before it is durable, where that is the flaw.
-const EARLY: Duration = Duration::from_millis(12);
+/// How often what is visible already is synced, where showing it first is the flaw.
+const EARLY: Duration = Duration::from_millis(40);
 /// How often what was answered is synced, where answering first is the flaw.
 const LAZY: Duration = Duration::from_millis(120);
+/// How often a request that waits for the sync looks.
+const LOOK: Duration = Duration::from_millis(2);
 /// Small, so that a short proof sees many of them.
 const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 1 << 20 };
 
@@ -68,11 +70,16 @@ pub fn serve(world: &World, dir: &Path, flaw: Option<Flaw>, ready: &dyn Fn(Socke
     let bank = Arc::new(Mutex::new(Bank::open(world, dir, flaw)?));
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     ready(listener.local_addr()?);
-    if flaw == Some(Flaw::ReplyBeforeSync) {
+    let pause = match flaw {
+        Some(Flaw::ReplyBeforeSync) => Some(LAZY),
+        Some(Flaw::ApplyBeforeLog) => Some(EARLY),
+        _ => None,
+    };
+    if let Some(pause) = pause {
         let bank = Arc::clone(&bank);
         thread::spawn(move || {
             loop {
-                thread::sleep(LAZY);
+                thread::sleep(pause);
                 lock(&bank).commit();
             }
         });
@@ -211,11 +218,10 @@ fn numbered<'a>(
     match flaw {
         Some(Flaw::ReplyBeforeSync) => {}
         Some(Flaw::ApplyBeforeLog) => {
-            drop(bank);
-            thread::sleep(EARLY);
-            bank = lock(shared);
-            if bank.log.durable_lsn() < lsn {
-                bank.commit();
+            while bank.log.durable_lsn() < lsn {
+                drop(bank);
+                thread::sleep(LOOK);
+                bank = lock(shared);
             }
         }
         _ => bank.commit(),

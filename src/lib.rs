@@ -30,6 +30,7 @@ pub mod wire;
 
 pub mod engine;
 
+pub mod bench;
 pub mod client;
 pub mod prove;
 pub mod server;

@@ -5,6 +5,7 @@
 mod account;
 mod accounts_file;
 mod atm;
+mod bench;
 mod failure;
 mod init;
 mod logging;
@@ -69,6 +70,8 @@ enum Command {
     Teller(teller::Teller),
     /// Shows by kills and faults that each request takes effect once
     Prove(prove::Prove),
+    /// Measures what errors cost and what connections bring
+    Bench(bench::Bench),
     /// A proxy on the way to the bank that loses, repeats, delays and cuts
     Proxy(proxy::ProxyCommand),
 }
@@ -115,6 +118,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Account(account) => account.run(),
         Command::Teller(teller) => teller.run(),
         Command::Prove(prove) => prove.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Proxy(proxy) => proxy.run(),
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn draw(words: &Words, lines: &[Line]) -> Result<String, BenchError> 
 fn draw_into(svg: &mut String, words: &Words, lines: &[Line]) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
     let all = || lines.iter().flat_map(|line| &line.points);
     let most = |part: fn(&(f64, f64)) -> f64| all().map(part).fold(0.0, f64::max);
-    let (right, top) = (most(|point| point.0), most(|point| point.1) * 1.08);
+    // Above the lines there is room for the legend.
+    let (right, top) = (most(|point| point.0), most(|point| point.1) * 1.3);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let text = |size: u32| ("sans-serif", size).into_font().color(&BLACK);
@@ -86,6 +87,7 @@ fn draw_into(svg: &mut String, words: &Words, lines: &[Line]) -> Result<(), Draw
         .axis_desc_style(text(14))
         .label_style(text(13))
         .x_labels(8)
+        .x_label_formatter(&|at| format!("{at:.0}"))
         .y_labels(8)
         .bold_line_style(RGBColor(215, 215, 215))
         .light_line_style(WHITE)

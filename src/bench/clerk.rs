@@ -40,6 +40,18 @@ pub(super) struct Taken {
     pub(super) paid_in: u64,
 }
 
+impl Taken {
+    /// Takes in what another part of the same measurement took.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.transactions += other.transactions;
+        self.attempts += other.attempts;
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.paid_in += other.paid_in;
+    }
+}
+
+/// A connection, made again as needed, and what it is about.
 pub(super) struct Clerk<'a> {
     world: &'a World,
     server: String,

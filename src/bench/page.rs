@@ -39,7 +39,7 @@ pub(super) fn error_rate_csv(all: &[Series]) -> String {
                 point.attempts,
                 attempts_expected(f64::from(point.percent)),
                 point.mean,
-                point.expected
+                series.expected(f64::from(point.percent))
             ));
         }
     }
@@ -103,11 +103,10 @@ fn time_lines(all: &[Series], error: ErrorKind) -> Vec<Line> {
             Kind::Money => (Look::Disc, Look::Dashed, "deposit"),
             Kind::Utility => (Look::Triangle, Look::Dotted, "lower-case (idempotent)"),
         };
-        let points = |part: fn(&super::sweep::Point) -> f64| {
-            series.points.iter().map(|point| (f64::from(point.percent), part(point) / 1e3)).collect()
-        };
-        lines.push(Line { name: format!("{name}, measured"), look, points: points(|point| point.mean) });
-        lines.push(Line { name: format!("{name}, expected"), look: expected, points: points(|point| point.expected) });
+        let measured = series.points.iter().map(|point| (f64::from(point.percent), point.mean / 1e3)).collect();
+        let curve = (0..=60_u8).map(f64::from).map(|percent| (percent, series.expected(percent) / 1e3)).collect();
+        lines.push(Line { name: format!("{name}, measured"), look, points: measured });
+        lines.push(Line { name: format!("{name}, expected"), look: expected, points: curve });
     }
     lines
 }

@@ -21,6 +21,8 @@ use crate::types::AccountId;
 const RATES: [u8; 7] = [0, 10, 20, 30, 40, 50, 60];
 /// Connections.
 const CONNECTIONS: [usize; 4] = [1, 4, 16, 64];
+/// Each error rate is measured in so many parts.
+const ROUNDS: u64 = 10;
 /// A lost message is noticed after this long.
 pub(super) const NOTICED: Duration = Duration::from_millis(2);
 
@@ -74,6 +76,17 @@ pub(super) struct Series {
     pub(super) error: ErrorKind,
     pub(super) kind: Kind,
     pub(super) points: Vec<Point>,
+    /// The mean time of an attempt that is answered, in microseconds.
+    answered: f64,
+    /// The mean time of an attempt that fails, until the next can be sent, in microseconds.
+    failed: f64,
+}
+
+impl Series {
+    /// What a transaction should take at that error rate, in microseconds.
+    pub(super) fn expected(&self, percent: f64) -> f64 {
+        self.answered + self.failed * (attempts_expected(percent) - 1.0)
+    }
 }
 
 /// One measurement; times in microseconds.
@@ -83,7 +96,6 @@ pub(super) struct Point {
     pub(super) transactions: u64,
     pub(super) attempts: f64,
     pub(super) mean: f64,
-    pub(super) expected: f64,
 }
 
 /// Throughput with so many connections.
@@ -150,10 +162,13 @@ fn series(
     let mut clerk = Clerk::new(world, proxy.address().to_string(), account);
     // The first ones find cold caches.
     let mut paid_in = clerk.work(kind, transactions / 10 + 1)?.paid_in;
-    let mut measured = Vec::new();
-    for percent in RATES {
-        proxy.set_faults(faults(error, percent));
-        measured.push((percent, clerk.work(kind, transactions)?));
+    let mut measured = RATES.map(|percent| (percent, Taken::default()));
+    // Interleaved, so that a busy minute of the machine does not fall on one rate alone.
+    for _ in 0..ROUNDS {
+        for (percent, taken) in &mut measured {
+            proxy.set_faults(faults(error, *percent));
+            taken.add(&clerk.work(kind, transactions / ROUNDS)?);
+        }
     }
     proxy.set_faults(Faults::default());
     if kind == Kind::Money {
@@ -164,19 +179,14 @@ fn series(
         }
     }
     let all = |part: fn(&Taken) -> f64| measured.iter().map(|(_, taken)| part(taken)).sum::<f64>();
-    let answered = all(|taken| taken.answered.as_secs_f64()) / all(|taken| taken.transactions as f64);
-    let failed = all(|taken| taken.failed.as_secs_f64()) / all(|taken| (taken.attempts - taken.transactions) as f64);
+    let answered = all(|taken| taken.answered.as_secs_f64()) / all(|taken| taken.transactions as f64) * 1e6;
+    let failed = all(|taken| taken.failed.as_secs_f64()) / all(|taken| (taken.attempts - taken.transactions) as f64) * 1e6;
     let point = |(percent, taken): &(u8, Taken)| {
-        let count = taken.transactions as f64;
-        Point {
-            percent: *percent,
-            transactions: taken.transactions,
-            attempts: taken.attempts as f64 / count,
-            mean: (taken.answered + taken.failed).as_secs_f64() / count * 1e6,
-            expected: (answered + failed * (attempts_expected(f64::from(*percent)) - 1.0)) * 1e6,
-        }
+        let (transactions, count) = (taken.transactions, taken.transactions as f64);
+        let mean = (taken.answered + taken.failed).as_secs_f64() / count * 1e6;
+        Point { percent: *percent, transactions, attempts: taken.attempts as f64 / count, mean }
     };
-    Ok(Series { error, kind, points: measured.iter().map(point).collect() })
+    Ok(Series { error, kind, points: measured.iter().map(point).collect(), answered, failed })
 }
 
 /// 1/(1-p).

@@ -36,6 +36,8 @@ pub(super) fn run(arena: &Arena, account: AccountId, login: &Login, pin_file: &P
         };
         one(arena, command, &login.name, pin_file, &journal, &mut random);
         if arena.is_long(&journal) {
+            // What is left unacknowledged takes a place among the login's sessions for good.
+            one(arena, None, &login.name, pin_file, &journal, &mut random);
             journal = arena.new_journal("command", login);
         }
     }

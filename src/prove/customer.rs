@@ -28,8 +28,10 @@ pub(super) fn run(arena: &Arena, login: &Login, seed: u64) {
         if let Ok(owner) = client.log_in(login.clone()) {
             one_run(arena, &mut client, owner, &mut random);
         }
-        drop(client);
         if arena.is_long(&journal) {
+            // What is left unacknowledged takes a place among the login's sessions for good.
+            resolve(arena, &mut client, &mut random);
+            acknowledge(&mut client, &mut random);
             journal = arena.new_journal("run", login);
         }
     }

@@ -2,7 +2,8 @@
 //! caught anything says nothing.
 //!
 //! It speaks the wire and keeps a log of the same format, so that the same clients and the same checker serve. It
-//! shares nothing with the daemon, looks at no PIN, and is no bank for anybody: one request a sync, one lock for all.
+//! shares with the daemon the vocabulary and the log and nothing else, looks at no PIN, and is no bank for anybody: one
+//! request a sync, one lock for all.
 //! Left out: everything that no proof needs.
 
 mod books;

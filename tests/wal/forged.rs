@@ -169,3 +169,35 @@ fn something_written_after_an_untouched_segment_is_refused() {
     disk.poke(&segment(3), BLOCK as u64 + 700, &[1]);
     assert!(read(&disk).err().unwrap().to_string().contains("nothing to segment 2 before it"));
 }
+
+#[test]
+fn a_torn_start_must_vouch_for_the_very_end_too() {
+    let disk = store();
+    let mut log = reopen(&disk);
+    put(&mut log, b"start").unwrap();
+    log.commit(BankTime(100), 7).unwrap();
+    drop(log);
+    disk.poke(&segment(2), (BLOCK + 1024) as u64, &[0; 512]);
+    assert!(read_forged(&disk, 2, 1, |_| {}), "torn, with a whole header");
+    for (name, at) in [("segment", 104), ("offset", 113), ("batch number", 120), ("chain", 128)] {
+        assert!(!read_forged(&disk, 2, 1, |block| block[at] ^= 0x40), "{name}");
+    }
+}
+
+#[test]
+fn fragments_further_apart_than_the_largest_batch_are_refused() {
+    let disk = crate::support::empty_disk();
+    let sizes = bankd::wal::SegmentSizes { first: 4 << 20, max: 4 << 20 };
+    let shared = crate::support::shared(&disk);
+    let mut log =
+        bankd::wal::Log::create(shared, crate::support::dir(), crate::support::STORE, sizes, 1, bankd::wal::Preparer::Inline).unwrap();
+    commit(&mut log, &[b"genesis"]);
+    log.publish().unwrap();
+    drop(log);
+    let end = 2 * BLOCK as u64;
+    disk.poke(&segment(1), end, &[1]);
+    disk.poke(&segment(1), end + (1 << 20) - 1, &[1]);
+    assert_eq!(read(&disk).unwrap().1.torn.unwrap().bytes, 1 << 20);
+    disk.poke(&segment(1), end + (1 << 20), &[1]);
+    assert!(is_damage(&read(&disk)));
+}

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use bankd::engine::{self, Env};
+use bankd::engine::{self, Env, StoreError};
 use bankd::env::os;
 use bankd::server::{EventLoop, Listen, Service};
 
@@ -64,10 +64,13 @@ impl Serve {
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));
         let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&dir));
         let env = Env::os();
-        if self.demo && !engine::exists(&env, &dir)? {
-            init::create_demo(&env, &dir, &key_file)?;
-        }
-        let engine = engine::open(&env, &dir, &key_file)?;
+        let engine = match engine::open(&env, &dir, &key_file) {
+            Err(StoreError::NoStore { .. }) if self.demo => {
+                init::create_demo(&env, &dir, &key_file)?;
+                engine::open(&env, &dir, &key_file)?
+            }
+            opened => opened?,
+        };
         let operator = store_paths::operator_socket(&dir);
         let listen = Listen { native: self.listen, operator: &operator, max_connections: self.max_connections };
         let event_loop = EventLoop::listen(Service::new(engine), env.clock.clone(), listen)?;

@@ -342,3 +342,6 @@ fn over(out: &mut Vec<u8>, words: &str) -> Heard {
     say(out, words);
     Heard::Over
 }
+
+#[cfg(test)]
+mod tests;

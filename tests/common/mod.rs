@@ -10,10 +10,10 @@
     missing_docs
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use bankd::amount::Amount;
@@ -88,6 +88,7 @@ impl Store {
 pub struct Daemon {
     pub child: Child,
     pub address: SocketAddr,
+    stdout: Lines<BufReader<ChildStdout>>,
     stderr: Option<std::thread::JoinHandle<String>>,
 }
 
@@ -125,7 +126,13 @@ impl Daemon {
                 None => panic!("the daemon did not start: {}", stderr.join().unwrap()),
             }
         };
-        Self { child, address, stderr: Some(stderr) }
+        Self { child, address, stdout: lines, stderr: Some(stderr) }
+    }
+
+    /// Where the next front end listens, which must be of that name.
+    pub fn ready(&mut self, name: &str) -> SocketAddr {
+        let line = self.stdout.next().unwrap().unwrap();
+        line.strip_prefix("ready ").and_then(|rest| rest.strip_prefix(name)).unwrap().trim().parse().unwrap()
     }
 
     pub fn connect(&self) -> Client {

@@ -120,6 +120,16 @@ pub trait File: Send + Sync {
     /// What the file system says. The content is unknown then; on the commit path, end the process.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Asks that writes go past the page cache from now on, or through it again. Gives whether they go past it: memory,
+    /// offsets and lengths must be multiples of 4 KiB then. Where a file system cannot, nothing changes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn set_direct(&self, direct: bool) -> io::Result<bool> {
+        let _ = direct;
+        Ok(false)
+    }
+
     /// Makes content and length durable (`fdatasync`).
     ///
     /// # Errors

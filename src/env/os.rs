@@ -102,6 +102,18 @@ impl File for OsFile {
         self.0.write_all_at(bytes, offset)
     }
 
+    fn set_direct(&self, direct: bool) -> io::Result<bool> {
+        use rustix::fs::OFlags;
+        let flags = rustix::fs::fcntl_getfl(&self.0)?;
+        let wanted = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+        match rustix::fs::fcntl_setfl(&self.0, wanted) {
+            Ok(()) => Ok(direct),
+            // A file system without it, tmpfs for one.
+            Err(rustix::io::Errno::INVAL) if direct => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

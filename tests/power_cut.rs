@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bankd::amount::Amount;
 use bankd::command::{Body, Command, Outcome};
-use bankd::engine::{self, Env, NewRecord, NewStore};
+use bankd::engine::{self, Env, NewRecord, NewStore, StoreError};
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::env::{Clock, Entropy};
 use bankd::secret::Secret;
@@ -64,9 +64,8 @@ fn env(disk: &SimDisk, seed: u64) -> Env {
     }
 }
 
-/// A disk with a fresh store on it; each seed begins with a copy.
-fn fresh_disk() -> SimDisk {
-    let disk = SimDisk::new();
+/// Makes a store with small segments.
+fn create(disk: &SimDisk, seed: u64) -> Result<(), StoreError> {
     let records = (0..CUSTOMERS).map(|index| {
         Ok::<_, String>(NewRecord::Account {
             name: format!("customer {index}").into(),
@@ -75,7 +74,13 @@ fn fresh_disk() -> SimDisk {
         })
     });
     let new = NewStore { decimals: 0, segments: SegmentSizes { first: 64 << 10, max: 128 << 10 } };
-    engine::create(&env(&disk, 0), Path::new(STORE), Path::new(KEY), new, records).unwrap();
+    engine::create(&env(disk, seed), Path::new(STORE), Path::new(KEY), new, records).map(drop)
+}
+
+/// A disk with a fresh store on it; each seed begins with a copy.
+fn fresh_disk() -> SimDisk {
+    let disk = SimDisk::new();
+    create(&disk, 0).unwrap();
     disk
 }
 
@@ -370,4 +375,37 @@ fn answered_requests_survive_any_power_cut_and_none_counts_twice() {
     println!("{sum:?}");
     // A run that meets none of these proves nothing.
     assert!(sum.nested > seeds / 2 && sum.replayed > seeds && sum.executed_unanswered > 0 && sum.never_executed > 0, "{sum:?}");
+}
+
+#[test]
+fn a_store_half_made_is_begun_afresh_or_whole() {
+    let disk = SimDisk::new();
+    create(&disk, 0).unwrap();
+    let operations = disk.operations();
+    let (mut afresh, mut whole) = (0, 0);
+    for at in 1..=operations {
+        for seed in 0..20 {
+            let disk = SimDisk::new();
+            disk.fail(Fault { at, only: None, is_sticky: true, errno: 5 });
+            create(&disk, seed).unwrap_err();
+            disk.heal();
+            disk.crash(seed);
+            let open = || engine::open(&env(&disk, seed), Path::new(STORE), Path::new(KEY));
+            let engine = match open() {
+                Err(StoreError::NoStore { .. }) => {
+                    afresh += 1;
+                    create(&disk, seed).unwrap_or_else(|error| panic!("cut at {at}, seed {seed}: {error}"));
+                    open()
+                }
+                opened => {
+                    whole += 1;
+                    opened
+                }
+            };
+            let engine = engine.unwrap_or_else(|error| panic!("cut at {at}, seed {seed}: {error}"));
+            assert_eq!(engine.bank().account_count(), CUSTOMERS);
+            assert_eq!(engine.bank().cash(), u128::from(OPENING) * u128::from(CUSTOMERS));
+        }
+    }
+    assert!(afresh > 0 && whole > 0, "{afresh} begun afresh, {whole} whole");
 }

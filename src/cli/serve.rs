@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use bankd::engine::{self, Env};
+use bankd::engine::{self, Env, StoreError};
 use bankd::env::os;
 use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
 
@@ -135,10 +135,13 @@ impl Serve {
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));
         let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&dir));
-        if self.demo && !engine::exists(&env, &dir)? {
-            init::create_demo(&env, &dir, &key_file)?;
-        }
-        let engine = engine::open(&env, &dir, &key_file)?;
+        let engine = match engine::open(&env, &dir, &key_file) {
+            Err(StoreError::NoStore { .. }) if self.demo => {
+                init::create_demo(&env, &dir, &key_file)?;
+                engine::open(&env, &dir, &key_file)?
+            }
+            opened => opened?,
+        };
         let operator = store_paths::operator_socket(&dir);
         let listen = Listen { native: self.listen, operator: &operator, lab: &lab, max_connections: self.max_connections };
         let event_loop = EventLoop::listen(Service::with_lab(engine, rules), env.clock.clone(), listen)?;

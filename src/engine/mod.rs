@@ -14,7 +14,7 @@ mod store;
 pub use admission::Admission;
 pub use clock::BankClock;
 pub use error::{Fatal, StoreError};
-pub use store::{Created, Env, NewRecord, NewStore, create, exists, open};
+pub use store::{Created, Env, NewRecord, NewStore, create, open};
 
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};

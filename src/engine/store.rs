@@ -19,7 +19,7 @@ use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Te
 use crate::env::{Clock, Disk, Entropy, Lock};
 use crate::secret::Secret;
 use crate::types::{Lineage, Owner, StoreId};
-use crate::wal::{Batch, Full, Log, Preparer, Recovered, SegmentSizes, recover};
+use crate::wal::{self, Batch, Full, Log, Preparer, Recovered, SegmentSizes, recover};
 
 const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
@@ -100,15 +100,6 @@ pub struct Created {
     pub entries: u64,
 }
 
-/// Whether there is a store in `dir`.
-///
-/// # Errors
-/// [`StoreError::Io`].
-pub fn exists(env: &Env, dir: &Path) -> Result<bool, StoreError> {
-    let manifest = dir.join(MANIFEST);
-    env.disk.exists(&manifest).map_err(io_error("look for", &manifest))
-}
-
 /// Makes a store in `dir`, which must be empty or not there yet, and the key file, unless there is one.
 ///
 /// # Errors
@@ -166,7 +157,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     if mode & 0o077 != 0 {
         return Err(StoreError::LooseMode { path: dir.to_owned(), mode });
     }
-    let manifest = exists(env, dir)?;
+    let manifest = wal::exists(&*env.disk, dir)?;
     let marker = dir.join(CREATING);
     let creating = env.disk.exists(&marker).map_err(io_error("look for", &marker))?;
     let names = env.disk.list(dir).map_err(io_error("list", dir))?;
@@ -366,16 +357,12 @@ fn clear_leftovers(env: &Env, dir: &Path) -> Result<(), StoreError> {
     if let Some(found) = names.iter().find(|name| *name != LOCK && !(creating && ours(name))) {
         return Err(StoreError::NotEmpty { dir: dir.to_owned(), found: found.clone() });
     }
-    // The marker goes last, so that a crash in between leaves it to be found again.
-    let (marker, rest): (Vec<_>, Vec<_>) = names.iter().filter(|name| *name != LOCK).partition(|name| *name == CREATING);
-    for group in [rest, marker] {
-        for name in &group {
-            let path = dir.join(name);
-            env.disk.remove(&path).map_err(io_error("remove", &path))?;
-        }
-        if !group.is_empty() {
-            env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
-        }
+    if creating {
+        // The marker goes last, so that a crash in between leaves it to be found again.
+        wal::discard_unpublished(&*env.disk, dir)?;
+        let marker = dir.join(CREATING);
+        env.disk.remove(&marker).map_err(io_error("remove", &marker))?;
+        env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
     }
     Ok(())
 }

@@ -231,7 +231,8 @@ impl Log {
     }
 
     /// Makes the open batch durable: one write, one sync. Without entries it is a seal, which is left out while there
-    /// is no space for it. `outcome_digest` is the running digest after the previous batch.
+    /// is no space for it. `outcome_digest` is the running digest after the previous batch; a `bank_time` before the last
+    /// batch's counts as that.
     ///
     /// # Errors
     /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.

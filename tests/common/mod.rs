@@ -63,8 +63,24 @@ impl Store {
     /// Tries to serve and gives the exit code and what was said.
     pub fn serve_fails(&self) -> (i32, String) {
         let data = self.data();
-        let output = self.bankd(&["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+        let mut child = Command::new(BANKD)
+            .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for _ in 0..400 {
+            if let Some(status) = child.try_wait().unwrap() {
+                let mut said = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                return (status.code().unwrap(), said);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("it serves what it should have refused");
     }
 }
 

@@ -150,6 +150,7 @@ impl Daemon {
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        keep_port(self.address);
         self.stderr.take().unwrap().join().unwrap()
     }
 
@@ -169,6 +170,18 @@ impl Daemon {
     pub fn wait(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         (code, self.stderr.take().unwrap().join().unwrap())
+    }
+}
+
+/// Keeps a dead daemon's port for the rest of this process, refusing connections: a daemon of another test that got it
+/// would be taken for the one that came back.
+fn keep_port(address: SocketAddr) {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    // Where somebody was faster, nothing can be done about it.
+    if bind(&socket, &address).is_ok() {
+        let _ = std::os::fd::IntoRawFd::into_raw_fd(socket);
     }
 }
 

@@ -157,4 +157,25 @@ for call in pwrite64 fdatasync; do
 done
 [[ $failures -ge 2 ]] || fail "only $failures of the failures met a serving daemon: nothing was shown"
 
+
+echo "smoke: a sync that takes ten seconds: nobody is answered early"
+spare
+serve strace -f -qq -o /dev/null -P "$spare" -e trace=fdatasync -e inject=fdatasync:delay_enter=10000000:when=4
+began=$(date +%s)
+bank withdraw Sami 10 > /dev/null 2> said || fail "the withdrawal over a slow sync failed: $(cat said)"
+waited=$(($(date +%s) - began))
+[[ $waited -ge 9 ]] || fail "answered after $waited s, before the sync was over"
+resident=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$daemon/status")
+[[ $resident -lt 131072 ]] || fail "$resident KiB resident"
+kill_daemon
+
+echo "smoke: a segment that cannot be named"
+serve
+kill_daemon
+rm -f ready
+code=0
+strace -f -qq -o /dev/null -e trace=rename -e inject=rename:error=EIO "$BANKD" init --data-dir other --json > said 2>&1 || code=$?
+[[ $code -ne 0 ]] && grep -q rename said || fail "a failed rename was not told: $code, $(cat said)"
+"$BANKD" init --data-dir other > said 2>&1 || fail "creation does not begin afresh: $(cat said)"
+
 echo "smoke: done"

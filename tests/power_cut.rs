@@ -4,66 +4,26 @@
 //! A failing seed prints itself: `SEED=n cargo test --test power_cut` runs it alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+mod sim;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bankd::amount::Amount;
 use bankd::command::{Body, Command, Outcome};
-use bankd::engine::{self, Env, NewRecord, NewStore};
+use bankd::engine::{self, NewRecord, NewStore};
 use bankd::env::sim::{Fault, Random, SimDisk};
-use bankd::env::{Clock, Entropy};
 use bankd::secret::Secret;
 use bankd::server::{Peer, Service};
 use bankd::types::{AccountId, RequestNumber, SessionId};
-use bankd::wal::{Preparer, SegmentSizes};
+use bankd::wal::SegmentSizes;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Refusal, Reply, Role, VERSION};
+use sim::{KEY, STORE, env};
 
 const CUSTOMERS: u32 = 3;
 const OPENING: u64 = 1_000;
-const STORE: &str = "/bank/store";
-const KEY: &str = "/bank/key";
-
-/// Time that goes where it likes: ten years back and forth between lives.
-struct SimClock {
-    wall: AtomicU64,
-    monotonic: AtomicU64,
-}
-
-impl Clock for SimClock {
-    fn wall(&self) -> Duration {
-        Duration::from_secs(self.wall.load(Ordering::Relaxed))
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.monotonic.fetch_add(7, Ordering::Relaxed))
-    }
-}
-
-struct SimEntropy(Mutex<Random>);
-
-impl Entropy for SimEntropy {
-    fn fill(&self, buf: &mut [u8]) -> io::Result<()> {
-        let mut random = self.0.lock().unwrap();
-        buf.iter_mut().for_each(|byte| *byte = random.next_u64() as u8);
-        Ok(())
-    }
-}
-
-fn env(disk: &SimDisk, seed: u64) -> Env {
-    let mut random = Random::new(seed ^ 0xC10C);
-    let wall = 1_800_000_000 + random.below(630_720_000);
-    Env {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SimClock { wall: AtomicU64::new(wall - 315_360_000), monotonic: AtomicU64::new(0) }),
-        entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
-        preparer: Preparer::Inline,
-    }
-}
-
 /// A disk with a fresh store on it; each seed begins with a copy.
 fn fresh_disk() -> SimDisk {
     let disk = SimDisk::new();

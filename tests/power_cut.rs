@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bankd::amount::Amount;
 use bankd::command::{Body, Command, Outcome};
-use bankd::engine::{self, NewRecord, NewStore};
+use bankd::engine::{self, CheckpointError, NewRecord, NewStore};
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::secret::Secret;
 use bankd::server::{Peer, Service};
@@ -63,6 +63,8 @@ struct Counts {
     replayed: u64,
     executed_unanswered: u64,
     never_executed: u64,
+    checkpoints: u64,
+    cut_checkpoints: u64,
 }
 
 impl World {
@@ -132,6 +134,9 @@ impl World {
                 }
             }
             service.finish_turn(now).ok()?;
+            if self.random.one_in(12) {
+                self.checkpoint(service);
+            }
             for (index, slot, asks) in spoken {
                 let replies = take_replies(service, slot, now);
                 assert_eq!(replies.len(), asks.len());
@@ -141,6 +146,15 @@ impl World {
             }
         }
         Some(())
+    }
+
+    /// A checkpoint between two turns. The power may fail in it; then the next turn finds out.
+    fn checkpoint(&mut self, service: &Service) {
+        match service.engine().checkpoint_now() {
+            Ok(made) => self.counts.checkpoints += u64::from(made.is_some()),
+            Err(CheckpointError::Damaged(what)) => panic!("a power cut is no damage: {what}"),
+            Err(_) => self.counts.cut_checkpoints += 1,
+        }
     }
 
     /// New requests, copies of old ones, other commands under old numbers, numbers ahead, cancellations.
@@ -326,8 +340,11 @@ fn answered_requests_survive_any_power_cut_and_none_counts_twice() {
         sum.replayed += counts.replayed;
         sum.executed_unanswered += counts.executed_unanswered;
         sum.never_executed += counts.never_executed;
+        sum.checkpoints += counts.checkpoints;
+        sum.cut_checkpoints += counts.cut_checkpoints;
     }
     println!("{sum:?}");
     // A run that meets none of these proves nothing.
     assert!(sum.nested > seeds / 2 && sum.replayed > seeds && sum.executed_unanswered > 0 && sum.never_executed > 0, "{sum:?}");
+    assert!(sum.checkpoints > seeds / 4 && sum.cut_checkpoints > seeds / 8, "{sum:?}");
 }

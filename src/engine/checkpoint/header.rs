@@ -175,7 +175,7 @@ mod tests {
             &"d5".repeat(32),
         ];
         assert_eq!((&block[..8], block.len()), (b"BKDCHKPT".as_slice(), LENGTH));
-        assert_eq!(hex(&block[8..12]), "00000000");
+        assert_eq!(hex(&block[8..12]), "6b4542d8");
         assert_eq!(hex(&block[12..184]), fields.concat());
         assert!(block[184..].iter().all(|byte| *byte == 0xFF));
     }

@@ -172,8 +172,11 @@ impl Maker {
         let temporary = format!("{name}.tmp");
         let path = self.dir.join(&temporary);
         let io = |call| CheckpointError::io(call, &temporary);
-        if self.disk.exists(&path).map_err(io("look for"))? {
-            self.disk.remove(&path).map_err(io("remove"))?;
+        // What an attempt that failed could not even remove.
+        for leftover in self.disk.list(&self.dir).map_err(CheckpointError::io("list", "the data directory"))? {
+            if leftover.ends_with(".ckpt.tmp") {
+                self.disk.remove(&self.dir.join(&leftover)).map_err(CheckpointError::io("remove", &leftover))?;
+            }
         }
         let written = self.fill(bank, anchor, &path).map_err(io("write")).and_then(|header| {
             self.disk.rename(&path, &self.dir.join(&name)).map_err(io("rename"))?;

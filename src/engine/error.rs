@@ -14,6 +14,9 @@ pub enum Fatal {
     /// The log could not be written or synced.
     #[error("{0}; ending without an answer to anybody, since nothing is known to be on the disk any more")]
     Log(#[from] WalError),
+    /// The log's finished segments no longer say what was written to them, as the making of a checkpoint found.
+    #[error("what the log had made durable is damaged: {0}; ending, since no start could recover from it")]
+    Damaged(String),
     /// An entry that admission should never have let through: a bug.
     #[error("the bank met an entry that it should never see: {0}")]
     Logic(#[from] LogicError),

@@ -6,12 +6,15 @@
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 
 mod admission;
+mod checkpoint;
 mod clock;
 mod error;
 mod key_file;
+mod replay;
 mod store;
 
 pub use admission::Admission;
+pub use checkpoint::{CheckpointError, Made};
 pub use clock::BankClock;
 pub use error::{Fatal, StoreError};
 pub use store::{Created, Env, NewRecord, NewStore, create, open};
@@ -26,6 +29,7 @@ use crate::wal::{Full, Log};
 use crate::wire::message::Receipt;
 
 use admission::Staged;
+use checkpoint::Checkpoints;
 
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
@@ -43,6 +47,7 @@ pub struct Engine {
     applied: usize,
     batch_time: BankTime,
     staged: Staged,
+    checkpoints: Checkpoints,
     /// Held for life.
     _lock: Box<dyn Send>,
 }
@@ -243,11 +248,11 @@ impl Engine {
         debug_assert_eq!(self.applied, 0, "the last walk was finished");
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
+            self.checkpoints.poll()?;
             return Ok(self.log.poll()?);
         }
         self.batch_time = self.clock.now();
-        self.log.commit(self.batch_time, self.bank.outcome_digest())?;
-        Ok(())
+        self.log_batch(self.batch_time)
     }
 
     /// Applies the next entry of the committed batch.
@@ -282,7 +287,25 @@ impl Engine {
     pub fn seal(&mut self) -> Result<(), Fatal> {
         debug_assert!(self.batch.is_empty(), "a seal comes between turns");
         if self.log.needs_seal() {
-            self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
+            self.log_batch(self.clock.now())?;
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint of what the log has moved on from, now, and waits for it; none if there is one already. A daemon
+    /// does so by itself, off the loop; this is for whoever drives the engine alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]. After [`CheckpointError::Damaged`], end.
+    pub fn checkpoint_now(&self) -> Result<Option<Made>, CheckpointError> {
+        self.checkpoints.make_now()
+    }
+
+    fn log_batch(&mut self, time: BankTime) -> Result<(), Fatal> {
+        self.checkpoints.poll()?;
+        self.log.commit(time, self.bank.outcome_digest())?;
+        if let Some(finished) = self.log.take_finished() {
+            self.checkpoints.moved_on(finished);
         }
         Ok(())
     }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::{io, process};
 
 use super::admission::Staged;
+use super::checkpoint::{self, Base, Checkpoints, Maker};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
+use super::replay::Replay;
 use super::{Engine, key_file, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
@@ -19,7 +21,7 @@ use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Te
 use crate::env::{Clock, Disk, Entropy, Lock};
 use crate::secret::Secret;
 use crate::types::{Lineage, Owner, StoreId};
-use crate::wal::{self, Batch, Full, Log, Preparer, Recovered, SegmentSizes, recover};
+use crate::wal::{self, Full, Log, Preparer, SegmentSizes, Survey};
 
 const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
@@ -167,11 +169,16 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     }
     let lock = take_lock(env, dir)?;
 
-    let mut replay = Replay { bank: Bank::new() };
-    let recovered = recover(&*env.disk, dir, &mut |batch| replay.batch(batch))?;
-    replay.bank.check_conservation().map_err(|error| StoreError::Damaged(format!("the log adds up to a bank that does not: {error}")))?;
-    report(dir, &recovered, &replay.bank);
-    let bank = replay.bank;
+    let survey = Survey::read(&*env.disk, dir)?;
+    let start = checkpoint::newest(&*env.disk, dir, &survey)?;
+    let (from, image_bytes) = (start.bank.applied().0, start.image_bytes);
+    let mut replay = Replay::telling(start.bank, env.clock.clone(), survey.highest());
+    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| replay.batch(batch))?;
+    if let Some(torn) = &recovered.torn {
+        log::warn!("{torn}");
+    }
+    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from));
+    let bank = replay.finish().map_err(StoreError::Damaged)?;
 
     let key = key_file::load(env, key_file)?;
     if bank.key_check() != Some(&key.check_value(&recovered.store)) {
@@ -198,6 +205,9 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     let store = recovered.store;
     let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
     let log = Log::start(env.disk.clone(), dir, recovered, sizes, u64::from_le_bytes(random), env.preparer)?;
+    let base = Base { covered: 0, image_bytes, segment_max: sizes.max };
+    let checkpoints = Checkpoints::start(Maker::new(env.disk.clone(), dir, store), base, env.preparer)
+        .map_err(io_error("start a thread for the checkpoints of", dir))?;
     Ok(Engine {
         bank,
         log,
@@ -209,45 +219,9 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         batch: Vec::new(),
         applied: 0,
         staged: Staged::default(),
+        checkpoints,
         _lock: lock,
     })
-}
-
-/// The bank as replay builds it, batch by batch.
-struct Replay {
-    bank: Bank,
-}
-
-impl Replay {
-    fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
-        let header = &batch.header;
-        if header.outcome_digest != self.bank.outcome_digest() {
-            return Err(format!(
-                "batch {} says that the entries before it had other outcomes than they have now: this program's rules differ from those that wrote it",
-                header.number
-            ));
-        }
-        for (lsn, bytes) in batch.entries() {
-            let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
-            bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
-        }
-        self.bank.check_totals().map_err(|error| error.to_string())
-    }
-}
-
-fn report(dir: &Path, recovered: &Recovered, bank: &Bank) {
-    if let Some(torn) = &recovered.torn {
-        log::warn!("{torn}");
-    }
-    log::info!(
-        "recovered {}: {} entries in {} batches, {} bytes; {} accounts, {} sessions",
-        dir.display(),
-        recovered.entries,
-        recovered.batches,
-        recovered.bytes,
-        bank.account_count(),
-        bank.session_count()
-    );
 }
 
 /// The log of a store in the making.

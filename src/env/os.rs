@@ -180,6 +180,12 @@ pub fn forbid_core_dumps() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
+/// Lets every other thread go before the calling one.
+pub fn lower_thread_priority() {
+    // Only a wish: where it is not granted, work goes on as before.
+    let _ = rustix::process::nice(10);
+}
+
 /// Removes a Unix socket that a killed process left behind; nothing there is fine.
 ///
 /// # Errors

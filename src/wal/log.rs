@@ -6,13 +6,14 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::anchor::Finished;
 use super::batch::{self, BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
 use super::maker::{Maker, Segment, remove_temporaries};
 use super::recover::{LogEnd, Recovered};
 use super::segment::file_name;
 use super::supplier::{Preparer, Supplier};
-use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, SegmentSizes, WalError, manifest};
+use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
@@ -49,6 +50,12 @@ pub struct Log {
     durable_lsn: Lsn,
     chain: Chain,
     bank_time: BankTime,
+    /// The log's end after that batch, or before this life's first.
+    end: LogEnd,
+    /// The bytes of the batches since the place from which recovery read on.
+    bytes: u64,
+    /// What the log has moved on from, until somebody takes it.
+    finished: Option<Finished>,
     /// Entries have become durable since the last batch without any.
     is_unsealed: bool,
     /// The first error, in words.
@@ -102,10 +109,10 @@ impl Log {
         let maker = Maker::resume(disk, dir, recovered.manifest)?;
         let mut supplier = Supplier::new(maker, ready, sizes, preparer)?;
         supplier.obtain()?;
-        let end = recovered.end;
+        let (end, bytes) = (recovered.end, recovered.bytes);
         let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
         let voucher = Voucher { kind: VoucherKind::Start, end: end.position, batch_number: end.batch_number, chain: end.chain };
-        Ok(Self::new(recovered.store, incarnation, Some(voucher), supplier, &end))
+        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), supplier, &end) })
     }
 
     fn new(store: StoreId, incarnation: Incarnation, voucher: Option<Voucher>, supplier: Supplier, end: &LogEnd) -> Self {
@@ -125,6 +132,9 @@ impl Log {
             durable_lsn: Lsn(end.next_lsn.0.saturating_sub(1)),
             chain: end.chain,
             bank_time: end.bank_time,
+            end: *end,
+            bytes: 0,
+            finished: None,
             is_unsealed: false,
             latched: None,
         }
@@ -171,6 +181,12 @@ impl Log {
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// What the log has moved on from, if that became more since the last call. The log's first batch in a segment is
+    /// durable then, and so what stands in earlier ones can never change.
+    pub const fn take_finished(&mut self) -> Option<Finished> {
+        self.finished.take()
     }
 
     /// Whether entries became durable since the last seal: a batch without entries that proves them to be so.
@@ -290,7 +306,19 @@ impl Log {
         let name = || file_name(segment.sequence);
         segment.file.write_all_at(&self.buffer, *offset).map_err(|source| WalError::Io { call: "write", file: name(), source })?;
         segment.file.sync().map_err(|source| WalError::Io { call: "sync", file: name(), source })?;
+        if *offset == BLOCK && self.end.batch_number > 0 {
+            self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
+        }
         *offset = offset.saturating_add(to_u64(total));
+        self.end = LogEnd {
+            position: Position { segment: segment.sequence, offset: *offset },
+            batch_number: header.number,
+            chain: header.chain_after,
+            next_lsn: self.next_lsn,
+            bank_time: header.bank_time,
+            incarnation: self.incarnation,
+        };
+        self.bytes = self.bytes.saturating_add(to_u64(total));
         self.voucher = None;
         self.batch_number = header.number;
         self.durable_lsn = Lsn(self.next_lsn.0.saturating_sub(1));

@@ -3,8 +3,10 @@
 //!
 //! [`recover`] reads and judges, [`Log`] writes; neither knows what an entry says. One batch is in flight at a time:
 //! the next is not written before the sync of the last returned, and what was synced is never written again.
-//! Left out: the lock on the directory, the key file, the marker of an unfinished creation (`engine/`), checkpoints.
+//! Left out: the lock on the directory, the key file, the marker of an unfinished creation, checkpoints (`engine/`): of
+//! those it knows only the places in the log that they vouch for.
 
+mod anchor;
 mod batch;
 mod bytes;
 mod error;
@@ -20,6 +22,7 @@ mod verdict;
 
 use std::fmt;
 
+pub use anchor::{Anchor, Finished, Replay};
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use error::WalError;
 pub use log::{Full, Log, exists};
@@ -27,6 +30,7 @@ pub use maker::discard_unpublished;
 pub use recover::{LogEnd, Recovered, recover};
 pub use segment::file_name;
 pub use supplier::Preparer;
+pub use survey::Survey;
 pub use verdict::Torn;
 
 /// The version of the rules that turn entries into outcomes; it stands in every batch header.

@@ -14,14 +14,14 @@ use super::error::StoreError;
 use super::{Engine, key_file, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
-use crate::bank::{self, Bank};
+use crate::bank::{self, Applied, Bank};
 use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
 use crate::env::{Clock, Disk, Entropy, Lock};
 use crate::secret::Secret;
-use crate::types::{Lineage, Owner, StoreId};
+use crate::types::{Lineage, Lsn, Owner, StoreId};
 use crate::wal::{Batch, Full, Log, Preparer, Recovered, SegmentSizes, recover};
 
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
 const CREATING: &str = "CREATING";
 
@@ -223,12 +223,21 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
 }
 
 /// The bank as replay builds it, batch by batch.
-struct Replay {
-    bank: Bank,
+pub(super) struct Replay {
+    pub(super) bank: Bank,
 }
 
 impl Replay {
-    fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
+    /// Applies the entries of one batch.
+    ///
+    /// # Errors
+    /// In words, where the batch and the bank contradict each other.
+    pub(super) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
+        self.batch_with(batch, |_, _, _, _| {})
+    }
+
+    /// The same, and shows each entry, what became of it, and the bank after it.
+    pub(super) fn batch_with(&mut self, batch: &Batch<'_>, mut show: impl FnMut(Lsn, &Entry, &Applied, &Bank)) -> Result<(), String> {
         let header = &batch.header;
         if header.outcome_digest != self.bank.outcome_digest() {
             return Err(format!(
@@ -238,7 +247,8 @@ impl Replay {
         }
         for (lsn, bytes) in batch.entries() {
             let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
-            bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            let applied = bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            show(lsn, &entry, &applied, &self.bank);
         }
         self.bank.check_totals().map_err(|error| error.to_string())
     }
@@ -339,7 +349,7 @@ fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
     ([u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])], StoreId(rest))
 }
 
-fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
+pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
     let path = dir.join(LOCK);
     match env.disk.lock(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
         Lock::Held(lock) => Ok(lock),

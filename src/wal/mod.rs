@@ -8,11 +8,13 @@
 mod batch;
 mod bytes;
 mod error;
+mod inspect;
 mod log;
 mod maker;
 mod manifest;
 mod reader;
 mod recover;
+mod repair;
 mod segment;
 mod supplier;
 mod survey;
@@ -22,9 +24,11 @@ use std::fmt;
 
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use error::WalError;
+pub use inspect::{Inspected, Seen, Writer, inspect};
 pub use log::{Full, Log, exists};
 pub use maker::discard_unpublished;
 pub use recover::{LogEnd, Recovered, recover};
+pub use repair::{Diagnosis, DroppedBatch, Tail, diagnose};
 pub use segment::file_name;
 pub use supplier::Preparer;
 pub use verdict::Torn;

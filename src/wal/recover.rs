@@ -78,7 +78,7 @@ pub struct Recovered {
 pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Recovered, WalError> {
     let survey = Survey::read(disk, dir)?;
     let end = LogEnd { position: survey.origin(), ..LogEnd::default() };
-    let mut walk = Walk { survey: &survey, reader: Reader::new(disk, dir), end, batches: 0, entries: 0, bytes: 0 };
+    let mut walk = Walk::new(&survey, Reader::new(disk, dir), end);
     let stop = loop {
         if let Some(stop) = walk.step(replay)? {
             break stop;
@@ -111,18 +111,24 @@ pub(super) enum Place {
     Start,
 }
 
-struct Walk<'a> {
+/// The way through the log, batch by batch.
+pub(super) struct Walk<'a> {
     survey: &'a Survey,
-    reader: Reader<'a>,
-    end: LogEnd,
+    pub(super) reader: Reader<'a>,
+    pub(super) end: LogEnd,
     batches: u64,
     entries: u64,
     bytes: u64,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// From an end on.
+    pub(super) fn new(survey: &'a Survey, reader: Reader<'a>, end: LogEnd) -> Self {
+        Self { survey, reader, end, batches: 0, entries: 0, bytes: 0 }
+    }
+
     /// Goes one batch further, or tells why not.
-    fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
+    pub(super) fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
         let (at, header) = match self.vouching_start()? {
             Some(start) => start,
             None => match self.next_in_order()? {

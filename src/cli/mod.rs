@@ -5,6 +5,7 @@
 mod account;
 mod accounts_file;
 mod atm;
+mod explain;
 mod failure;
 mod init;
 mod logging;
@@ -19,6 +20,8 @@ mod sessions;
 mod store_paths;
 mod teller;
 mod utility;
+mod wal;
+mod when;
 
 use std::process::ExitCode;
 
@@ -65,6 +68,10 @@ enum Command {
     Account(account::Account),
     /// The operator's commands about tellers
     Teller(teller::Teller),
+    /// Looks at a store's log: how large it is, what it says, whether it is sound; and repairs it
+    Wal(wal::Wal),
+    /// Tells everything that the log knows of one request
+    Explain(explain::Explain),
 }
 
 /// Runs the program.
@@ -108,6 +115,8 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Palindrome(palindrome) => palindrome.run(),
         Command::Account(account) => account.run(),
         Command::Teller(teller) => teller.run(),
+        Command::Wal(wal) => wal.run(),
+        Command::Explain(explain) => explain.run(),
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Serve {
     /// The most connections at a time
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
+    #[command(flatten)]
+    place: store_paths::PlaceOption,
     /// What to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "BANKD_LOG")]
     log_level: log::LevelFilter,
@@ -135,6 +137,7 @@ impl Serve {
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));
         let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&dir));
+        engine::refuse_place(&env, &dir, self.place.allow_tmpfs)?;
         let engine = match engine::open(&env, &dir, &key_file) {
             Err(StoreError::NoStore { .. }) if self.demo => {
                 init::create_demo(&env, &dir, &key_file)?;

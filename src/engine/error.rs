@@ -72,6 +72,21 @@ pub enum StoreError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Its file system cannot keep what a sync promises: exit code 8.
+    #[error("{dir} is on {file_system}, {why}; choose a directory on a disk of this machine{hint}")]
+    UnfitPlace {
+        /// Where.
+        dir: PathBuf,
+        /// Of which kind.
+        file_system: &'static str,
+        /// Why it will not do.
+        why: &'static str,
+        /// What else may be done.
+        hint: &'static str,
+    },
+    /// A repair was asked for, and there is nothing that it could do.
+    #[error("{0}")]
+    CannotRepair(String),
     /// The key file is missing, malformed or another store's.
     #[error("the key file {path} {problem}")]
     Key {

@@ -9,15 +9,25 @@ mod admission;
 mod checkpoint;
 mod clock;
 mod error;
+mod explain;
+mod history;
 mod key_file;
+mod place;
+mod repair;
 mod replay;
 mod store;
+mod verify;
 
 pub use admission::Admission;
 pub use checkpoint::{CheckpointError, Made};
 pub use clock::BankClock;
 pub use error::{Fatal, StoreError};
+pub use explain::{Acknowledged, Ending, Executed, Explanation, Opened, Place, explain};
+pub use history::{History, Moment, look, replay};
+pub use place::refuse_place;
+pub use repair::{DroppedRequest, Repair, Repaired, plan_repair};
 pub use store::{Created, Env, NewRecord, NewStore, create, open};
+pub use verify::{Contradiction, Evidence, Verified, verify};
 
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};

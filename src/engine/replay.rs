@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bank::{self, Bank};
+use crate::bank::{self, Applied, Bank};
 use crate::entry::Entry;
 use crate::env::Clock;
+use crate::types::Lsn;
 use crate::wal::{Batch, Recovered};
 
 /// How often a line tells of progress.
@@ -15,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The bank as replay builds it, batch by batch.
 pub(super) struct Replay {
-    bank: Bank,
+    pub(super) bank: Bank,
     progress: Option<Progress>,
 }
 
@@ -45,6 +46,14 @@ impl Replay {
     /// # Errors
     /// What is wrong with it, or with the outcomes before it.
     pub(super) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
+        self.batch_with(batch, |_, _, _, _| {})
+    }
+
+    /// Replays one batch, and shows each entry, what became of it, and the bank after it.
+    ///
+    /// # Errors
+    /// As [`Replay::batch`].
+    pub(super) fn batch_with(&mut self, batch: &Batch<'_>, mut show: impl FnMut(Lsn, &Entry, &Applied, &Bank)) -> Result<(), String> {
         let header = &batch.header;
         if header.outcome_digest != self.bank.outcome_digest() {
             return Err(format!(
@@ -54,7 +63,8 @@ impl Replay {
         }
         for (lsn, bytes) in batch.entries() {
             let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
-            bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            let applied = bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            show(lsn, &entry, &applied, &self.bank);
         }
         self.bank.check_totals().map_err(|error| error.to_string())?;
         if let Some(progress) = &mut self.progress {

@@ -23,7 +23,7 @@ use crate::secret::Secret;
 use crate::types::{Lineage, Owner, StoreId};
 use crate::wal::{self, Full, Log, Preparer, SegmentSizes, Survey};
 
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
 const CREATING: &str = "CREATING";
 
@@ -304,7 +304,7 @@ fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
     ([u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])], StoreId(rest))
 }
 
-fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
+pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
     let path = dir.join(LOCK);
     match env.disk.lock(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
         Lock::Held(lock) => Ok(lock),

@@ -11,6 +11,7 @@ use super::batch::{self, BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
 use super::maker::{Maker, Segment, remove_temporaries};
 use super::recover::{LogEnd, Recovered};
+use super::repair::Tail;
 use super::segment::file_name;
 use super::supplier::{Preparer, Supplier};
 use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position, SegmentSizes, WalError, manifest};
@@ -99,6 +100,27 @@ impl Log {
         random: u64,
         preparer: Preparer,
     ) -> Result<Self, WalError> {
+        Self::go_on(VoucherKind::Start, disk, dir, recovered, sizes, random, preparer)
+    }
+
+    /// Takes the next incarnation of a store whose log is to be repaired: like [`Log::start`], but in a segment made
+    /// for it, and the first batch makes void all that stands behind the good end, whatever it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn repair(disk: Arc<dyn Disk>, dir: &Path, tail: &Tail, sizes: SegmentSizes, random: u64) -> Result<Self, WalError> {
+        Self::go_on(VoucherKind::Repair, disk, dir, tail.good_part(), sizes, random, Preparer::Inline)
+    }
+
+    fn go_on(
+        kind: VoucherKind,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        recovered: Recovered,
+        sizes: SegmentSizes,
+        random: u64,
+        preparer: Preparer,
+    ) -> Result<Self, WalError> {
         remove_temporaries(disk.as_ref(), dir)?;
         let mut ready = VecDeque::new();
         for (sequence, size) in recovered.spares {
@@ -111,7 +133,7 @@ impl Log {
         supplier.obtain()?;
         let (end, bytes) = (recovered.end, recovered.bytes);
         let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
-        let voucher = Voucher { kind: VoucherKind::Start, end: end.position, batch_number: end.batch_number, chain: end.chain };
+        let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
         Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), supplier, &end) })
     }
 

@@ -86,6 +86,11 @@ impl Survey {
         self.sizes.get(usize::try_from(index).ok()?).copied()
     }
 
+    /// Every segment that the manifest names: number and size.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
+        (self.manifest.first_retained..).zip(self.sizes.iter().copied())
+    }
+
     /// The segments that claim to go on from exactly this end, oldest first, with their vouchers.
     pub(super) fn starts_from(&self, end: Position) -> &[(Voucher, u64)] {
         let from = self.starts.partition_point(|(voucher, _)| voucher.end < end);

@@ -2,7 +2,7 @@
 //! answered, takes effect exactly once, and is answered with the one true answer however often it is asked.
 //!
 //! Layers, each importing only from those below it (`tests/tidy.rs` holds this):
-//! 4 `server`, `client`; 3 `engine`; 2 `wire`, `bank`, `wal`; 1 everything else. The tour is in `ARCHITECTURE.md`.
+//! 4 `server`, `client`, `prove`, `bench`; 3 `engine`; 2 `wire`, `bank`, `wal`; 1 everything else. The tour is in `ARCHITECTURE.md`.
 
 #![cfg_attr(
     test,
@@ -30,5 +30,7 @@ pub mod wire;
 
 pub mod engine;
 
+pub mod bench;
 pub mod client;
+pub mod prove;
 pub mod server;

@@ -5,6 +5,7 @@
 mod account;
 mod accounts_file;
 mod atm;
+mod bench;
 mod explain;
 mod failure;
 mod init;
@@ -13,6 +14,8 @@ mod money;
 mod operator;
 mod options;
 mod output;
+mod prove;
+mod proxy;
 mod resolve;
 mod secrets;
 mod serve;
@@ -72,6 +75,12 @@ enum Command {
     Wal(wal::Wal),
     /// Tells everything that the log knows of one request
     Explain(explain::Explain),
+    /// Shows by kills and faults that each request takes effect once
+    Prove(prove::Prove),
+    /// Measures what errors cost and what connections bring
+    Bench(bench::Bench),
+    /// A proxy on the way to the bank that loses, repeats, delays and cuts
+    Proxy(proxy::ProxyCommand),
 }
 
 /// Runs the program.
@@ -117,6 +126,9 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Teller(teller) => teller.run(),
         Command::Wal(wal) => wal.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Prove(prove) => prove.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Proxy(proxy) => proxy.run(),
     }
 }
 

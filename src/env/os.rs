@@ -5,7 +5,7 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs2::FileExt as _;
@@ -256,6 +256,26 @@ pub fn remove_socket(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// A new directory of its own for this process, in the system's place for temporary files.
+///
+/// # Errors
+/// What the system says.
+pub fn make_temporary_dir(purpose: &str) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    OsEntropy.fill(&mut random)?;
+    let path = std::env::temp_dir().join(format!("bankd-{purpose}-{:016x}", u64::from_le_bytes(random)));
+    OsDisk.create_dir(&path)?;
+    Ok(path)
+}
+
+/// Removes a directory and everything in it; for what [`make_temporary_dir`] made.
+///
+/// # Errors
+/// What the system says; some of it may be gone then.
+pub fn remove_dir_and_content(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path)
 }
 
 /// The uid of the process on the other end of a Unix socket.

@@ -1,0 +1,327 @@
+//! A proof from beginning to end: a store, a bank, a proxy, clients; kills for so many seconds; then everything in
+//! doubt is resolved, the bank is killed once more, and the checker has the word.
+//!
+//! The seed decides what everybody does and what goes wrong with each message; when things happen is the machine's.
+//! Left out: options and printing (`cli/`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use super::arena::{ACCOUNTS, Arena, OPENING, SECRET, TELLERS, customer, customer_name, teller, teller_name};
+use super::broken::Flaw;
+use super::checker::{Testimony, check};
+use super::daemon::Daemon;
+use super::faults::{Faults, Share};
+use super::log_reader::{LogReadError, read_log, segment_name};
+use super::proxy::Proxy;
+use super::verdict::{self, Deeds, Verdict, Violation};
+use super::{commander, customer as customers, intruder, prober};
+use crate::amount::Amount;
+use crate::client::{Client, Request, World};
+use crate::env::Disk;
+use crate::env::sim::Random;
+use crate::types::AccountId;
+
+/// What a proof is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides what everybody does.
+    pub seed: u64,
+    /// How long the clients are at it.
+    pub lasting: Duration,
+    /// How many clients with the real client, beside two that are processes, a prober, an auditor and an intruder.
+    pub clients: u32,
+    /// The bank on trial: the daemon, or a bank with this flaw.
+    pub bank: OnTrial,
+    /// An empty directory for everything that is written.
+    pub dir: PathBuf,
+    /// This program.
+    pub exe: PathBuf,
+}
+
+/// Which bank is on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTrial {
+    /// The daemon.
+    Daemon,
+    /// The small bank, with a flaw or, to show that it is the flaw that is caught, without.
+    Small(Option<Flaw>),
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The bank does not come up.
+    #[error("the bank on trial did not come up: {0}")]
+    Bank(String),
+    /// A file cannot be written or read.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was to be done.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The log cannot be read by the checker.
+    #[error("the log cannot be read: {0}")]
+    Log(#[from] LogReadError),
+    /// A journal cannot be read.
+    #[error("a journal cannot be read: {0}")]
+    Journal(#[from] crate::client::JournalError),
+}
+
+/// What goes wrong on the way.
+const FAULTS: Faults = Faults {
+    lose_requests: Share::percent(3),
+    lose_replies: Share::percent(3),
+    duplicate: Share::percent(5),
+    cut: Share::percent(1),
+    busy: Share::percent(3),
+    late: Share::percent(60),
+    delay: Duration::from_millis(1),
+    linger: Duration::from_millis(20),
+    setup: true,
+};
+/// The time between two kills of the bank, in milliseconds.
+const KILLS: (u64, u64) = (150, 1200);
+/// How long the resolving of one journal's doubts may take.
+const RESOLVING: Duration = Duration::from_secs(10);
+
+/// Runs a proof. `progress` is told now and then how it goes.
+///
+/// # Errors
+/// [`ProveError`] where there is nothing to judge. A bank that does not come back after a kill is judged.
+pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verdict, ProveError> {
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut random = Random::new(plan.seed);
+    let stage = Stage { world, plan };
+    stage.set()?;
+    let daemon = stage.start()?;
+    let proxy = Proxy::start(any_port, daemon.address(), random.next_u64(), FAULTS).map_err(io_error("start the proxy"))?;
+    let arena = Arena::new(world, &plan.exe, &plan.dir, proxy.address().to_string());
+    let mut deeds = Deeds::default();
+    let mut violations = Vec::new();
+    let began = world.clock.monotonic();
+    let daemon = thread::scope(|scope| {
+        stage.send_actors(scope, &arena, &mut random);
+        let daemon = stage.kill_and_restart(daemon, &proxy, &mut random, &mut deeds, &mut violations, progress);
+        proxy.set_faults(Faults::default());
+        arena.is_over.store(true, Ordering::SeqCst);
+        daemon
+    });
+    let lasted = world.clock.monotonic().saturating_sub(began);
+    progress("resolving what is in doubt");
+    let mut closing = Vec::new();
+    if let Some(daemon) = daemon {
+        settle(&arena, &mut random);
+        // What was told to be done must outlive this kill as any other.
+        daemon.kill();
+        deeds.daemon_kills += 1;
+        match stage.start() {
+            Ok(daemon) => {
+                proxy.point_to(daemon.address());
+                closing = balances(&arena);
+                daemon.kill();
+            }
+            Err(error) => violations.push(Violation::new("start", None, error.to_string())),
+        }
+    }
+    progress("checking");
+    let log = read_log(&*world.disk, &stage.store())?;
+    let (journaled, journals) = read_journals(&arena)?;
+    let opening = u128::from(ACCOUNTS) * u128::from(OPENING);
+    let testimony = Testimony { events: arena.history.take(), journaled, journals, opening, closing };
+    let (found, checked) = check(&log, &testimony);
+    violations.extend(found);
+    verdict::sort(&mut violations);
+    let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+    deeds.client_kills = read(&arena.deeds.client_kills);
+    deeds.runs_abandoned = read(&arena.deeds.runs_abandoned);
+    deeds.doubts_resolved = read(&arena.deeds.doubts_resolved);
+    Ok(Verdict { violations, checked, deeds, proxy: proxy.counts(), lasted })
+}
+
+/// The store and the bank.
+struct Stage<'a> {
+    world: &'a World,
+    plan: &'a Plan,
+}
+
+impl Stage<'_> {
+    fn store(&self) -> PathBuf {
+        self.plan.dir.join("store")
+    }
+
+    fn pin_file(&self) -> PathBuf {
+        self.plan.dir.join("pin")
+    }
+
+    /// Makes the store, and the PIN file of those who are processes.
+    fn set(&self) -> Result<(), ProveError> {
+        let write = |path: &Path, text: &str| write_file(&*self.world.disk, path, text).map_err(io_error("write a file of the proof"));
+        write(&self.pin_file(), SECRET)?;
+        if self.plan.bank != OnTrial::Daemon {
+            // The small bank makes its own.
+            return Ok(());
+        }
+        let mut accounts = "kind,name,secret,balance\n".to_owned();
+        for number in 0..ACCOUNTS {
+            accounts.push_str(&format!("account,{},{SECRET},{OPENING}\n", customer_name(number)));
+        }
+        for number in 0..TELLERS {
+            accounts.push_str(&format!("teller,{},{SECRET},\n", teller_name(number)));
+        }
+        let file = self.plan.dir.join("accounts.csv");
+        write(&file, &accounts)?;
+        let mut init = Process::new(&self.plan.exe);
+        init.arg("init").arg("--data-dir").arg(self.store()).arg("--accounts").arg(&file);
+        let made = init.output().map_err(io_error("run `bankd init`"))?;
+        if made.status.success() { Ok(()) } else { Err(ProveError::Bank(String::from_utf8_lossy(&made.stderr).into_owned())) }
+    }
+
+    fn start(&self) -> Result<Daemon, ProveError> {
+        let mut command = Process::new(&self.plan.exe);
+        match self.plan.bank {
+            OnTrial::Daemon => command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]),
+            OnTrial::Small(flaw) => command.args(["prove", "small-bank", "--flaw", flaw.map_or("none", Flaw::name)]),
+        };
+        command.arg("--data-dir").arg(self.store());
+        Daemon::start(command)
+    }
+
+    fn send_actors<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, arena: &'scope Arena, random: &mut Random) {
+        for number in 0..self.plan.clients {
+            // One customer of its own account to two tellers of everybody's.
+            let login = if number % 3 == 0 { customer(number / 3) } else { teller(number) };
+            let seed = random.next_u64();
+            scope.spawn(move || customers::run(arena, &login, seed));
+        }
+        for number in [1, 2] {
+            let seed = random.next_u64();
+            let pin_file = self.pin_file();
+            scope.spawn(move || commander::run(arena, AccountId(number), &customer(number), &pin_file, seed));
+        }
+        let seed = random.next_u64();
+        scope.spawn(move || prober::run(arena, 0, seed));
+        let seed = random.next_u64();
+        scope.spawn(move || prober::audit(arena, 1, seed));
+        let seed = random.next_u64();
+        scope.spawn(move || intruder::run(arena, ACCOUNTS - 1, seed));
+    }
+
+    /// Kills the bank again and again until the time is over. Gives the one that runs then.
+    fn kill_and_restart(
+        &self,
+        mut daemon: Daemon,
+        proxy: &Proxy,
+        random: &mut Random,
+        deeds: &mut Deeds,
+        violations: &mut Vec<Violation>,
+        progress: &dyn Fn(&str),
+    ) -> Option<Daemon> {
+        let clock = &self.world.clock;
+        let end = clock.monotonic().saturating_add(self.plan.lasting);
+        let mut next_word = clock.monotonic().saturating_add(Duration::from_secs(10));
+        loop {
+            let (least, most) = KILLS;
+            let pause = Duration::from_millis(least + random.below(most - least));
+            let now = clock.monotonic();
+            let Some(left) = end.checked_sub(now).filter(|left| !left.is_zero()) else { return Some(daemon) };
+            thread::sleep(pause.min(left));
+            if clock.monotonic() >= end {
+                return Some(daemon);
+            }
+            let ended = daemon.kill();
+            deeds.daemon_kills += 1;
+            if let Some(how) = ended.by_itself {
+                let what = format!("the bank ended by itself ({how}), after {} kills: {}", deeds.daemon_kills, ended.said.trim());
+                violations.push(Violation::new("start", None, what));
+            }
+            if self.plan.bank == OnTrial::Daemon && random.one_in(3) {
+                deeds.tails_torn += u64::from(self.tear(random));
+            }
+            match self.start() {
+                Ok(started) => daemon = started,
+                Err(error) => {
+                    violations.push(Violation::new("start", None, error.to_string()));
+                    return None;
+                }
+            }
+            proxy.point_to(daemon.address());
+            if clock.monotonic() >= next_word {
+                next_word = clock.monotonic().saturating_add(Duration::from_secs(10));
+                progress(&format!("{} s to go, the bank was killed {} times", left.as_secs(), deeds.daemon_kills));
+            }
+        }
+    }
+
+    /// Puts behind the log's end what a power cut leaves of a batch that was being written: some of its first sectors.
+    /// A killed process alone never shows it, since what it wrote stays in the page cache.
+    fn tear(&self, random: &mut Random) -> bool {
+        let disk = &*self.world.disk;
+        let Ok(log) = read_log(disk, &self.store()) else { return false };
+        let (segment, offset) = log.end;
+        let Ok(file) = disk.open(&self.store().join(segment_name(segment))) else { return false };
+        let fits = file.len().is_ok_and(|length| offset + 4096 <= length);
+        let mut sectors = [0; 8 * 512];
+        let is_untouched = fits && file.read_exact_at(&mut sectors, offset).is_ok() && sectors.iter().all(|byte| *byte == 0);
+        if !is_untouched {
+            return false;
+        }
+        // At least one of the eight is missing.
+        let missing = random.index(8);
+        for (index, sector) in sectors.chunks_mut(512).enumerate() {
+            if index != missing && !random.one_in(3) {
+                sector.fill_with(|| u8::try_from(1 + random.below(255)).unwrap_or(1));
+            }
+        }
+        if sectors.iter().all(|byte| *byte == 0) {
+            return false;
+        }
+        file.write_all_at(&sectors, offset).is_ok()
+    }
+}
+
+/// Ends everything that is in doubt in any journal, on a way where nothing goes wrong any more.
+fn settle(arena: &Arena, random: &mut Random) {
+    for (journal, login) in arena.journals() {
+        customers::settle(arena, &journal, &login, RESOLVING, random);
+    }
+}
+
+/// Every account's balance, as the bank tells it; nothing if it does not tell all.
+fn balances(arena: &Arena) -> Vec<Amount> {
+    let mut client = Client::new(&arena.world, &arena.server, &arena.dir.join("journal-end"), RESOLVING);
+    if client.log_in(teller(0)).is_err() {
+        return Vec::new();
+    }
+    let all: Result<Vec<Amount>, _> = (0..ACCOUNTS).map(|id| client.balance(AccountId(id)).map(|(balance, _)| balance)).collect();
+    all.unwrap_or_default()
+}
+
+fn read_journals(arena: &Arena) -> Result<(Vec<Request>, u64), ProveError> {
+    let mut requests = Vec::new();
+    let mut journals = 0;
+    for (path, _) in arena.journals() {
+        let mut journal = crate::client::Journal::new(&arena.world, &path);
+        let deadline = crate::client::Deadline::after(&arena.world.clock, RESOLVING);
+        requests.extend(journal.open(&deadline)?.requests().cloned());
+        journals += 1;
+    }
+    Ok((requests, journals))
+}
+
+fn write_file(disk: &dyn Disk, path: &Path, text: &str) -> io::Result<()> {
+    let file = disk.create(path)?;
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.sync()
+}
+
+fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> ProveError {
+    move |source| ProveError::Io { what, source }
+}

@@ -219,3 +219,26 @@ fn a_run_acknowledges_everything_and_its_session_can_be_closed() {
     assert_eq!(desk.pin(&["sessions", "close", "Sami"]).out, "closed 1 session(s)\n");
     assert_eq!(desk.pin(&["sessions", "list", "Sami"]).out, "");
 }
+
+/// `docs/protocol.md` is enough to write a client from: the one in `docs/examples` uses Python's standard library only.
+#[test]
+fn a_strangers_client_gets_one_answer_too() {
+    let store = Store::new();
+    let daemon = store.serve();
+    let desk = Desk::new(store.root(), daemon.address);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/client.py");
+    let mut python = std::process::Command::new("python3");
+    python.args([script, &daemon.address.to_string(), "Sami"]).stdin(std::fs::File::open(store.root().join("pin")).unwrap());
+    let output = match python.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return eprintln!("not run: there is no python3 here"),
+        output => output.unwrap(),
+    };
+    let out = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(output.status.success() && lines.len() == 4, "{out}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines[0], "decimals 0, balance 45720");
+    assert!(lines[1].contains(": done, balance 45725, entry ") && lines[1].ends_with("replayed False"), "{out}");
+    assert_eq!(lines[2], "the same again: identical True, replayed True, balance 45725");
+    assert_eq!(lines[3], "the next number: balance 45730, replayed False");
+    assert_eq!(desk.balance("Sami"), "45730");
+}

@@ -1,4 +1,4 @@
-//! SIGKILL under load: everything that was answered is there after recovery, with the same answer, and nothing twice.
+//! SIGKILL and other signals under load: everything that was answered is there after recovery, with the same answer, and nothing twice.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use std::time::Duration;
 use bankd::command::{Body, Outcome};
 use bankd::types::{AccountId, RequestNumber, SessionId};
 use bankd::wire::message::{Ask, Refusal, Reply};
-use common::{Client, Store, answer, deposit, refusal, withdraw};
+use common::{Client, Daemon, Store, answer, deposit, refusal, withdraw};
 
 /// A client's own memory: what it asked, and what it was answered.
 struct Customer {
@@ -66,6 +66,29 @@ fn ask_until_killed(customer: &mut Customer, address: SocketAddr) {
 
 #[test]
 fn kill_under_load_loses_nothing_and_repeats_nothing() {
+    under_load(12, |daemon| {
+        daemon.kill();
+    });
+}
+
+#[test]
+fn signals_during_commits_end_it_cleanly_or_not_at_all() {
+    under_load(6, |daemon| {
+        daemon.signal("HUP");
+        daemon.signal("PIPE");
+        std::thread::sleep(Duration::from_millis(50));
+        let began = std::time::Instant::now();
+        let (code, said) = daemon.stop();
+        assert_eq!(code, Some(0), "{said}");
+        // A bound on what a customer waits for, far above what it takes: not a measure of speed.
+        assert!(began.elapsed() < Duration::from_secs(5), "it took its time: {said}");
+        assert!(said.contains("SIGHUP"), "{said}");
+    });
+}
+
+/// Four customers ask as fast as they can, in `rounds` lives of the daemon, each of which `end` ends; then every answer
+/// is checked.
+fn under_load(rounds: u64, end: impl Fn(Daemon)) {
     let store = Store::new();
     let mut customers = Vec::new();
     {
@@ -75,7 +98,7 @@ fn kill_under_load_loses_nothing_and_repeats_nothing() {
             customers.push(Customer { name, account: AccountId(index as u32), session, answered: Vec::new(), asked: 0 });
         }
     }
-    for round in 0..12_u64 {
+    for round in 0..rounds {
         let daemon = store.serve();
         let address = daemon.address;
         std::thread::scope(|scope| {
@@ -83,7 +106,7 @@ fn kill_under_load_loses_nothing_and_repeats_nothing() {
                 scope.spawn(move || ask_until_killed(customer, address));
             }
             std::thread::sleep(Duration::from_millis(40 + round * 17));
-            daemon.kill();
+            end(daemon);
         });
     }
     let daemon = store.serve();

@@ -4,69 +4,29 @@
 //! A failing seed prints itself: `SEED=n cargo test --test power_cut` runs it alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+mod sim;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bankd::amount::Amount;
 use bankd::command::{Body, Command, Outcome};
-use bankd::engine::{self, Env, NewRecord, NewStore};
+use bankd::engine::{self, CheckpointError, NewRecord, NewStore, StoreError};
 use bankd::env::sim::{Fault, Random, SimDisk};
-use bankd::env::{Clock, Entropy};
 use bankd::secret::Secret;
 use bankd::server::{Peer, Service};
 use bankd::types::{AccountId, RequestNumber, SessionId};
-use bankd::wal::{Preparer, SegmentSizes};
+use bankd::wal::SegmentSizes;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Refusal, Reply, Role, VERSION};
+use sim::{KEY, STORE, env};
 
 const CUSTOMERS: u32 = 3;
 const OPENING: u64 = 1_000;
-const STORE: &str = "/bank/store";
-const KEY: &str = "/bank/key";
 
-/// Time that goes where it likes: ten years back and forth between lives.
-struct SimClock {
-    wall: AtomicU64,
-    monotonic: AtomicU64,
-}
-
-impl Clock for SimClock {
-    fn wall(&self) -> Duration {
-        Duration::from_secs(self.wall.load(Ordering::Relaxed))
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.monotonic.fetch_add(7, Ordering::Relaxed))
-    }
-}
-
-struct SimEntropy(Mutex<Random>);
-
-impl Entropy for SimEntropy {
-    fn fill(&self, buf: &mut [u8]) -> io::Result<()> {
-        let mut random = self.0.lock().unwrap();
-        buf.iter_mut().for_each(|byte| *byte = random.next_u64() as u8);
-        Ok(())
-    }
-}
-
-fn env(disk: &SimDisk, seed: u64) -> Env {
-    let mut random = Random::new(seed ^ 0xC10C);
-    let wall = 1_800_000_000 + random.below(630_720_000);
-    Env {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SimClock { wall: AtomicU64::new(wall - 315_360_000), monotonic: AtomicU64::new(0) }),
-        entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
-        preparer: Preparer::Inline,
-    }
-}
-
-/// A disk with a fresh store on it; each seed begins with a copy.
-fn fresh_disk() -> SimDisk {
-    let disk = SimDisk::new();
+/// Makes a store with small segments.
+fn create(disk: &SimDisk, seed: u64) -> Result<(), StoreError> {
     let records = (0..CUSTOMERS).map(|index| {
         Ok::<_, String>(NewRecord::Account {
             name: format!("customer {index}").into(),
@@ -75,7 +35,13 @@ fn fresh_disk() -> SimDisk {
         })
     });
     let new = NewStore { decimals: 0, segments: SegmentSizes { first: 64 << 10, max: 128 << 10 } };
-    engine::create(&env(&disk, 0), Path::new(STORE), Path::new(KEY), new, records).unwrap();
+    engine::create(&env(disk, seed), Path::new(STORE), Path::new(KEY), new, records).map(drop)
+}
+
+/// A disk with a fresh store on it; each seed begins with a copy.
+fn fresh_disk() -> SimDisk {
+    let disk = SimDisk::new();
+    create(&disk, 0).unwrap();
     disk
 }
 
@@ -103,6 +69,8 @@ struct Counts {
     replayed: u64,
     executed_unanswered: u64,
     never_executed: u64,
+    checkpoints: u64,
+    cut_checkpoints: u64,
 }
 
 impl World {
@@ -172,6 +140,9 @@ impl World {
                 }
             }
             service.finish_turn(now).ok()?;
+            if self.random.one_in(12) {
+                self.checkpoint(service);
+            }
             for (index, slot, asks) in spoken {
                 let replies = take_replies(service, slot, now);
                 assert_eq!(replies.len(), asks.len());
@@ -181,6 +152,15 @@ impl World {
             }
         }
         Some(())
+    }
+
+    /// A checkpoint between two turns. The power may fail in it; then the next turn finds out.
+    fn checkpoint(&mut self, service: &Service) {
+        match service.engine().checkpoint_now() {
+            Ok(made) => self.counts.checkpoints += u64::from(made.is_some()),
+            Err(CheckpointError::Damaged(what)) => panic!("a power cut is no damage: {what}"),
+            Err(_) => self.counts.cut_checkpoints += 1,
+        }
     }
 
     /// New requests, copies of old ones, other commands under old numbers, numbers ahead, cancellations.
@@ -366,8 +346,44 @@ fn answered_requests_survive_any_power_cut_and_none_counts_twice() {
         sum.replayed += counts.replayed;
         sum.executed_unanswered += counts.executed_unanswered;
         sum.never_executed += counts.never_executed;
+        sum.checkpoints += counts.checkpoints;
+        sum.cut_checkpoints += counts.cut_checkpoints;
     }
     println!("{sum:?}");
     // A run that meets none of these proves nothing.
     assert!(sum.nested > seeds / 2 && sum.replayed > seeds && sum.executed_unanswered > 0 && sum.never_executed > 0, "{sum:?}");
+    assert!(sum.checkpoints > seeds / 4 && sum.cut_checkpoints > seeds / 8, "{sum:?}");
+}
+
+#[test]
+fn a_store_half_made_is_begun_afresh_or_whole() {
+    let disk = SimDisk::new();
+    create(&disk, 0).unwrap();
+    let operations = disk.operations();
+    let (mut afresh, mut whole) = (0, 0);
+    for at in 1..=operations {
+        for seed in 0..20 {
+            let disk = SimDisk::new();
+            disk.fail(Fault { at, only: None, is_sticky: true, errno: 5 });
+            create(&disk, seed).unwrap_err();
+            disk.heal();
+            disk.crash(seed);
+            let open = || engine::open(&env(&disk, seed), Path::new(STORE), Path::new(KEY));
+            let engine = match open() {
+                Err(StoreError::NoStore { .. }) => {
+                    afresh += 1;
+                    create(&disk, seed).unwrap_or_else(|error| panic!("cut at {at}, seed {seed}: {error}"));
+                    open()
+                }
+                opened => {
+                    whole += 1;
+                    opened
+                }
+            };
+            let engine = engine.unwrap_or_else(|error| panic!("cut at {at}, seed {seed}: {error}"));
+            assert_eq!(engine.bank().account_count(), CUSTOMERS);
+            assert_eq!(engine.bank().cash(), u128::from(OPENING) * u128::from(CUSTOMERS));
+        }
+    }
+    assert!(afresh > 0 && whole > 0, "{afresh} begun afresh, {whole} whole");
 }

@@ -12,7 +12,7 @@ use crate::types::AccountId;
 /// All accounts, by id, and the cash that they stand for.
 ///
 /// Invariants: `money`, `tags` and `names` have the same length; `total` is the sum of all balances, since
-/// [`Accounts::set_balance`] and [`Accounts::open`] alone change one; `cash` equals `total` after every command; a closed
+/// [`Accounts::set_balance`] and [`Accounts::add`] alone change one; `cash` equals `total` after every command; a closed
 /// account's balance is zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Accounts {
@@ -90,11 +90,24 @@ impl Accounts {
 
     /// Opens an account under the next id, its opening balance a deposit. The caller has seen that the name is free.
     pub(super) fn open(&mut self, id: AccountId, open: &AccountOpen) {
-        self.names.add(id.0, &open.name);
-        self.tags.push(open.pin);
-        self.money.push(Money { balance: open.balance, closed: false, locked: false });
-        self.total += u128::from(open.balance.get());
-        self.cash += u128::from(open.balance.get());
+        self.add(id, &open.name, open.pin, Money { balance: open.balance, closed: false, locked: false });
+    }
+
+    /// Adds an account in whatever state under the next id, its balance to both sums. The caller has seen that the name
+    /// is free.
+    pub(super) fn add(&mut self, id: AccountId, name: &str, pin: Tag, money: Money) {
+        self.names.add(id.0, name);
+        self.tags.push(pin);
+        self.money.push(money);
+        self.total += u128::from(money.balance.get());
+        self.cash += u128::from(money.balance.get());
+    }
+
+    /// Takes memory for so many more accounts.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.money.reserve_exact(count);
+        self.tags.reserve_exact(count);
+        self.names.reserve(count);
     }
 
     /// Closes an account for good. The caller has seen that its balance is zero.

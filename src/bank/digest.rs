@@ -40,6 +40,11 @@ impl Digest {
         self.0
     }
 
+    /// The digest that an image holds.
+    pub(super) const fn restore(digest: u64) -> Self {
+        Self(digest)
+    }
+
     /// Takes in what became of one entry.
     pub(super) fn add(&mut self, lsn: Lsn, applied: &Applied, sessions: usize) {
         let (kind, detail, value): (u8, u8, u64) = match applied {

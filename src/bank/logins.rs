@@ -82,6 +82,20 @@ impl Logins {
         self.failures.remove(&owner);
     }
 
+    /// Every login with failures, in the order of the owners: how many, whether locked, and the last wrong tag.
+    pub(super) fn by_owner(&self) -> Vec<(Owner, u64, bool, &[u8; 32])> {
+        let failures = self.failures.iter();
+        let mut all: Vec<_> = failures.map(|(owner, kept)| (*owner, kept.count, kept.locked, &kept.last_wrong)).collect();
+        all.sort_unstable_by_key(|(owner, ..)| *owner);
+        all
+    }
+
+    /// Puts back what an image holds of a login; `count` is not 0.
+    pub(super) fn restore(&mut self, owner: Owner, count: u64, locked: bool, last_wrong: [u8; 32]) {
+        debug_assert!(count > 0 && !self.failures.contains_key(&owner), "one count, at least 1, for each login");
+        self.failures.insert(owner, Failures { count, locked, last_wrong });
+    }
+
     /// Whether too many failures locked the login.
     pub(super) fn is_locked(&self, owner: Owner) -> bool {
         self.failures.get(&owner).is_some_and(|failures| failures.locked)

@@ -7,6 +7,7 @@ mod accounts;
 mod apply;
 pub mod credential;
 mod digest;
+mod image;
 mod lists;
 mod login;
 mod logins;
@@ -19,6 +20,7 @@ mod settings;
 mod tellers;
 
 pub use apply::{Applied, LogicError, Refused, apply};
+pub use image::{IMAGE_VERSION, ImageDigest, ImageError};
 pub use logins::Login;
 pub use session::{Lookup, Recorded, SessionView};
 pub use sessions::Room;

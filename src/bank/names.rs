@@ -48,6 +48,13 @@ impl Names {
         table.insert_unique(hasher.hash_one(name), id, |&other| hasher.hash_one(name_in(arena, ends, other).unwrap_or("")));
     }
 
+    /// Takes memory for so many more names, but for their letters.
+    pub(super) fn reserve(&mut self, count: usize) {
+        let Self { arena, ends, table, hasher } = self;
+        ends.reserve_exact(count);
+        table.reserve(count, |&id| hasher.hash_one(name_in(arena, ends, id).unwrap_or("")));
+    }
+
     /// Bytes taken from the allocator, near enough to plan with.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {

@@ -81,6 +81,24 @@ impl Session {
         Self { opened, owner, last_used: opened, last, acked_below, latest: None, earlier: VecDeque::new() }
     }
 
+    /// A session as an image holds it; none if its parts do not hold together.
+    pub(super) fn restore(
+        opened: Lsn,
+        last_used: Lsn,
+        view: SessionView,
+        earlier: VecDeque<Recorded>,
+        latest: Option<Recorded>,
+    ) -> Option<Self> {
+        let SessionView { owner, last, acked_below } = view;
+        let session = Self { opened, owner, last_used, last, acked_below, latest, earlier };
+        session.is_sound().then_some(session)
+    }
+
+    /// The recorded replies that it holds, in the order of their numbers.
+    pub(super) fn replies(&self) -> impl Iterator<Item = &Recorded> {
+        self.earlier.iter().chain(&self.latest)
+    }
+
     /// What others see.
     pub(super) const fn view(&self) -> SessionView {
         SessionView { owner: self.owner, last: self.last, acked_below: self.acked_below }

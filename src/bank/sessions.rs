@@ -108,8 +108,28 @@ impl Sessions {
 
     /// Opens a session. The caller has seen that the table has a place.
     pub(super) fn open(&mut self, opened: Lsn, owner: Owner) {
+        self.insert(Session::new(opened, owner));
+    }
+
+    /// Takes memory for so many more sessions.
+    pub(super) fn reserve(&mut self, count: u32) {
+        self.slab.reserve_exact(index(count));
+        self.index.reserve(index(count));
+    }
+
+    /// Every session, the one that was not used for the longest time first.
+    pub(super) fn by_last_use(&self) -> Vec<&Session> {
+        let sessions = self.slab.iter().map(|slot| &slot.session);
+        let mut sessions: Vec<_> = sessions.filter(|session| session.opened.0 > 0).collect();
+        sessions.sort_unstable_by_key(|session| session.last_used);
+        sessions
+    }
+
+    /// Puts in a session that was last used after every other. The caller has seen that the table has a place.
+    pub(super) fn insert(&mut self, session: Session) {
+        let (opened, owner) = (session.opened, session.owner);
         debug_assert!(opened.0 > 0 && !self.index.contains_key(&opened), "an entry opens one session");
-        let slot = Slot { session: Session::new(opened, owner), owned: Links::NONE, idle: Links::NONE };
+        let slot = Slot { session, owned: Links::NONE, idle: Links::NONE };
         let Some(at) = self.next_place() else { return };
         self.vacant.pop();
         match self.slab.get_mut(index(at)) {

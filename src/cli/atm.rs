@@ -7,7 +7,7 @@
 use std::io;
 
 use bankd::amount::Amount;
-use bankd::client::{Client, ClientError, Login, World};
+use bankd::client::{Client, ClientError, JournalError, Login, World};
 use bankd::command::{Command, Outcome};
 use bankd::types::{AccountId, Owner};
 use bankd::wire::message::{Refusal, Role};
@@ -147,6 +147,11 @@ fn go_on(what: &str, error: &ClientError) -> Result<(), Failure> {
         ClientError::OutcomeUnknown { .. } | ClientError::AskTheBank { .. } => {
             tell("It is not known whether the money was moved. Do not repeat it.");
             Err(Failure::client("the teller machine is out of service", error))
+        }
+        // Nothing was sent; another process of this customer's will be done soon.
+        ClientError::Journal(JournalError::InUse { .. }) => {
+            tell(&format!("Please try again: {what}: {error}"));
+            Ok(())
         }
         ClientError::Journal(_) | ClientError::OtherStore { .. } => Err(Failure::client("the teller machine is out of service", error)),
         _ => {

@@ -145,9 +145,12 @@ impl From<StoreError> for Failure {
         let exit = match &error {
             StoreError::InUse { .. } => Exit::InUse,
             StoreError::Damaged(_) => Exit::Damaged,
-            StoreError::NoStore { .. } | StoreError::NotEmpty { .. } | StoreError::LooseMode { .. } | StoreError::Key { .. } => {
-                Exit::CannotStart
-            }
+            StoreError::NoStore { .. }
+            | StoreError::NotEmpty { .. }
+            | StoreError::LooseMode { .. }
+            | StoreError::UnfitPlace { .. }
+            | StoreError::CannotRepair(_)
+            | StoreError::Key { .. } => Exit::CannotStart,
             StoreError::Io { .. } | StoreError::Log(WalError::NoStore { .. }) => Exit::CannotStart,
             StoreError::Records(_) => Exit::Usage,
             StoreError::Log(_) => Exit::Internal,

@@ -35,6 +35,8 @@ pub struct Init {
     /// Take PINs of fewer than 6 characters
     #[arg(long)]
     allow_short_pins: bool,
+    #[command(flatten)]
+    place: store_paths::PlaceOption,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -49,6 +51,7 @@ impl Init {
         os::restrict_umask();
         let began = Instant::now();
         let env = Env::os();
+        engine::refuse_place(&env, &self.data_dir, self.place.allow_tmpfs)?;
         let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&self.data_dir));
         let created = match &self.accounts {
             None => create(&env, &self.data_dir, &key_file, self.decimals, std::iter::empty())?,

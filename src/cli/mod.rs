@@ -6,6 +6,7 @@ mod account;
 mod accounts_file;
 mod atm;
 mod bench;
+mod explain;
 mod failure;
 mod init;
 mod logging;
@@ -22,6 +23,8 @@ mod sessions;
 mod store_paths;
 mod teller;
 mod utility;
+mod wal;
+mod when;
 
 use std::process::ExitCode;
 
@@ -68,6 +71,10 @@ enum Command {
     Account(account::Account),
     /// The operator's commands about tellers
     Teller(teller::Teller),
+    /// Looks at a store's log: how large it is, what it says, whether it is sound; and repairs it
+    Wal(wal::Wal),
+    /// Tells everything that the log knows of one request
+    Explain(explain::Explain),
     /// Shows by kills and faults that each request takes effect once
     Prove(prove::Prove),
     /// Measures what errors cost and what connections bring
@@ -117,6 +124,8 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Palindrome(palindrome) => palindrome.run(),
         Command::Account(account) => account.run(),
         Command::Teller(teller) => teller.run(),
+        Command::Wal(wal) => wal.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Prove(prove) => prove.run(),
         Command::Bench(bench) => bench.run(),
         Command::Proxy(proxy) => proxy.run(),

@@ -18,7 +18,7 @@ const WHAT: &str = "cannot resolve";
 /// `bankd resolve`.
 #[derive(Debug, Args)]
 pub struct Resolve {
-    /// Only what this customer has in doubt
+    /// Only what this customer has in doubt (otherwise everybody, in order of names, each with a PIN)
     name: Option<String>,
     /// What to do about a request in doubt: send it again, so that it happens if it has not, or cancel it
     #[arg(long, value_enum, default_value_t = OnDoubt::Resend)]
@@ -40,26 +40,31 @@ enum OnDoubt {
 #[derive(Default)]
 struct Findings {
     lines: Vec<RequestJson>,
-    /// The worst that happened, if anything is still open.
+    /// The first thing that is still open, if anything is.
     failure: Option<Failure>,
+}
+
+impl Findings {
+    fn fail(&mut self, failure: Failure) {
+        failure.print();
+        self.failure.get_or_insert(failure);
+    }
 }
 
 impl Resolve {
     /// Goes through the logins that have something in doubt or unacknowledged here.
     pub fn run(self) -> Result<Exit, Failure> {
         let requests = self.requests()?;
-        let mut doubtful: BTreeSet<String> = BTreeSet::new();
-        for request in requests.iter().filter(|request| request.end.is_none()) {
-            doubtful.insert(request.intent.name.clone());
-        }
-        if let Some(name) = self.name.clone().or_else(|| self.options.login.teller().map(str::to_owned)) {
-            // Named: also to acknowledge where nothing is in doubt.
-            doubtful.insert(name);
-        }
-        let mut findings = Findings::default();
-        if requests.iter().all(|request| request.end.is_some()) {
+        let in_doubt = requests.iter().filter(|request| request.end.is_none());
+        let mut doubtful: BTreeSet<String> = in_doubt.map(|request| request.intent.name.clone()).collect();
+        if doubtful.is_empty() {
             say("nothing is in doubt in this journal");
         }
+        if let Some(name) = self.named() {
+            // Also to acknowledge, where nothing is in doubt.
+            doubtful.insert(name.to_owned());
+        }
+        let mut findings = Findings::default();
         if doubtful.len() > 1 && self.options.login.pin().is_one_file() {
             let why = format!("{} logins have something in doubt, and one PIN file is one login's", doubtful.len());
             return Err(Failure::usage(WHAT, why, "name one: `bankd resolve NAME --pin-file FILE`"));
@@ -67,8 +72,7 @@ impl Resolve {
         for name in doubtful {
             let theirs: Vec<&Request> = requests.iter().filter(|request| request.intent.name == name).collect();
             if let Err(failure) = self.resolve(&name, &theirs, &mut findings) {
-                failure.print();
-                findings.failure.get_or_insert(failure);
+                findings.fail(failure);
             }
         }
         if self.json {
@@ -84,28 +88,26 @@ impl Resolve {
         let mut journal = Journal::new(&world, &self.options.journal.path()?);
         let journal = journal.open(&deadline).map_err(|error| Failure::journal(WHAT, &error))?;
         let role = if self.options.login.teller().is_some() { Role::Teller } else { Role::Customer };
-        let name = self.options.login.teller().or(self.name.as_deref());
-        let mine = |request: &&Request| name.is_none_or(|name| request.intent.name == name && request.intent.role == role);
+        let mine = |request: &&Request| request.intent.role == role && self.named().is_none_or(|name| request.intent.name == name);
         let others = journal.in_doubt().filter(|request| !mine(request)).count();
         if others > 0 {
-            say(&format!("{others} request(s) of other logins stay in doubt"));
+            say(&format!("{others} request(s) of others stay in doubt; run `bankd resolve`, for a teller with --teller"));
         }
         Ok(journal.requests().filter(mine).cloned().collect())
     }
 
+    /// The one login that this run is about, if there is one.
+    fn named(&self) -> Option<&str> {
+        self.options.login.teller().or(self.name.as_deref())
+    }
+
     fn resolve(&self, name: &str, theirs: &[&Request], findings: &mut Findings) -> Result<(), Failure> {
-        let role = if self.options.login.teller().is_some() { Role::Teller } else { Role::Customer };
-        if theirs.iter().any(|request| request.end.is_none() && request.intent.role != role) {
-            let next = format!("run `bankd resolve --teller {name} --token-file FILE`");
-            return Err(Failure::usage(format!("cannot resolve for {name}"), "it is a teller", next));
-        }
         let (mut client, welcome) = self.options.client(WHAT)?;
         let elsewhere = |request: &&&Request| request.intent.store != welcome.store;
         if let Some(request) = theirs.iter().filter(|request| request.end.is_none()).find(elsewhere) {
             let why = format!("request {} was sent to another bank, at {}", request.intent.id, request.intent.address);
             let next = format!("run `bankd resolve {name} --server {}`", request.intent.address);
-            Failure::because(Exit::OutcomeUnknown, WHAT, why, next).print();
-            findings.failure.get_or_insert(Failure::because(Exit::OutcomeUnknown, WHAT, "a request to another bank is in doubt", ""));
+            findings.fail(Failure::because(Exit::OutcomeUnknown, WHAT, why, next));
         }
         let login: Login = self.options.login.login(name)?;
         client.log_in(login).map_err(|error| Failure::client(&format!("cannot resolve for {name}"), &error))?;
@@ -140,8 +142,7 @@ impl Resolve {
                     _ => "unknown",
                 };
                 findings.lines.push(RequestJson::without_answer(outcome, Some(id)));
-                failure.print();
-                findings.failure.get_or_insert(failure);
+                findings.fail(failure);
             }
         }
     }

@@ -5,10 +5,11 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use bankd::engine::{self, Env};
+use bankd::engine::{self, Env, StoreError};
 use bankd::env::os;
-use bankd::server::{EventLoop, Listen, Service};
+use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
 
 use super::failure::{Exit, Failure};
 use super::{init, logging, store_paths};
@@ -37,9 +38,79 @@ pub struct Serve {
     /// The most connections at a time
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
+    #[command(flatten)]
+    place: store_paths::PlaceOption,
     /// What to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "BANKD_LOG")]
     log_level: log::LevelFilter,
+    #[command(flatten)]
+    lab: Lab,
+}
+
+/// The lab's text protocol.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The lab's text protocol")]
+struct Lab {
+    /// Serve the lab report's own clients: plain text on three ports. Balances are as durable as any, but a client that
+    /// loses its connection cannot ask again what became of its request; the native protocol's clients can
+    #[arg(long)]
+    lab: bool,
+    /// Where text is turned into lower case; port 0 takes any, off none
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4553", requires = "lab")]
+    lab_listen_lower: LabAddress,
+    /// Where integers are checked for prime and palindrome; port 0 takes any, off none
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5345", requires = "lab")]
+    lab_listen_number: LabAddress,
+    /// Where the teller machine speaks; port 0 takes any, off none
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5353", requires = "lab")]
+    lab_listen_atm: LabAddress,
+    /// The share of deposits and withdrawals, 0 to 1, that get an error on purpose and are not executed
+    #[arg(long, value_name = "P", default_value = "0", requires = "lab")]
+    lab_error_rate: ErrorRate,
+    /// End a login after this many successful deposits and withdrawals
+    #[arg(long, value_name = "N", requires = "lab", value_parser = clap::value_parser!(u64).range(1..))]
+    lab_max_transactions: Option<u64>,
+    /// Where chance begins: the same seed, the same errors [default: another one at each start]
+    #[arg(long, value_name = "S", requires = "lab")]
+    lab_seed: Option<u64>,
+}
+
+/// An address to listen on, or `off`.
+#[derive(Clone, Copy, Debug)]
+struct LabAddress(Option<SocketAddr>);
+
+impl FromStr for LabAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| "not an address such as 127.0.0.1:0, and not off".to_owned())
+    }
+}
+
+impl Lab {
+    /// Where to listen.
+    fn ports(&self) -> Vec<(LabPort, SocketAddr)> {
+        let ports =
+            [(LabPort::Lower, self.lab_listen_lower), (LabPort::Number, self.lab_listen_number), (LabPort::Atm, self.lab_listen_atm)];
+        ports.into_iter().filter_map(|(port, address)| address.0.filter(|_| self.lab).map(|address| (port, address))).collect()
+    }
+
+    fn rules(&self, env: &Env) -> Result<LabRules, Failure> {
+        let seed = match self.lab_seed {
+            Some(seed) => seed,
+            None => {
+                let mut bytes = [0; 8];
+                env.entropy
+                    .fill(&mut bytes)
+                    .map_err(|error| Failure::new(Exit::CannotStart, format!("the system has no random numbers: {error}")))?;
+                u64::from_le_bytes(bytes)
+            }
+        };
+        Ok(LabRules { error_rate: self.lab_error_rate, max_transactions: self.lab_max_transactions, seed })
+    }
 }
 
 impl Serve {
@@ -51,26 +122,32 @@ impl Serve {
         let logging = logging::init(self.log_level);
         os::restrict_umask();
         os::forbid_core_dumps();
-        if !self.listen.ip().is_loopback() && !self.insecure_listen {
+        let lab = self.lab.ports();
+        let addresses = std::iter::once(self.listen).chain(lab.iter().map(|(_, address)| *address));
+        if let Some(open) = addresses.into_iter().find(|address| !address.ip().is_loopback() && !self.insecure_listen) {
             return Err(Failure::new(
                 Exit::CannotStart,
                 format!(
-                    "{} can be reached from other machines, and nothing is encrypted: PINs and balances could be read on the way; listen on 127.0.0.1, or add --insecure-listen if that is meant",
-                    self.listen
+                    "{open} can be reached from other machines, and nothing is encrypted: PINs and balances could be read on the way; listen on 127.0.0.1, or add --insecure-listen if that is meant"
                 ),
             ));
         }
+        let env = Env::os();
+        let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));
         let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&dir));
-        let env = Env::os();
-        if self.demo && !engine::exists(&env, &dir)? {
-            init::create_demo(&env, &dir, &key_file)?;
-        }
-        let engine = engine::open(&env, &dir, &key_file)?;
+        engine::refuse_place(&env, &dir, self.place.allow_tmpfs)?;
+        let engine = match engine::open(&env, &dir, &key_file) {
+            Err(StoreError::NoStore { .. }) if self.demo => {
+                init::create_demo(&env, &dir, &key_file)?;
+                engine::open(&env, &dir, &key_file)?
+            }
+            opened => opened?,
+        };
         let operator = store_paths::operator_socket(&dir);
-        let listen = Listen { native: self.listen, operator: &operator, max_connections: self.max_connections };
-        let event_loop = EventLoop::listen(Service::new(engine), env.clock.clone(), listen)?;
+        let listen = Listen { native: self.listen, operator: &operator, lab: &lab, max_connections: self.max_connections };
+        let event_loop = EventLoop::listen(Service::with_lab(engine, rules), env.clock.clone(), listen)?;
         say_ready(&event_loop);
         let ended = event_loop.run();
         remove_operator_socket(&operator);
@@ -84,7 +161,8 @@ impl Serve {
 fn say_ready(event_loop: &EventLoop) {
     let mut out = std::io::stdout().lock();
     // Whoever started the daemon may have closed its end; that is no reason not to serve.
-    let written = writeln!(out, "ready native {}", event_loop.address()).and_then(|()| out.flush());
+    let mut lines = event_loop.ready().iter();
+    let written = lines.try_for_each(|(name, address)| writeln!(out, "ready {name} {address}")).and_then(|()| out.flush());
     if let Err(error) = written {
         log::warn!("nobody reads that the daemon is ready: {error}");
     }

@@ -44,30 +44,30 @@ pub struct Settled {
 /// Why a request is never sent again although no recorded outcome came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedReason {
-    /// [1] The bank does not know the session: whether the request was executed, only its log tells.
+    /// (1) The bank does not know the session: whether the request was executed, only its log tells.
     UnknownSession,
-    /// [2] The bank's store was rolled back: as above.
+    /// (2) The bank's store was rolled back: as above.
     StoreRolledBack,
-    /// [3] Executed, answered and acknowledged; the answer is in the bank's log.
+    /// (3) Executed, answered and acknowledged; the answer is in the bank's log.
     Acknowledged,
-    /// [4] Its number is not the session's next, and nothing was sent under it before: not executed.
+    /// (4) Its number is not the session's next, and nothing was sent under it before: not executed.
     Gap,
-    /// [5] Its number was executed with another command: not executed.
+    /// (5) Its number was executed with another command: not executed.
     Conflict,
-    /// [6] The bank refuses such a request whatever its state: not executed.
+    /// (6) The bank refuses such a request whatever its state: not executed.
     Refused,
-    /// [7] Not one byte of it was sent: not executed.
+    /// (7) Not one byte of it was sent: not executed.
     NeverSent,
 }
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// [1] Synced before the first send.
+    /// (1) Synced before the first send.
     Intent(Intent),
-    /// [2] Synced before the reply is acknowledged.
+    /// (2) Synced before the reply is acknowledged.
     Reply(RequestId, Settled),
-    /// [3] No reply will come.
+    /// (3) No reply will come.
     Closed(RequestId, ClosedReason),
 }
 

@@ -178,7 +178,8 @@ impl Client {
                     (true, _) => journal.intend(intent)?,
                     // Its number is used up, so the bank can only say that this is a conflict.
                     (false, Some(End::Answered(_))) => pursuit.ask = Asking::Conflict(command),
-                    (false, _) => return Err(not_this(id, "with another command, whose outcome is unknown")),
+                    (false, None) => return Err(not_this(id, "with another command, whose outcome is unknown")),
+                    (false, Some(End::Closed(_))) => return Err(not_this(id, "with another command")),
                 }
             }
         }

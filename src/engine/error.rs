@@ -14,6 +14,9 @@ pub enum Fatal {
     /// The log could not be written or synced.
     #[error("{0}; ending without an answer to anybody, since nothing is known to be on the disk any more")]
     Log(#[from] WalError),
+    /// The log's finished segments no longer say what was written to them, as the making of a checkpoint found.
+    #[error("what the log had made durable is damaged: {0}; ending, since no start could recover from it")]
+    Damaged(String),
     /// An entry that admission should never have let through: a bug.
     #[error("the bank met an entry that it should never see: {0}")]
     Logic(#[from] LogicError),
@@ -69,6 +72,21 @@ pub enum StoreError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Its file system cannot keep what a sync promises: exit code 8.
+    #[error("{dir} is on {file_system}, {why}; choose a directory on a disk of this machine{hint}")]
+    UnfitPlace {
+        /// Where.
+        dir: PathBuf,
+        /// Of which kind.
+        file_system: &'static str,
+        /// Why it will not do.
+        why: &'static str,
+        /// What else may be done.
+        hint: &'static str,
+    },
+    /// A repair was asked for, and there is nothing that it could do.
+    #[error("{0}")]
+    CannotRepair(String),
     /// The key file is missing, malformed or another store's.
     #[error("the key file {path} {problem}")]
     Key {

@@ -41,15 +41,23 @@ pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
 /// Makes a key of random bits and its file, synced together with its name.
 ///
 /// # Errors
-/// [`StoreError`] if the file exists or cannot be made.
+/// [`StoreError`] if it cannot be made. The caller has looked that there is none.
 pub fn make(env: &Env, path: &Path) -> Result<Key, StoreError> {
     let mut bits = Zeroizing::new([0; 36]);
     env.entropy.fill(&mut *bits).map_err(io_error("draw random numbers for", path))?;
     let [a, b, c, d, rest @ ..] = *bits;
     let key = Key::new(u32::from_le_bytes([a, b, c, d]), Zeroizing::new(rest));
-    let file = env.disk.create(path).map_err(io_error("create", path))?;
-    file.write_all_at(key.to_text().as_bytes(), 0).map_err(io_error("write", path))?;
-    file.sync().map_err(io_error("sync", path))?;
+    // Under a name of its own first: a crash leaves the whole key or none.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = Path::new(&temporary);
+    if env.disk.exists(temporary).map_err(io_error("look for", temporary))? {
+        env.disk.remove(temporary).map_err(io_error("remove", temporary))?;
+    }
+    let file = env.disk.create(temporary).map_err(io_error("create", temporary))?;
+    file.write_all_at(key.to_text().as_bytes(), 0).map_err(io_error("write", temporary))?;
+    file.sync().map_err(io_error("sync", temporary))?;
+    env.disk.rename(temporary, path).map_err(io_error("rename", temporary))?;
     sync_parent(env, path)?;
     Ok(key)
 }

@@ -6,15 +6,28 @@
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 
 mod admission;
+mod checkpoint;
 mod clock;
 mod error;
+mod explain;
+mod history;
 mod key_file;
+mod place;
+mod repair;
+mod replay;
 mod store;
+mod verify;
 
 pub use admission::Admission;
+pub use checkpoint::{CheckpointError, Made};
 pub use clock::BankClock;
 pub use error::{Fatal, StoreError};
-pub use store::{Created, Env, NewRecord, NewStore, create, exists, open};
+pub use explain::{Acknowledged, Ending, Executed, Explanation, Opened, Place, explain};
+pub use history::{History, Moment, look, replay};
+pub use place::refuse_place;
+pub use repair::{DroppedRequest, Repair, Repaired, plan_repair};
+pub use store::{Created, Env, NewRecord, NewStore, create, open};
+pub use verify::{Contradiction, Evidence, Verified, verify};
 
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
@@ -26,6 +39,7 @@ use crate::wal::{Full, Log};
 use crate::wire::message::Receipt;
 
 use admission::Staged;
+use checkpoint::Checkpoints;
 
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
@@ -43,6 +57,7 @@ pub struct Engine {
     applied: usize,
     batch_time: BankTime,
     staged: Staged,
+    checkpoints: Checkpoints,
     /// Held for life.
     _lock: Box<dyn Send>,
 }
@@ -243,11 +258,11 @@ impl Engine {
         debug_assert_eq!(self.applied, 0, "the last walk was finished");
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
+            self.checkpoints.poll()?;
             return Ok(self.log.poll()?);
         }
         self.batch_time = self.clock.now();
-        self.log.commit(self.batch_time, self.bank.outcome_digest())?;
-        Ok(())
+        self.log_batch(self.batch_time)
     }
 
     /// Applies the next entry of the committed batch.
@@ -282,7 +297,25 @@ impl Engine {
     pub fn seal(&mut self) -> Result<(), Fatal> {
         debug_assert!(self.batch.is_empty(), "a seal comes between turns");
         if self.log.needs_seal() {
-            self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
+            self.log_batch(self.clock.now())?;
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint of what the log has moved on from, now, and waits for it; none if there is one already. A daemon
+    /// does so by itself, off the loop; this is for whoever drives the engine alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]. After [`CheckpointError::Damaged`], end.
+    pub fn checkpoint_now(&self) -> Result<Option<Made>, CheckpointError> {
+        self.checkpoints.make_now()
+    }
+
+    fn log_batch(&mut self, time: BankTime) -> Result<(), Fatal> {
+        self.checkpoints.poll()?;
+        self.log.commit(time, self.bank.outcome_digest())?;
+        if let Some(finished) = self.log.take_finished() {
+            self.checkpoints.moved_on(finished);
         }
         Ok(())
     }

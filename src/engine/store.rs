@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::{io, process};
 
 use super::admission::Staged;
+use super::checkpoint::{self, Base, Checkpoints, Maker};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
+use super::replay::Replay;
 use super::{Engine, key_file, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
@@ -19,9 +21,9 @@ use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Te
 use crate::env::{Clock, Disk, Entropy, Lock};
 use crate::secret::Secret;
 use crate::types::{Lineage, Owner, StoreId};
-use crate::wal::{Batch, Full, Log, Preparer, Recovered, SegmentSizes, recover};
+use crate::wal::{self, Full, Log, Preparer, SegmentSizes, Survey};
 
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 const MANIFEST: &str = "MANIFEST";
 const CREATING: &str = "CREATING";
 
@@ -100,15 +102,6 @@ pub struct Created {
     pub entries: u64,
 }
 
-/// Whether there is a store in `dir`.
-///
-/// # Errors
-/// [`StoreError::Io`].
-pub fn exists(env: &Env, dir: &Path) -> Result<bool, StoreError> {
-    let manifest = dir.join(MANIFEST);
-    env.disk.exists(&manifest).map_err(io_error("look for", &manifest))
-}
-
 /// Makes a store in `dir`, which must be empty or not there yet, and the key file, unless there is one.
 ///
 /// # Errors
@@ -166,7 +159,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     if mode & 0o077 != 0 {
         return Err(StoreError::LooseMode { path: dir.to_owned(), mode });
     }
-    let manifest = exists(env, dir)?;
+    let manifest = wal::exists(&*env.disk, dir)?;
     let marker = dir.join(CREATING);
     let creating = env.disk.exists(&marker).map_err(io_error("look for", &marker))?;
     let names = env.disk.list(dir).map_err(io_error("list", dir))?;
@@ -176,11 +169,16 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     }
     let lock = take_lock(env, dir)?;
 
-    let mut replay = Replay { bank: Bank::new() };
-    let recovered = recover(&*env.disk, dir, &mut |batch| replay.batch(batch))?;
-    replay.bank.check_conservation().map_err(|error| StoreError::Damaged(format!("the log adds up to a bank that does not: {error}")))?;
-    report(dir, &recovered, &replay.bank);
-    let bank = replay.bank;
+    let survey = Survey::read(&*env.disk, dir)?;
+    let start = checkpoint::newest(&*env.disk, dir, &survey)?;
+    let (from, image_bytes) = (start.bank.applied().0, start.image_bytes);
+    let mut replay = Replay::telling(start.bank, env.clock.clone(), survey.highest());
+    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| replay.batch(batch))?;
+    if let Some(torn) = &recovered.torn {
+        log::warn!("{torn}");
+    }
+    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from));
+    let bank = replay.finish().map_err(StoreError::Damaged)?;
 
     let key = key_file::load(env, key_file)?;
     if bank.key_check() != Some(&key.check_value(&recovered.store)) {
@@ -207,6 +205,9 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     let store = recovered.store;
     let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
     let log = Log::start(env.disk.clone(), dir, recovered, sizes, u64::from_le_bytes(random), env.preparer)?;
+    let base = Base { covered: 0, image_bytes, segment_max: sizes.max };
+    let checkpoints = Checkpoints::start(Maker::new(env.disk.clone(), dir, store), base, env.preparer)
+        .map_err(io_error("start a thread for the checkpoints of", dir))?;
     Ok(Engine {
         bank,
         log,
@@ -218,45 +219,9 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         batch: Vec::new(),
         applied: 0,
         staged: Staged::default(),
+        checkpoints,
         _lock: lock,
     })
-}
-
-/// The bank as replay builds it, batch by batch.
-struct Replay {
-    bank: Bank,
-}
-
-impl Replay {
-    fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
-        let header = &batch.header;
-        if header.outcome_digest != self.bank.outcome_digest() {
-            return Err(format!(
-                "batch {} says that the entries before it had other outcomes than they have now: this program's rules differ from those that wrote it",
-                header.number
-            ));
-        }
-        for (lsn, bytes) in batch.entries() {
-            let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
-            bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
-        }
-        self.bank.check_totals().map_err(|error| error.to_string())
-    }
-}
-
-fn report(dir: &Path, recovered: &Recovered, bank: &Bank) {
-    if let Some(torn) = &recovered.torn {
-        log::warn!("{torn}");
-    }
-    log::info!(
-        "recovered {}: {} entries in {} batches, {} bytes; {} accounts, {} sessions",
-        dir.display(),
-        recovered.entries,
-        recovered.batches,
-        recovered.bytes,
-        bank.account_count(),
-        bank.session_count()
-    );
 }
 
 /// The log of a store in the making.
@@ -339,7 +304,7 @@ fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
     ([u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])], StoreId(rest))
 }
 
-fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
+pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
     let path = dir.join(LOCK);
     match env.disk.lock(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
         Lock::Held(lock) => Ok(lock),
@@ -366,16 +331,12 @@ fn clear_leftovers(env: &Env, dir: &Path) -> Result<(), StoreError> {
     if let Some(found) = names.iter().find(|name| *name != LOCK && !(creating && ours(name))) {
         return Err(StoreError::NotEmpty { dir: dir.to_owned(), found: found.clone() });
     }
-    // The marker goes last, so that a crash in between leaves it to be found again.
-    let (marker, rest): (Vec<_>, Vec<_>) = names.iter().filter(|name| *name != LOCK).partition(|name| *name == CREATING);
-    for group in [rest, marker] {
-        for name in &group {
-            let path = dir.join(name);
-            env.disk.remove(&path).map_err(io_error("remove", &path))?;
-        }
-        if !group.is_empty() {
-            env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
-        }
+    if creating {
+        // The marker goes last, so that a crash in between leaves it to be found again.
+        wal::discard_unpublished(&*env.disk, dir)?;
+        let marker = dir.join(CREATING);
+        env.disk.remove(&marker).map_err(io_error("remove", &marker))?;
+        env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
     }
     Ok(())
 }

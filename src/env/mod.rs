@@ -5,7 +5,10 @@
 //! Left out: sockets, which only the event loop and the client know.
 
 pub mod os;
+mod read_only;
 pub mod sim;
+
+pub use read_only::ReadOnly;
 
 use std::io;
 use std::path::Path;
@@ -79,6 +82,32 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn mode(&self, path: &Path) -> io::Result<u32>;
+
+    /// What the holder of the lock on a file wrote into it, if anybody holds it. Changes nothing.
+    ///
+    /// # Errors
+    /// What the file system says; a file that is not there is held by nobody.
+    fn holder(&self, path: &Path) -> io::Result<Option<String>>;
+
+    /// What kind of file system a file or directory is on.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
+}
+
+/// What may be expected of a sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileSystem {
+    /// One of a disk of this machine, as far as can be told.
+    #[default]
+    Local,
+    /// In memory, of that name: nothing in it survives the machine.
+    Memory(&'static str),
+    /// On another machine, of that name: locks and syncs are only as good as the network and its caches.
+    Network(&'static str),
+    /// Passed through by another program or another system, of that name: what a sync does is theirs to say.
+    PassedThrough(&'static str),
 }
 
 /// What came of asking for a lock.
@@ -119,6 +148,16 @@ pub trait File: Send + Sync {
     /// # Errors
     /// What the file system says. The content is unknown then; on the commit path, end the process.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Asks that writes go past the page cache from now on, or through it again. Gives whether they go past it: memory,
+    /// offsets and lengths must be multiples of 4 KiB then. Where a file system cannot, nothing changes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn set_direct(&self, direct: bool) -> io::Result<bool> {
+        let _ = direct;
+        Ok(false)
+    }
 
     /// Makes content and length durable (`fdatasync`).
     ///

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs2::FileExt as _;
 
-use super::{Clock, Disk, Entropy, File, Lock};
+use super::{Clock, Disk, Entropy, File, FileSystem, Lock};
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,24 +66,82 @@ impl Disk for OsDisk {
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match file.try_lock_exclusive() {
+        let first = file.try_lock_exclusive();
+        let locked = match first {
+            Err(error) if is_contended(&error) => {
+                // Whoever asks for the holder has the lock for a microsecond.
+                std::thread::sleep(LOOK);
+                file.try_lock_exclusive()
+            }
+            other => other,
+        };
+        match locked {
             Ok(()) => {
                 file.set_len(0)?;
                 file.rewind()?;
                 file.write_all(holder.as_bytes())?;
                 Ok(Lock::Held(Box::new(file)))
             }
-            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                let mut text = Vec::new();
-                file.take(256).read_to_end(&mut text)?;
-                Ok(Lock::Taken { holder: String::from_utf8_lossy(&text).trim().to_owned() })
-            }
+            Err(error) if is_contended(&error) => Ok(Lock::Taken { holder: lock_text(file)? }),
             Err(error) => Err(error),
         }
     }
 
+    fn holder(&self, path: &Path) -> io::Result<Option<String>> {
+        let file = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        match fs2::FileExt::try_lock_shared(&file) {
+            Ok(()) => fs2::FileExt::unlock(&file).map(|()| None),
+            Err(error) if is_contended(&error) => lock_text(file).map(Some),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
+        let magic = rustix::fs::statfs(path)?.f_type;
+        // The type's width and sign differ between machines; the numbers have 32 bits.
+        Ok(file_system(u32::try_from(magic & 0xFFFF_FFFF).unwrap_or(0)))
+    }
+
     fn mode(&self, path: &Path) -> io::Result<u32> {
         Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+    }
+}
+
+/// How long a lock that is taken is given to come free, before it counts as taken.
+const LOOK: Duration = Duration::from_millis(20);
+
+fn is_contended(error: &io::Error) -> bool {
+    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
+}
+
+/// What the holder of a lock wrote into its file.
+fn lock_text(file: fs::File) -> io::Result<String> {
+    let mut text = Vec::new();
+    file.take(256).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+/// A file system by the number that Linux gives its kind.
+const fn file_system(magic: u32) -> FileSystem {
+    match magic {
+        0x0102_1994 => FileSystem::Memory("tmpfs"),
+        0x8584_58F6 => FileSystem::Memory("ramfs"),
+        0x0000_6969 => FileSystem::Network("NFS"),
+        0xFF53_4D42 | 0xFE53_4D42 | 0x0000_517B => FileSystem::Network("SMB"),
+        0x00C3_6400 => FileSystem::Network("Ceph"),
+        0x5346_414F | 0x6B41_4653 => FileSystem::Network("AFS"),
+        0x7375_7245 => FileSystem::Network("Coda"),
+        0x0BD0_0BD0 => FileSystem::Network("Lustre"),
+        0x4750_4653 => FileSystem::Network("GPFS"),
+        0x0000_564C => FileSystem::Network("NCP"),
+        0x1983_0326 => FileSystem::Network("BeeGFS"),
+        0x0102_1997 => FileSystem::PassedThrough("9p"),
+        0x6573_5546 => FileSystem::PassedThrough("FUSE"),
+        0x786F_4256 => FileSystem::PassedThrough("vboxsf"),
+        _ => FileSystem::Local,
     }
 }
 
@@ -100,6 +158,18 @@ impl File for OsFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_direct(&self, direct: bool) -> io::Result<bool> {
+        use rustix::fs::OFlags;
+        let flags = rustix::fs::fcntl_getfl(&self.0)?;
+        let wanted = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+        match rustix::fs::fcntl_setfl(&self.0, wanted) {
+            Ok(()) => Ok(direct),
+            // A file system without it, tmpfs for one.
+            Err(rustix::io::Errno::INVAL) if direct => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -166,6 +236,12 @@ pub fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     // A system that refuses even this has a stricter rule of its own.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// Lets every other thread go before the calling one.
+pub fn lower_thread_priority() {
+    // Only a wish: where it is not granted, work goes on as before.
+    let _ = rustix::process::nice(10);
 }
 
 /// Removes a Unix socket that a killed process left behind; nothing there is fine.
@@ -242,8 +318,26 @@ mod tests {
         let Lock::Held(held) = OsDisk.lock(&path, "first").unwrap() else { panic!("nobody has it") };
         let Lock::Taken { holder } = OsDisk.lock(&path, "second").unwrap() else { panic!("it is taken") };
         assert_eq!(holder, "first");
+        assert_eq!(OsDisk.holder(&path).unwrap().as_deref(), Some("first"));
         drop(held);
+        assert_eq!(OsDisk.holder(&path).unwrap(), None);
+        assert_eq!(OsDisk.holder(&dir.path().join("absent")).unwrap(), None);
         assert!(matches!(OsDisk.lock(&path, "third").unwrap(), Lock::Held(_)));
+    }
+
+    #[test]
+    fn file_systems_are_told_apart() {
+        assert!(OsDisk.file_system(Path::new("/absent")).is_err());
+        assert_eq!(OsDisk.file_system(Path::new("/proc")).unwrap(), FileSystem::Local, "no kind that is known");
+        assert_eq!(file_system(0xEF53), FileSystem::Local);
+        assert_eq!(file_system(0xFF53_4D42), FileSystem::Network("SMB"), "a number with the highest bit");
+        let memory = Path::new("/dev/shm");
+        // Where there is such a thing at all.
+        if let Ok(kind) = OsDisk.file_system(memory)
+            && kind != OsDisk.file_system(Path::new("/dev")).unwrap()
+        {
+            assert_eq!(kind, FileSystem::Memory("tmpfs"));
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::handle::Handle;
 use self::image::SimFile;
 pub use self::random::Random;
-use super::{Disk, File, Lock};
+use super::{Disk, File, FileSystem, Lock};
 
 /// What is asked of a disk; each call counts as one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,8 @@ pub enum Operation {
     SyncDir,
     Lock,
     Mode,
+    Holder,
+    FileSystem,
     Len,
     Read,
     Write,
@@ -103,6 +105,7 @@ struct State {
     counts: BTreeMap<Operation, u64>,
     fault: Option<Fault>,
     capacity: Option<u64>,
+    file_system: FileSystem,
 }
 
 impl SimDisk {
@@ -169,6 +172,11 @@ impl SimDisk {
     /// Limits the sum of all files' lengths, in bytes, or lifts the limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
+    }
+
+    /// Says of what kind it is from now on.
+    pub fn set_file_system(&self, kind: FileSystem) {
+        self.state().file_system = kind;
     }
 
     /// How many operations there were.
@@ -391,6 +399,14 @@ impl Disk for SimDisk {
             Some(Node::Dir) => Ok(0o700),
             Some(Node::File(_)) => Ok(0o600),
         }
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Option<String>> {
+        Ok(self.begin(Operation::Holder)?.locks.get(path).cloned())
+    }
+
+    fn file_system(&self, _: &Path) -> io::Result<FileSystem> {
+        Ok(self.begin(Operation::FileSystem)?.file_system)
     }
 }
 

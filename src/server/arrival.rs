@@ -22,7 +22,7 @@ const MIN_SECRET: usize = 4;
 const MAX_PRIMES: usize = 4;
 
 /// Whether the batch took what was asked, or the turn is over for this connection.
-enum Taken {
+pub(super) enum Taken {
     Yes,
     /// It does not fit any more: the bytes wait for the next turn.
     NextTurn,
@@ -54,7 +54,11 @@ impl Service {
         Ok(consumed)
     }
 
-    fn arrive(&mut self, id: ConnectionId, ask: Ask) -> Result<Taken, Fatal> {
+    /// Judges one question.
+    ///
+    /// # Errors
+    /// [`Fatal`], as `Engine::new_tag`.
+    pub(super) fn arrive(&mut self, id: ConnectionId, ask: Ask) -> Result<Taken, Fatal> {
         let Some(connection) = self.connection(id) else { return Ok(Taken::Yes) };
         let (owner, session, greeted) = (connection.owner, connection.session, connection.greeted);
         if greeted == matches!(ask, Ask::Hello { .. }) {
@@ -169,10 +173,11 @@ impl Service {
     }
 
     fn open_session(&mut self, id: ConnectionId, owner: Owner) -> Taken {
+        let ends_with_connection = self.connection(id).is_some_and(|connection| connection.front_end.is_lab());
         let live = &self.live;
         match self.engine.submit_open(owner, &|session| live.contains_key(&session)) {
             Ok(Admission::Listed) => self.refused(id, Refusal::TooManySessions),
-            submitted => self.block_and_take(id, submitted.map(|admission| (admission, Logged::Open))),
+            submitted => self.block_and_take(id, submitted.map(|admission| (admission, Logged::Open { ends_with_connection }))),
         }
     }
 
@@ -274,7 +279,13 @@ impl Service {
     }
 
     /// Turns what the engine said into an item.
-    fn take(&mut self, id: ConnectionId, admission: Result<Admission, Full>, logged: Logged, ask: impl FnOnce() -> Ask) -> Taken {
+    pub(super) fn take(
+        &mut self,
+        id: ConnectionId,
+        admission: Result<Admission, Full>,
+        logged: Logged,
+        ask: impl FnOnce() -> Ask,
+    ) -> Taken {
         match admission {
             Ok(Admission::Logged) => self.list(id, Item::Logged { id, logged }),
             Ok(Admission::Listed) => self.list_ask(id, ask()),
@@ -291,7 +302,7 @@ impl Service {
                 self.list(id, Item::Logged { id, logged });
                 Taken::Yes
             }
-            Err(full) => self.take(id, Err(full), Logged::Open, || Ask::Ping),
+            Err(full) => self.take(id, Err(full), Logged::Ack, || Ask::Ping),
         }
     }
 
@@ -303,7 +314,7 @@ impl Service {
         self.list(id, Item::Refused { id, refusal });
     }
 
-    fn refused(&mut self, id: ConnectionId, refusal: Refusal) -> Taken {
+    pub(super) fn refused(&mut self, id: ConnectionId, refusal: Refusal) -> Taken {
         self.refuse(id, refusal);
         Taken::Yes
     }

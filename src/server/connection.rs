@@ -1,9 +1,11 @@
 //! One client's connection without its socket: undecoded bytes, unsent bytes, who it is, and its deadlines.
 //!
-//! Left out: the socket (`event_loop.rs`), what the bytes mean (`native.rs`), what is done about it (`arrival.rs`).
+//! Left out: the socket (`event_loop.rs`), what the bytes mean (`native.rs`, `lab.rs`), what is done about it
+//! (`arrival.rs`, `conversation.rs`).
 
 use std::time::Duration;
 
+use super::lab::Dialogue;
 use crate::types::{Lsn, Owner};
 
 /// Unsent bytes beyond which nothing more is read from a client.
@@ -12,12 +14,39 @@ pub const OUTPUT_LIMIT: usize = 256 * 1024;
 const INPUT_LIMIT: usize = 2 * (crate::wire::frame::HEADER + crate::wire::frame::MAX_PAYLOAD);
 /// From connecting to `Hello`.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// From a frame's first byte to its last.
+/// From connecting to a login, or to the only message, for who speaks the lab's text.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// From a frame's first byte to its last, or a line's.
 const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 /// Without a byte from the client.
 const IDLE_DEADLINE: Duration = Duration::from_secs(600);
 /// With unsent bytes and none taken.
 const STALL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a connection speaks.
+pub enum FrontEnd {
+    /// The native protocol.
+    Native,
+    /// The lab's text.
+    Lab(Box<Dialogue>),
+}
+
+impl FrontEnd {
+    /// Whether it is a dialogue of the lab.
+    #[must_use]
+    pub const fn is_lab(&self) -> bool {
+        matches!(self, Self::Lab(_))
+    }
+
+    /// Whether it has a question to ask without hearing more.
+    #[must_use]
+    pub const fn has_question(&self) -> bool {
+        match self {
+            Self::Native => false,
+            Self::Lab(dialogue) => dialogue.question().is_some(),
+        }
+    }
+}
 
 /// A connection.
 ///
@@ -26,13 +55,15 @@ const STALL_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Connection {
     /// Tells this connection from an earlier one in the same slot.
     pub generation: u32,
+    /// What it speaks.
+    pub front_end: FrontEnd,
     /// Who it is, once logged in.
     pub owner: Option<Owner>,
     /// Its session, once opened or resumed.
     pub session: Option<Lsn>,
-    /// Whether `Hello` came.
+    /// Whether `Hello` came, where the front end has one.
     pub greeted: bool,
-    /// A login or a session opening is under way: read no further in this turn.
+    /// A login or a session opening is under way, or any question of a dialogue: read no further in this turn.
     pub is_blocked: bool,
     /// It is to be closed as soon as its output is sent.
     pub is_closing: bool,
@@ -56,12 +87,14 @@ pub struct Connection {
 impl Connection {
     /// A connection that was just accepted.
     #[must_use]
-    pub const fn new(generation: u32, owner: Option<Owner>, now: Duration) -> Self {
+    pub const fn new(generation: u32, front_end: FrontEnd, owner: Option<Owner>, now: Duration) -> Self {
+        let greeted = front_end.is_lab();
         Self {
             generation,
+            front_end,
             owner,
             session: None,
-            greeted: false,
+            greeted,
             is_blocked: false,
             is_closing: false,
             is_at_end: false,
@@ -118,6 +151,28 @@ impl Connection {
             self.input.extend_from_slice(rest);
             self.frame_began = Some(now);
         }
+    }
+
+    /// Appends what a read brought to undecoded bytes that were taken out.
+    pub fn join(&mut self, input: &mut Vec<u8>, read: &[u8]) {
+        match &mut self.front_end {
+            FrontEnd::Native => input.extend_from_slice(read),
+            FrontEnd::Lab(dialogue) => dialogue.join(input, read),
+        }
+    }
+
+    /// The dialogue and where it speaks, if it is one.
+    pub fn dialogue(&mut self) -> Option<(&mut Dialogue, &mut Vec<u8>)> {
+        match &mut self.front_end {
+            FrontEnd::Native => None,
+            FrontEnd::Lab(dialogue) => Some((dialogue, &mut self.output)),
+        }
+    }
+
+    /// Whether there may be something to decode, or a question to ask without hearing more.
+    #[must_use]
+    pub const fn has_more(&self) -> bool {
+        !self.input.is_empty() || self.front_end.has_question()
     }
 
     /// Undecoded bytes.
@@ -184,6 +239,9 @@ impl Connection {
         if !self.greeted && over(self.opened, HANDSHAKE_DEADLINE) {
             return Some("no Hello came");
         }
+        if self.front_end.is_lab() && self.owner.is_none() && over(self.opened, LOGIN_DEADLINE) {
+            return Some("no login came");
+        }
         if self.frame_began.is_some_and(|began| over(began, FRAME_DEADLINE)) && self.may_decode() {
             return Some("a frame was not finished");
         }
@@ -201,7 +259,7 @@ mod tests {
 
     #[test]
     fn deadlines() {
-        let mut connection = Connection::new(1, None, seconds(100));
+        let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(100));
         assert_eq!(connection.overdue(seconds(104)), None);
         assert_eq!(connection.overdue(seconds(105)), Some("no Hello came"));
         connection.greeted = true;
@@ -220,8 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn deadlines_of_a_dialogue() {
+        let terms = crate::server::lab::Terms { decimals: 0, max_transactions: None };
+        let dialogue = Dialogue::start(crate::server::lab::Port::Atm, terms, &mut Vec::new());
+        let mut connection = Connection::new(1, FrontEnd::Lab(Box::new(dialogue)), None, seconds(100));
+        connection.heard(seconds(159));
+        assert_eq!(connection.overdue(seconds(159)), None);
+        assert_eq!(connection.overdue(seconds(160)), Some("no login came"));
+        connection.owner = Some(Owner::Customer(crate::types::AccountId(0)));
+        assert_eq!(connection.overdue(seconds(758)), None);
+        assert_eq!(connection.overdue(seconds(759)), Some("it was idle"));
+    }
+
+    #[test]
     fn who_does_not_read_is_not_read() {
-        let mut connection = Connection::new(1, None, seconds(0));
+        let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(0));
         connection.output().resize(OUTPUT_LIMIT, 0);
         assert!(!connection.may_read() && !connection.may_decode());
         connection.wrote(1, seconds(0));
@@ -230,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_grows_keeps_its_first_deadline() {
-        let mut connection = Connection::new(1, None, seconds(0));
+        let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(0));
         connection.keep_rest(b"ab", seconds(1));
         let mut input = connection.take_input();
         input.extend_from_slice(b"c");

@@ -15,14 +15,15 @@ use mio::{Events, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::lab::Port;
 use super::service::{Peer, Service};
 use super::sockets::{Accepted, Listener, Socket};
 use crate::engine::Fatal;
 use crate::env::{Clock, os};
 
 const SIGNALS: Token = Token(0);
-const CLIENTS: Token = Token(1);
-const OPERATOR: Token = Token(2);
+/// A listener's token is its place plus this.
+const FIRST_LISTENER: usize = 1;
 /// A connection's token is its slot plus this.
 const FIRST_CONNECTION: usize = 16;
 
@@ -42,6 +43,8 @@ pub struct Listen<'a> {
     pub native: SocketAddr,
     /// The operator's Unix socket. What stands there already is removed: the store's lock is ours.
     pub operator: &'a Path,
+    /// The lab's text, each port at most once; port 0 takes any.
+    pub lab: &'a [(Port, SocketAddr)],
     /// The most connections; more are closed at once.
     pub max_connections: usize,
 }
@@ -68,9 +71,7 @@ pub struct EventLoop {
     service: Service,
     clock: Arc<dyn Clock>,
     signals: Signals,
-    clients: Listener,
-    /// None where the data directory's path is too long for a socket.
-    operator: Option<Listener>,
+    listeners: Vec<Listener>,
     /// By slot.
     sockets: Vec<Option<ClientSocket>>,
     /// Sockets that may hold more than was read.
@@ -81,7 +82,8 @@ pub struct EventLoop {
     accept_again: Option<Duration>,
     max_connections: usize,
     buffer: Vec<u8>,
-    address: SocketAddr,
+    /// What each front end is called, and where it listens.
+    ready: Vec<(&'static str, SocketAddr)>,
     is_stopping: bool,
 }
 
@@ -90,6 +92,8 @@ struct ClientSocket {
     is_unread: bool,
     /// The other side has shut down its sending: read on until 0, whatever a short read says.
     is_read_closed: bool,
+    /// Where somebody speaks the lab's text from, whose coming and going is logged.
+    lab_address: Option<SocketAddr>,
 }
 
 impl EventLoop {
@@ -100,13 +104,24 @@ impl EventLoop {
     pub fn listen(service: Service, clock: Arc<dyn Clock>, listen: Listen<'_>) -> Result<Self, ServeError> {
         let address_error = |address: String| move |source| ServeError::Address { address, source };
         let poll = Poll::new()?;
-        let tcp = TcpListener::bind(listen.native).map_err(address_error(listen.native.to_string()))?;
-        let address = tcp.local_addr()?;
-        let mut clients = Listener::Tcp(tcp);
-        clients.register(poll.registry(), CLIENTS)?;
-        let mut operator = bind_operator(listen.operator).map_err(address_error(listen.operator.display().to_string()))?;
-        if let Some(operator) = &mut operator {
-            operator.register(poll.registry(), OPERATOR)?;
+        let mut listeners = Vec::new();
+        let mut ready = Vec::new();
+        let lab = listen.lab.iter().map(|(port, address)| (port.name(), Peer::Lab(*port), *address));
+        for (name, peer, address) in std::iter::once(("native", Peer::Client, listen.native)).chain(lab) {
+            let tcp = TcpListener::bind(address).map_err(address_error(address.to_string()))?;
+            ready.push((name, tcp.local_addr()?));
+            listeners.push(Listener::Tcp(tcp, peer));
+        }
+        listeners.extend(bind_operator(listen.operator).map_err(address_error(listen.operator.display().to_string()))?);
+        for (place, listener) in listeners.iter_mut().enumerate() {
+            debug_assert!(FIRST_LISTENER + place < FIRST_CONNECTION, "tokens for all listeners");
+            listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;
+        }
+        if listen.lab.iter().any(|(port, _)| *port == Port::Atm) {
+            // The words of the report's server.
+            log::info!("Socket created successfully");
+            log::info!("successfully Binded");
+            log::info!("Server is listening");
         }
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
@@ -115,23 +130,22 @@ impl EventLoop {
             service,
             clock,
             signals,
-            clients,
-            operator,
+            listeners,
             sockets: Vec::new(),
             unread: Vec::new(),
             spare: Some(os::spare_descriptor()?),
             accept_again: None,
             max_connections: listen.max_connections,
             buffer: vec![0; READ],
-            address,
+            ready,
             is_stopping: false,
         })
     }
 
-    /// Where the native protocol is spoken.
+    /// Each front end's name and where it listens.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn ready(&self) -> &[(&'static str, SocketAddr)] {
+        &self.ready
     }
 
     /// Serves until SIGTERM or SIGINT, then seals the log and returns.
@@ -159,7 +173,7 @@ impl EventLoop {
             self.service.finish_turn(self.clock.monotonic())?;
             self.flush();
         }
-        self.service.seal()
+        self.service.end(self.clock.monotonic())
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -187,7 +201,7 @@ impl EventLoop {
         for event in events {
             match event.token() {
                 SIGNALS => self.take_signals(),
-                CLIENTS | OPERATOR => self.accept(event.token()),
+                Token(token) if token < FIRST_CONNECTION => self.accept(token.wrapping_sub(FIRST_LISTENER)),
                 Token(token) => {
                     let slot = token.wrapping_sub(FIRST_CONNECTION);
                     let Some(Some(client)) = self.sockets.get_mut(slot) else { continue };
@@ -203,8 +217,9 @@ impl EventLoop {
         }
         if self.accept_again.is_some_and(|at| at <= self.clock.monotonic()) {
             self.accept_again = None;
-            self.accept(CLIENTS);
-            self.accept(OPERATOR);
+            for place in 0..self.listeners.len() {
+                self.accept(place);
+            }
         }
         Ok(())
     }
@@ -232,12 +247,11 @@ impl EventLoop {
         }
     }
 
-    fn accept(&mut self, token: Token) {
+    fn accept(&mut self, place: usize) {
         loop {
-            let listener = if token == CLIENTS { Some(&self.clients) } else { self.operator.as_ref() };
-            let Some(listener) = listener else { return };
+            let Some(listener) = self.listeners.get(place) else { return };
             match listener.accept(&mut self.spare) {
-                Accepted::Client(socket, peer) => self.admit(socket, peer),
+                Accepted::Client { socket, peer, address } => self.admit(socket, peer, address),
                 Accepted::Nobody => {}
                 Accepted::Drained => return,
                 Accepted::TableFull => {
@@ -248,7 +262,7 @@ impl EventLoop {
         }
     }
 
-    fn admit(&mut self, mut socket: Socket, peer: Peer) {
+    fn admit(&mut self, mut socket: Socket, peer: Peer, address: Option<SocketAddr>) {
         if self.service.connection_count() >= self.max_connections {
             log::warn!("a connection was closed at once: there are {} already", self.max_connections);
             return;
@@ -263,7 +277,11 @@ impl EventLoop {
             self.sockets.resize_with(slot + 1, || None);
         }
         if let Some(place) = self.sockets.get_mut(slot) {
-            *place = Some(ClientSocket { socket, is_unread: false, is_read_closed: false });
+            let lab_address = address.filter(|_| matches!(peer, Peer::Lab(_)));
+            if let Some(address) = lab_address {
+                log::info!("Got connection from {}", Pair(address));
+            }
+            *place = Some(ClientSocket { socket, is_unread: false, is_read_closed: false, lab_address });
         }
     }
 
@@ -334,10 +352,20 @@ impl EventLoop {
 
     fn drop_connection(&mut self, slot: usize) {
         // Dropping the socket closes it, which takes it out of the poll.
-        if let Some(place) = self.sockets.get_mut(slot) {
-            *place = None;
+        let dropped = self.sockets.get_mut(slot).and_then(Option::take);
+        if let Some(address) = dropped.and_then(|client| client.lab_address) {
+            log::info!("Disconnected from {}", Pair(address));
         }
         self.service.close(slot);
+    }
+}
+
+/// An address as the report's server shows one.
+struct Pair(SocketAddr);
+
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "('{}', {})", self.0.ip(), self.0.port())
     }
 }
 

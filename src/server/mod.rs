@@ -2,16 +2,23 @@
 //!
 //! `event_loop` owns the sockets, `connection` a client's bytes and deadlines, `service` the turn: bytes and the time
 //! in, bytes out, so that a simulator can drive it and everything below. `arrival` judges what comes in, `walk`
-//! answers it in its place, `native` speaks the native protocol.
+//! answers it in its place, `native` speaks the native protocol, `lab` the lab's text, which `conversation` takes through
+//! the turn.
 //! Left out: log and bank (`engine/`), flags and files (`cli/`).
 
 mod arrival;
 mod connection;
+mod conversation;
 mod event_loop;
+mod lab;
+mod lab_rules;
+mod lab_text;
 mod native;
 mod service;
 mod sockets;
 mod walk;
 
 pub use event_loop::{EventLoop, Listen, ServeError};
+pub use lab::Port as LabPort;
+pub use lab_rules::{ErrorRate, LabRules, NoShare};
 pub use service::{Peer, Service};

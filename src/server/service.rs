@@ -1,22 +1,26 @@
 //! The turn: bytes and the time in, bytes out. No sockets, so that a simulator can drive it and everything below.
 //!
 //! A turn is any number of [`Service::receive`], then one [`Service::finish_turn`]: it commits the batch and walks the
-//! list. Left out: judging what arrives (`arrival.rs`) and answering it (`walk.rs`), which are parts of this type.
+//! list. Left out: judging what arrives (`arrival.rs`, `conversation.rs`) and answering it (`walk.rs`), which are parts of this
+//! type.
 
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::connection::Connection;
+use super::connection::{Connection, FrontEnd};
+use super::conversation::Lab;
+use super::lab::Port;
+use super::lab_rules::LabRules;
 use super::walk::Item;
 use crate::engine::{Engine, Fatal};
 use crate::types::{Lsn, Owner};
 
 /// A seal follows the last answer after this long.
 const SEAL_DELAY: Duration = Duration::from_millis(100);
-/// How often deadlines are looked at.
-const TICK: Duration = Duration::from_secs(1);
+/// How often deadlines are looked at, and what the disk had no room for is tried again.
+pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// What kind of peer a connection has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Peer {
     Client,
     /// The operator, over the Unix socket, with its uid.
     Operator(u32),
+    /// Anybody, over TCP, who speaks the lab's text.
+    Lab(Port),
 }
 
 /// A connection by its slot, told from an earlier one in the same slot.
@@ -47,6 +53,7 @@ pub struct Service {
     pub(super) is_full: bool,
     /// Primality questions in this turn: each may take a millisecond.
     pub(super) primes: usize,
+    pub(super) lab: Lab,
     /// Connections to write to.
     dirty: Vec<usize>,
     /// Connections with bytes that were read but not decoded.
@@ -60,6 +67,12 @@ impl Service {
     /// A service over an opened store.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
+        Self::with_lab(engine, LabRules::default())
+    }
+
+    /// A service over an opened store, with rules for the lab's dialogues.
+    #[must_use]
+    pub fn with_lab(engine: Engine, rules: LabRules) -> Self {
         Self {
             engine,
             connections: Slab::new(),
@@ -67,6 +80,7 @@ impl Service {
             live: FxHashMap::default(),
             is_full: false,
             primes: 0,
+            lab: Lab::new(rules),
             dirty: Vec::new(),
             waiting: Vec::new(),
             generation: 0,
@@ -84,11 +98,21 @@ impl Service {
     /// Takes a new connection and gives the slot by which it is called from now on.
     pub fn open(&mut self, peer: Peer, now: Duration) -> usize {
         self.generation = self.generation.wrapping_add(1);
-        let owner = match peer {
-            Peer::Client => None,
-            Peer::Operator(uid) => Some(Owner::Operator(uid)),
+        // Only a dialogue begins with words from here.
+        let mut first_words = Vec::new();
+        let (front_end, owner) = match peer {
+            Peer::Client => (FrontEnd::Native, None),
+            Peer::Operator(uid) => (FrontEnd::Native, Some(Owner::Operator(uid))),
+            Peer::Lab(port) => (self.begin_dialogue(port, &mut first_words), None),
         };
-        self.connections.insert(Connection::new(self.generation, owner, now))
+        let mut connection = Connection::new(self.generation, front_end, owner, now);
+        connection.output().append(&mut first_words);
+        let is_speaking = !connection.unsent().is_empty();
+        let slot = self.connections.insert(connection);
+        if is_speaking {
+            self.mark_dirty(slot);
+        }
+        slot
     }
 
     /// How many connections there are.
@@ -110,14 +134,14 @@ impl Service {
     pub fn receive(&mut self, slot: usize, bytes: &[u8], now: Duration) -> Result<(), Fatal> {
         let Some(connection) = self.connections.get_mut(slot) else { return Ok(()) };
         connection.heard(now);
-        if connection.input_len() == 0 {
+        if connection.input_len() == 0 && !connection.front_end.is_lab() {
             let consumed = self.decode(slot, bytes)?;
             if let (Some(connection), Some(rest)) = (self.connections.get_mut(slot), bytes.get(consumed..)) {
                 connection.keep_rest(rest, now);
             }
         } else {
             let mut input = connection.take_input();
-            input.extend_from_slice(bytes);
+            connection.join(&mut input, bytes);
             self.decode_kept(slot, input, now)?;
         }
         self.note_waiting(slot);
@@ -132,11 +156,12 @@ impl Service {
         }
     }
 
-    /// Goes on with bytes that an earlier turn left undecoded.
+    /// Begins a turn: goes on with what an earlier one left undone.
     ///
     /// # Errors
     /// [`Fatal`], as [`Service::receive`].
     pub fn resume(&mut self, now: Duration) -> Result<(), Fatal> {
+        self.close_abandoned(now);
         let mut waiting = std::mem::take(&mut self.waiting);
         for slot in waiting.drain(..) {
             let Some(connection) = self.connections.get_mut(slot).filter(|connection| connection.is_waiting) else { continue };
@@ -193,12 +218,21 @@ impl Service {
         Ok(())
     }
 
-    /// Seals the log before a clean end.
+    /// Seals the log.
     ///
     /// # Errors
     /// [`Fatal`], as [`Engine::seal`].
     pub fn seal(&mut self) -> Result<(), Fatal> {
         self.engine.seal()
+    }
+
+    /// Ends cleanly: closes the sessions that end with their connections, and seals the log.
+    ///
+    /// # Errors
+    /// [`Fatal`], as [`Engine::seal`].
+    pub fn end(&mut self, now: Duration) -> Result<(), Fatal> {
+        self.end_dialogues(now)?;
+        self.seal()
     }
 
     /// How long the loop may sleep if nothing arrives.
@@ -209,10 +243,7 @@ impl Service {
         }
         let seal = self.engine.needs_seal().then(|| self.last_answer.saturating_add(SEAL_DELAY).saturating_sub(now));
         let tick = (!self.connections.is_empty()).then(|| self.next_tick.saturating_sub(now));
-        match (seal, tick) {
-            (Some(seal), Some(tick)) => Some(seal.min(tick)),
-            (one, other) => one.or(other),
-        }
+        [seal, tick, self.lab.patience(now)].into_iter().flatten().min()
     }
 
     /// The connections to write to, or to drop if they are finished. The caller gives the list back by
@@ -262,6 +293,9 @@ impl Service {
                 && self.live.get(&session) == Some(&id)
             {
                 self.live.remove(&session);
+                if let Some(owner) = connection.owner.filter(|_| connection.front_end.is_lab()) {
+                    self.abandon(id, owner, session);
+                }
             }
         }
     }
@@ -288,7 +322,8 @@ impl Service {
     }
 
     fn decode_kept(&mut self, slot: usize, input: Vec<u8>, now: Duration) -> Result<(), Fatal> {
-        let consumed = self.decode(slot, &input)?;
+        let is_lab = self.connections.get(slot).is_some_and(|connection| connection.front_end.is_lab());
+        let consumed = if is_lab { self.converse(slot, &input, now)? } else { self.decode(slot, &input)? };
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.keep(input, consumed, now);
         }
@@ -298,10 +333,18 @@ impl Service {
     /// Remembers a connection whose undecoded bytes may hold a whole question that waits for the next turn.
     fn note_waiting(&mut self, slot: usize) {
         let is_full = self.is_full;
-        if let Some(connection) = self.connections.get_mut(slot)
-            && connection.input_len() > 0
-            && !connection.is_waiting
+        if let Some(connection) = self.connections.get(slot)
+            && connection.has_more()
             && (is_full || !connection.may_decode())
+        {
+            self.wait(slot);
+        }
+    }
+
+    /// Remembers a connection for [`Service::resume`].
+    pub(super) fn wait(&mut self, slot: usize) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.is_waiting
         {
             connection.is_waiting = true;
             self.waiting.push(slot);

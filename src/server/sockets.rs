@@ -3,6 +3,7 @@
 //! Left out: what is read and written (`event_loop.rs`).
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use mio::event::Source;
@@ -67,8 +68,8 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// A listening socket.
 pub enum Listener {
-    /// For anybody.
-    Tcp(TcpListener),
+    /// For anybody, who is taken for this kind of peer.
+    Tcp(TcpListener, Peer),
     /// For the operator.
     Unix(UnixListener),
 }
@@ -76,7 +77,14 @@ pub enum Listener {
 /// What accepting once brought.
 pub enum Accepted {
     /// A client.
-    Client(Socket, Peer),
+    Client {
+        /// Its socket.
+        socket: Socket,
+        /// What it is.
+        peer: Peer,
+        /// Where it is, over TCP.
+        address: Option<SocketAddr>,
+    },
     /// Somebody who is not let in, or was gone again.
     Nobody,
     /// Nobody waits any more.
@@ -92,7 +100,7 @@ impl Listener {
     /// What the system says.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
+            Self::Tcp(listener, _) => listener.register(registry, token, Interest::READABLE),
             Self::Unix(listener) => listener.register(registry, token, Interest::READABLE),
         }
     }
@@ -101,7 +109,7 @@ impl Listener {
     /// least told to go.
     pub fn accept(&self, spare: &mut Option<OwnedFd>) -> Accepted {
         match self.accept_client() {
-            Ok((socket, peer)) => Accepted::Client(socket, peer),
+            Ok((socket, peer, address)) => Accepted::Client { socket, peer, address },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Drained,
             Err(error) if os::is_out_of_descriptors(&error) => {
                 drop(spare.take());
@@ -117,13 +125,13 @@ impl Listener {
         }
     }
 
-    fn accept_client(&self) -> io::Result<(Socket, Peer)> {
+    fn accept_client(&self) -> io::Result<(Socket, Peer, Option<SocketAddr>)> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = retry(|| listener.accept())?;
+            Self::Tcp(listener, peer) => {
+                let (stream, address) = retry(|| listener.accept())?;
                 // A reply is written whole, once a turn: there is nothing to wait for.
                 stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Peer::Client))
+                Ok((Socket::Tcp(stream), *peer, Some(address)))
             }
             Self::Unix(listener) => {
                 let (stream, _) = retry(|| listener.accept())?;
@@ -131,7 +139,7 @@ impl Listener {
                 if uid != os::own_uid() && uid != 0 {
                     return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("uid {uid} is not the operator")));
                 }
-                Ok((Socket::Unix(stream), Peer::Operator(uid)))
+                Ok((Socket::Unix(stream), Peer::Operator(uid), None))
             }
         }
     }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::arrival::check_command;
+use super::connection::FrontEnd;
 use super::native;
 use super::service::{ConnectionId, Service};
 use crate::bank::{Applied, Login, Lookup, Refused};
@@ -39,8 +40,8 @@ pub(super) enum Logged {
     Numbered(RequestNumber),
     /// A login as this owner.
     Login(Owner),
-    /// Opening a session.
-    Open,
+    /// Opening a session, which may not outlive the connection.
+    Open { ends_with_connection: bool },
     /// Closing this session.
     Close(Lsn),
     /// Acknowledging replies.
@@ -57,7 +58,7 @@ impl Service {
             match item {
                 Item::Logged { id, logged } => {
                     let (lsn, applied) = self.engine.apply_next()?;
-                    if matches!(logged, Logged::Login(_) | Logged::Open)
+                    if matches!(logged, Logged::Login(_) | Logged::Open { .. })
                         && let Some(connection) = self.connection(id)
                     {
                         connection.is_blocked = false;
@@ -85,7 +86,10 @@ impl Service {
         let Some(connection) = self.connection(id) else { return };
         connection.unanswered = connection.unanswered.saturating_sub(1);
         connection.began_output(now);
-        native::put(reply, connection.output());
+        match connection.front_end {
+            FrontEnd::Native => native::put(reply, connection.output()),
+            FrontEnd::Lab(_) => self.say(id, reply),
+        }
         self.mark_dirty(id.slot);
     }
 
@@ -94,7 +98,10 @@ impl Service {
         match (logged, applied) {
             (Logged::Numbered(number), Applied::Answer { body, replayed }) => Reply::Answer { number, body, replayed, receipt },
             (Logged::Login(owner), Applied::Login(login)) => self.logged_in(id, owner, login),
-            (Logged::Open, Applied::SessionOpened) => {
+            (Logged::Open { ends_with_connection }, Applied::SessionOpened) => {
+                if ends_with_connection && self.connection(id).is_none() {
+                    self.abandon_opened(id, lsn);
+                }
                 let session = SessionInfo {
                     session: SessionId { lineage: self.engine.bank().lineage(), lsn },
                     last: RequestNumber(0),
@@ -108,7 +115,7 @@ impl Service {
                 Reply::Closed
             }
             (Logged::Ack, Applied::Acked { acked_below }) => Reply::Acked { acked_below },
-            (Logged::Operation | Logged::Open, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
+            (Logged::Operation | Logged::Open { .. }, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
             (Logged::Operation, _) => {
                 self.close_revoked();
                 Reply::Operated { lsn }

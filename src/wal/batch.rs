@@ -105,7 +105,13 @@ pub(super) enum BadHeader {
 }
 
 impl BatchHeader {
-    /// The bytes that the batch takes, header and padding included.
+    /// How many bytes of its segment the batch takes, header and padding included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        super::bytes::to_u64(self.extent())
+    }
+
+    /// [`BatchHeader::bytes`] as a length in memory.
     pub(super) fn extent(&self) -> usize {
         round_up(HEADER.saturating_add(payload_len(self.payload_len)))
     }
@@ -232,7 +238,7 @@ pub struct Batch<'a> {
     pub header: &'a BatchHeader,
     /// Where its first byte stands.
     pub position: Position,
-    payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
 impl<'a> Batch<'a> {

@@ -6,13 +6,15 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::anchor::Finished;
 use super::batch::{self, BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
 use super::maker::{Maker, Segment, remove_temporaries};
 use super::recover::{LogEnd, Recovered};
+use super::repair::Tail;
 use super::segment::file_name;
 use super::supplier::{Preparer, Supplier};
-use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, SegmentSizes, WalError, manifest};
+use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
@@ -49,6 +51,12 @@ pub struct Log {
     durable_lsn: Lsn,
     chain: Chain,
     bank_time: BankTime,
+    /// The log's end after that batch, or before this life's first.
+    end: LogEnd,
+    /// The bytes of the batches since the place from which recovery read on.
+    bytes: u64,
+    /// What the log has moved on from, until somebody takes it.
+    finished: Option<Finished>,
     /// Entries have become durable since the last batch without any.
     is_unsealed: bool,
     /// The first error, in words.
@@ -92,6 +100,27 @@ impl Log {
         random: u64,
         preparer: Preparer,
     ) -> Result<Self, WalError> {
+        Self::go_on(VoucherKind::Start, disk, dir, recovered, sizes, random, preparer)
+    }
+
+    /// Takes the next incarnation of a store whose log is to be repaired: like [`Log::start`], but in a segment made
+    /// for it, and the first batch makes void all that stands behind the good end, whatever it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn repair(disk: Arc<dyn Disk>, dir: &Path, tail: &Tail, sizes: SegmentSizes, random: u64) -> Result<Self, WalError> {
+        Self::go_on(VoucherKind::Repair, disk, dir, tail.good_part(), sizes, random, Preparer::Inline)
+    }
+
+    fn go_on(
+        kind: VoucherKind,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        recovered: Recovered,
+        sizes: SegmentSizes,
+        random: u64,
+        preparer: Preparer,
+    ) -> Result<Self, WalError> {
         remove_temporaries(disk.as_ref(), dir)?;
         let mut ready = VecDeque::new();
         for (sequence, size) in recovered.spares {
@@ -102,10 +131,10 @@ impl Log {
         let maker = Maker::resume(disk, dir, recovered.manifest)?;
         let mut supplier = Supplier::new(maker, ready, sizes, preparer)?;
         supplier.obtain()?;
-        let end = recovered.end;
+        let (end, bytes) = (recovered.end, recovered.bytes);
         let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
-        let voucher = Voucher { kind: VoucherKind::Start, end: end.position, batch_number: end.batch_number, chain: end.chain };
-        Ok(Self::new(recovered.store, incarnation, Some(voucher), supplier, &end))
+        let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
+        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), supplier, &end) })
     }
 
     fn new(store: StoreId, incarnation: Incarnation, voucher: Option<Voucher>, supplier: Supplier, end: &LogEnd) -> Self {
@@ -125,6 +154,9 @@ impl Log {
             durable_lsn: Lsn(end.next_lsn.0.saturating_sub(1)),
             chain: end.chain,
             bank_time: end.bank_time,
+            end: *end,
+            bytes: 0,
+            finished: None,
             is_unsealed: false,
             latched: None,
         }
@@ -171,6 +203,12 @@ impl Log {
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// What the log has moved on from, if that became more since the last call. The log's first batch in a segment is
+    /// durable then, and so what stands in earlier ones can never change.
+    pub const fn take_finished(&mut self) -> Option<Finished> {
+        self.finished.take()
     }
 
     /// Whether entries became durable since the last seal: a batch without entries that proves them to be so.
@@ -231,7 +269,8 @@ impl Log {
     }
 
     /// Makes the open batch durable: one write, one sync. Without entries it is a seal, which is left out while there
-    /// is no space for it. `outcome_digest` is the running digest after the previous batch.
+    /// is no space for it. `outcome_digest` is the running digest after the previous batch; a `bank_time` before the last
+    /// batch's counts as that.
     ///
     /// # Errors
     /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.
@@ -289,7 +328,19 @@ impl Log {
         let name = || file_name(segment.sequence);
         segment.file.write_all_at(&self.buffer, *offset).map_err(|source| WalError::Io { call: "write", file: name(), source })?;
         segment.file.sync().map_err(|source| WalError::Io { call: "sync", file: name(), source })?;
+        if *offset == BLOCK && self.end.batch_number > 0 {
+            self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
+        }
         *offset = offset.saturating_add(to_u64(total));
+        self.end = LogEnd {
+            position: Position { segment: segment.sequence, offset: *offset },
+            batch_number: header.number,
+            chain: header.chain_after,
+            next_lsn: self.next_lsn,
+            bank_time: header.bank_time,
+            incarnation: self.incarnation,
+        };
+        self.bytes = self.bytes.saturating_add(to_u64(total));
         self.voucher = None;
         self.batch_number = header.number;
         self.durable_lsn = Lsn(self.next_lsn.0.saturating_sub(1));

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::WalError;
 use super::bytes::{BLOCK, to_len, to_u64};
@@ -16,6 +17,9 @@ use crate::types::StoreId;
 
 /// How many bytes are zero-written at a time.
 const CHUNK: usize = 256 << 10;
+/// How long a thread that makes segments ahead of need rests between two chunks, so that commits come through. A
+/// segment of 64 MiB then takes less time than the log needs to fill one.
+const REST: Duration = Duration::from_micros(200);
 
 /// A segment that may be written: it exists, and the manifest of a published store names it.
 pub(super) struct Segment {
@@ -53,7 +57,10 @@ pub(super) struct Maker {
     highest: u64,
     /// None until the store is published.
     manifest: Option<(Manifest, Box<dyn File>)>,
+    /// More than a chunk of zeros, so that one can begin at a block's boundary.
     zeros: Vec<u8>,
+    /// Set when somebody waits for a segment, or makes it himself: no rest then.
+    pub(super) hurried: Arc<AtomicBool>,
     /// Set when nobody wants a segment any more.
     pub(super) cancelled: Arc<AtomicBool>,
 }
@@ -78,7 +85,8 @@ impl Maker {
 
     fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, highest: u64) -> Self {
         let cancelled = Arc::new(AtomicBool::new(false));
-        Self { disk, dir: dir.to_owned(), store, highest, manifest: None, zeros: vec![0; CHUNK], cancelled }
+        let zeros = vec![0; CHUNK + to_len(BLOCK)];
+        Self { disk, dir: dir.to_owned(), store, highest, manifest: None, zeros, hurried: Arc::new(AtomicBool::new(true)), cancelled }
     }
 
     /// Makes the next segment, of `size` bytes.
@@ -129,14 +137,25 @@ impl Maker {
         }
         let file = self.disk.create(&path).map_err(WalError::io("create", temporary))?;
         file.write_all_at(&header.encode(), 0).map_err(WalError::io("write", temporary))?;
+        // Past the page cache, so that no commit waits for these to be written back.
+        let io = || WalError::io("set the flags of", temporary);
+        let is_direct = file.set_direct(true).map_err(io())?;
+        let aligned = self.zeros.as_ptr().align_offset(to_len(BLOCK));
+        let zeros = self.zeros.get(aligned..).and_then(|zeros| zeros.get(..CHUNK)).unwrap_or_default();
         let mut offset = BLOCK;
         while offset < header.size {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let chunk = self.zeros.get(..to_len(header.size - offset)).unwrap_or(&self.zeros);
+            let chunk = zeros.get(..to_len(header.size - offset)).unwrap_or(zeros);
             file.write_all_at(chunk, offset).map_err(WalError::io("write", temporary))?;
             offset = offset.saturating_add(to_u64(chunk.len()));
+            if !self.hurried.load(Ordering::Relaxed) {
+                std::thread::sleep(REST);
+            }
+        }
+        if is_direct {
+            file.set_direct(false).map_err(io())?;
         }
         file.sync().map_err(WalError::io("sync", temporary))?;
         self.disk.rename(&path, &self.dir.join(name)).map_err(WalError::io("rename", temporary))?;

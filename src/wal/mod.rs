@@ -3,16 +3,20 @@
 //!
 //! [`recover`] reads and judges, [`Log`] writes; neither knows what an entry says. One batch is in flight at a time:
 //! the next is not written before the sync of the last returned, and what was synced is never written again.
-//! Left out: the lock on the directory, the key file, the marker of an unfinished creation (`engine/`), checkpoints.
+//! Left out: the lock on the directory, the key file, the marker of an unfinished creation, checkpoints (`engine/`): of
+//! those it knows only the places in the log that they vouch for.
 
+mod anchor;
 mod batch;
 mod bytes;
 mod error;
+mod inspect;
 mod log;
 mod maker;
 mod manifest;
 mod reader;
 mod recover;
+mod repair;
 mod segment;
 mod supplier;
 mod survey;
@@ -20,13 +24,17 @@ mod verdict;
 
 use std::fmt;
 
+pub use anchor::{Anchor, Finished, Replay};
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use error::WalError;
+pub use inspect::{Inspected, Seen, Writer, inspect};
 pub use log::{Full, Log, exists};
 pub use maker::discard_unpublished;
 pub use recover::{LogEnd, Recovered, recover};
+pub use repair::{Diagnosis, DroppedBatch, Tail, diagnose};
 pub use segment::file_name;
 pub use supplier::Preparer;
+pub use survey::Survey;
 pub use verdict::Torn;
 
 /// The version of the rules that turn entries into outcomes; it stands in every batch header.

@@ -1,7 +1,7 @@
-//! Reads the log from its beginning: each batch is checked against everything before it, then replayed.
+//! Reads the log batch by batch: each is checked against everything before it, then replayed.
 //!
 //! Nothing is written. Where the batches stop, `verdict.rs` decides whether that is the end of the log or damage.
-//! Left out: checkpoints, which will let it begin later.
+//! Left out: where reading may begin other than at the beginning (`anchor.rs`).
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::bytes::{BLOCK, BLOCK_LEN, is_zero, to_u64};
 use super::manifest::Manifest;
 use super::reader::Reader;
 use super::survey::{Survey, unsupported};
-use super::verdict::{Stop, Torn, judge};
+use super::verdict::{Stop, Torn};
 use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
@@ -57,7 +57,7 @@ pub struct Recovered {
     pub torn: Option<Torn>,
     /// One of the manifest's two slots is damaged; the other one served. Tell the operator.
     pub has_damaged_slot: bool,
-    /// How many batches were replayed.
+    /// How many batches were replayed: those after the checkpoint, where there was one.
     pub batches: u64,
     /// How many entries.
     pub entries: u64,
@@ -76,30 +76,7 @@ pub struct Recovered {
 /// [`WalError::NoStore`] where there is neither manifest nor segment, [`WalError::Damaged`] for anything that no crash
 /// can explain, [`WalError::Unsupported`] for other versions, [`WalError::Io`] for what the system says.
 pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Recovered, WalError> {
-    let survey = Survey::read(disk, dir)?;
-    let end = LogEnd { position: survey.origin(), ..LogEnd::default() };
-    let mut walk = Walk { survey: &survey, reader: Reader::new(disk, dir), end, batches: 0, entries: 0, bytes: 0 };
-    let stop = loop {
-        if let Some(stop) = walk.step(replay)? {
-            break stop;
-        }
-    };
-    let Walk { mut reader, end, batches, entries, bytes, .. } = walk;
-    let tail = judge(&mut reader, &survey, &end, &stop)?;
-    if end.batch_number == 0 {
-        return Err(damaged(survey.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
-    }
-    Ok(Recovered {
-        store: survey.manifest.store,
-        end,
-        torn: tail.torn,
-        has_damaged_slot: survey.has_damaged_slot,
-        batches,
-        entries,
-        bytes,
-        manifest: survey.manifest,
-        spares: tail.spares,
-    })
+    Survey::read(disk, dir)?.recover(disk, dir, None, &[], replay)
 }
 
 /// How a batch may come to stand where it is found.
@@ -111,18 +88,30 @@ pub(super) enum Place {
     Start,
 }
 
-struct Walk<'a> {
+/// The way through the log, as far as it has come.
+pub(super) struct Walk<'a> {
     survey: &'a Survey,
-    reader: Reader<'a>,
-    end: LogEnd,
-    batches: u64,
-    entries: u64,
-    bytes: u64,
+    pub(super) reader: Reader<'a>,
+    /// Where the log ends, as far as is known by now.
+    pub(super) end: LogEnd,
+    /// Where the last batch before that begins.
+    pub(super) last_batch: Position,
+    /// How many batches, entries and bytes it came through.
+    pub(super) batches: u64,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    /// The segments of the repairs that it came through.
+    pub(super) repairs: Vec<u64>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// At `end`, which is known to be good.
+    pub(super) fn new(survey: &'a Survey, reader: Reader<'a>, end: LogEnd) -> Self {
+        Self { survey, reader, end, last_batch: end.position, batches: 0, entries: 0, bytes: 0, repairs: Vec::new() }
+    }
+
     /// Goes one batch further, or tells why not.
-    fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
+    pub(super) fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
         let (at, header) = match self.vouching_start()? {
             Some(start) => start,
             None => match self.next_in_order()? {
@@ -134,6 +123,10 @@ impl Walk<'_> {
         let bytes = self.reader.window(at.segment, size, at.offset, header.extent())?;
         let batch = Batch::new(&header, at, bytes);
         replay(&batch).map_err(|what| damaged(at, &self.end, what))?;
+        if header.voucher.is_some_and(|voucher| voucher.kind == VoucherKind::Repair) {
+            self.repairs.push(at.segment);
+        }
+        self.last_batch = at;
         self.batches = self.batches.saturating_add(1);
         self.entries = self.entries.saturating_add(u64::from(header.count));
         self.bytes = self.bytes.saturating_add(to_u64(header.extent()));

@@ -48,6 +48,7 @@ struct Thread {
     answers: Receiver<Answer>,
     /// A segment was asked for and has not come yet.
     is_asked: bool,
+    hurried: Arc<AtomicBool>,
     cancelled: Arc<AtomicBool>,
     handle: Option<JoinHandle<()>>,
 }
@@ -99,6 +100,7 @@ impl Supplier {
         if let Workshop::Background(thread) = &mut self.workshop
             && self.ready.is_empty()
         {
+            thread.hurried.store(false, Ordering::Relaxed);
             thread.ask(size);
         }
     }
@@ -135,6 +137,7 @@ impl Supplier {
                 // The thread tells once, and tries on by itself.
                 Workshop::Background(_) if self.no_space.is_some() => return Ok(false),
                 Workshop::Background(thread) => {
+                    thread.hurried.store(true, Ordering::Relaxed);
                     thread.ask(size);
                     thread.answers.recv().map_err(|_| gone())?
                 }
@@ -191,12 +194,12 @@ impl Thread {
     fn spawn(maker: Maker) -> Result<Self, WalError> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = mpsc::channel();
-        let cancelled = Arc::clone(&maker.cancelled);
+        let (hurried, cancelled) = (Arc::clone(&maker.hurried), Arc::clone(&maker.cancelled));
         let handle = std::thread::Builder::new()
             .name("segments".to_owned())
             .spawn(move || serve(maker, &inbox, &outbox))
             .map_err(WalError::io("start a thread for", "segments"))?;
-        Ok(Self { requests: Some(requests), answers, is_asked: false, cancelled, handle: Some(handle) })
+        Ok(Self { requests: Some(requests), answers, is_asked: false, hurried, cancelled, handle: Some(handle) })
     }
 
     fn ask(&mut self, size: u64) {

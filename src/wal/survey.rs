@@ -13,9 +13,10 @@ use super::segment::{SegmentHeader, file_name, sequence_of};
 use super::verdict::scan;
 use super::{Position, WalError};
 use crate::env::Disk;
+use crate::types::StoreId;
 
 /// What stands where, before any batch is read.
-pub(super) struct Survey {
+pub struct Survey {
     /// The manifest's newest slot.
     pub(super) manifest: Manifest,
     /// The manifest's other slot is damaged: the store can do without, but somebody should know.
@@ -23,11 +24,15 @@ pub(super) struct Survey {
     /// The sizes of the segments from the first retained to the highest.
     sizes: Vec<u64>,
     /// Segments whose first batch has a header with a voucher, sorted by the end that it names.
-    starts: Vec<(Voucher, u64)>,
+    pub(super) starts: Vec<(Voucher, u64)>,
 }
 
 impl Survey {
-    pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, WalError> {
+    /// Looks at the whole store, from the device and not from the page cache. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`super::recover`].
+    pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, WalError> {
         let no_store = || WalError::NoStore { dir: dir.display().to_string() };
         let names = match disk.list(dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_store()),
@@ -41,9 +46,6 @@ impl Survey {
             };
         }
         let (manifest, has_damaged_slot) = Manifest::read(disk, dir)?;
-        if manifest.first_retained != 1 {
-            return Err(WalError::Unsupported { file: manifest::NAME.to_owned(), what: "a log whose first segments are gone".to_owned() });
-        }
         let mut survey = Self { manifest, has_damaged_slot, sizes: Vec::new(), starts: Vec::new() };
         for sequence in manifest.first_retained..=manifest.highest {
             if present.binary_search(&sequence).is_err() {
@@ -58,6 +60,21 @@ impl Survey {
         Ok(survey)
     }
 
+    /// Looks at the segments from `first` to `last` of a log that is in use, and at nothing else: the log has moved on
+    /// from all of them.
+    ///
+    /// # Errors
+    /// As [`super::recover`].
+    pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
+        let manifest = Manifest { store, generation: 0, first_retained: first, highest: last };
+        let mut survey = Self { manifest, has_damaged_slot: false, sizes: Vec::new(), starts: Vec::new() };
+        for sequence in first..=last {
+            survey.segment(disk, dir, sequence)?;
+        }
+        survey.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
+        Ok(survey)
+    }
+
     /// Where the log begins.
     pub(super) fn origin(&self) -> Position {
         Position { segment: self.manifest.first_retained, offset: BLOCK }
@@ -67,6 +84,11 @@ impl Survey {
     pub(super) fn size(&self, sequence: u64) -> Option<u64> {
         let index = sequence.checked_sub(self.manifest.first_retained)?;
         self.sizes.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Every segment that the manifest names: number and size.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
+        (self.manifest.first_retained..).zip(self.sizes.iter().copied())
     }
 
     /// The segments that claim to go on from exactly this end, oldest first, with their vouchers.

@@ -11,6 +11,7 @@
 )]
 
 mod against_model;
+mod image;
 mod model;
 mod rules;
 mod sessions;

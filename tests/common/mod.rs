@@ -10,10 +10,10 @@
     missing_docs
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use bankd::amount::Amount;
@@ -63,8 +63,24 @@ impl Store {
     /// Tries to serve and gives the exit code and what was said.
     pub fn serve_fails(&self) -> (i32, String) {
         let data = self.data();
-        let output = self.bankd(&["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+        let mut child = Command::new(BANKD)
+            .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for _ in 0..400 {
+            if let Some(status) = child.try_wait().unwrap() {
+                let mut said = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                return (status.code().unwrap(), said);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("it serves what it should have refused");
     }
 }
 
@@ -72,6 +88,7 @@ impl Store {
 pub struct Daemon {
     pub child: Child,
     pub address: SocketAddr,
+    stdout: Lines<BufReader<ChildStdout>>,
     stderr: Option<std::thread::JoinHandle<String>>,
 }
 
@@ -109,7 +126,13 @@ impl Daemon {
                 None => panic!("the daemon did not start: {}", stderr.join().unwrap()),
             }
         };
-        Self { child, address, stderr: Some(stderr) }
+        Self { child, address, stdout: lines, stderr: Some(stderr) }
+    }
+
+    /// Where the next front end listens, which must be of that name.
+    pub fn ready(&mut self, name: &str) -> SocketAddr {
+        let line = self.stdout.next().unwrap().unwrap();
+        line.strip_prefix("ready ").and_then(|rest| rest.strip_prefix(name)).unwrap().trim().parse().unwrap()
     }
 
     pub fn connect(&self) -> Client {
@@ -127,6 +150,7 @@ impl Daemon {
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        keep_port(self.address);
         self.stderr.take().unwrap().join().unwrap()
     }
 
@@ -146,6 +170,18 @@ impl Daemon {
     pub fn wait(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         (code, self.stderr.take().unwrap().join().unwrap())
+    }
+}
+
+/// Keeps a dead daemon's port for the rest of this process, refusing connections: a daemon of another test that got it
+/// would be taken for the one that came back.
+fn keep_port(address: SocketAddr) {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    // Where somebody was faster, nothing can be done about it.
+    if bind(&socket, &address).is_ok() {
+        let _ = std::os::fd::IntoRawFd::into_raw_fd(socket);
     }
 }
 

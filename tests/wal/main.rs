@@ -13,6 +13,7 @@ mod crash;
 mod damage;
 mod faults;
 mod files;
+mod forged;
 mod golden;
 mod os;
 mod starts;

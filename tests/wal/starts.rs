@@ -53,14 +53,14 @@ fn a_thousand_starts_that_log_nothing_leave_one_spare() {
 fn temporaries_go_once_the_verdict_is_in_and_never_before() {
     let (disk, log) = new_store();
     drop(log);
-    disk.create(&file("0000000002.seg.tmp")).unwrap();
+    disk.create(&file("0000000009.seg.tmp")).unwrap();
     let bytes = disk.peek(&segment(1)).unwrap();
     disk.poke(&segment(1), 4096 + 300, &[1]);
     assert!(is_damage(&read(&disk)));
-    assert!(disk.exists(&file("0000000002.seg.tmp")).unwrap());
+    assert!(disk.exists(&file("0000000009.seg.tmp")).unwrap());
     disk.poke(&segment(1), 0, &bytes);
     drop(reopen(&disk));
-    assert!(!disk.exists(&file("0000000002.seg.tmp")).unwrap());
+    assert!(!disk.exists(&file("0000000009.seg.tmp")).unwrap());
 }
 
 #[test]

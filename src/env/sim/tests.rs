@@ -121,6 +121,7 @@ fn a_lock_dies_with_its_holder() {
     let Lock::Held(held) = disk.lock(&path("LOCK"), "one").unwrap() else { panic!("nobody has it") };
     let Lock::Taken { holder } = disk.lock(&path("LOCK"), "two").unwrap() else { panic!("it is taken") };
     assert_eq!(holder, "one");
+    assert_eq!(disk.holder(&path("LOCK")).unwrap().as_deref(), Some("one"));
     disk.kill();
     let Lock::Held(next) = disk.lock(&path("LOCK"), "two").unwrap() else { panic!("the holder died") };
     drop(held);

@@ -1,0 +1,232 @@
+//! The bank's image: its whole state as bytes, the same bytes for the same state, and back again.
+//!
+//! Nothing in an image depends on the order of a hash table: accounts and tellers stand in the order of their ids,
+//! sessions in the order of their last use, login failures in the order of their owners. Reading checks every count
+//! before memory is taken for it, and every invariant of the bank; the length and the digest come from outside.
+//! The layout stands byte by byte in `docs/checkpoint-format.md`. Left out: files (`engine/`), the sections of
+//! sessions and replies (`sessions.rs`), the streams (`stream.rs`).
+
+mod sessions;
+mod stream;
+
+use std::io::{self, Read, Write};
+
+pub use stream::{ImageDigest, ImageError};
+use stream::{ImageReader, ImageWriter};
+
+use super::accounts::Money;
+use super::digest::Digest;
+use super::{Bank, Genesis};
+use crate::amount::MAX_DECIMALS;
+use crate::entry::Setting;
+use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, TellerId};
+
+/// The version of the image's layout.
+pub const IMAGE_VERSION: u16 = 1;
+
+const MAGIC: [u8; 8] = *b"BKDIMAGE";
+/// The fewest bytes that an account, a teller, a setting and a login's failures take.
+const LEAST_ACCOUNT: u64 = 1 + 8 + 52 + 2;
+const LEAST_TELLER: u64 = 1 + 52 + 2;
+const SETTING: u64 = 2 + 8;
+const FAILURES: u64 = 5 + 8 + 1 + 32;
+
+/// The image.
+impl Bank {
+    /// Writes the image to `out`, in pieces of up to 256 KiB, and tells its length and digest.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn write_image(&self, out: &mut dyn Write) -> io::Result<ImageDigest> {
+        let mut out = ImageWriter::new(out);
+        self.write_head(&mut out)?;
+        self.write_accounts(&mut out)?;
+        self.write_tellers(&mut out)?;
+        sessions::write(&self.sessions, &mut out)?;
+        self.write_failures(&mut out)?;
+        out.finish()
+    }
+
+    /// Reads the image of that length and digest from `input`.
+    ///
+    /// # Errors
+    /// [`ImageError`] for anything but exactly what [`Bank::write_image`] wrote, and for what `input` says.
+    pub fn read_image(input: &mut dyn Read, expected: &ImageDigest) -> Result<Self, ImageError> {
+        let mut input = ImageReader::new(input, expected);
+        let (mut bank, cash) = read_head(&mut input)?;
+        bank.read_accounts(&mut input)?;
+        bank.read_tellers(&mut input)?;
+        sessions::read(&mut bank, &mut input)?;
+        bank.read_failures(&mut input)?;
+        input.finish()?;
+        // The image's own word for cash, against what the accounts add up to.
+        if bank.accounts.cash() != cash || bank.accounts.recount() != cash {
+            return Err(ImageError::whole("cash is not the sum of the balances"));
+        }
+        if bank.genesis.is_none() && bank != Self::new() {
+            return Err(ImageError::whole("something happened before the genesis"));
+        }
+        Ok(bank)
+    }
+
+    fn write_head(&self, out: &mut ImageWriter<'_>) -> io::Result<()> {
+        let (flag, decimals, key_check) = match &self.genesis {
+            None => (0, 0, [0; 32]),
+            Some(genesis) => (1, genesis.decimals, genesis.key_check),
+        };
+        out.put(&MAGIC)?;
+        out.u16(IMAGE_VERSION)?;
+        out.put(&[flag, decimals])?;
+        out.put(&key_check)?;
+        out.u64(self.lineage.0)?;
+        out.u64(self.applied.0)?;
+        out.u64(self.time.0)?;
+        out.u64(self.digest.get())?;
+        out.put(&self.accounts.cash().to_le_bytes())?;
+        out.count(Setting::ALL.len())?;
+        for setting in Setting::ALL {
+            out.u16(setting.code())?;
+            out.u64(self.settings.get(setting))?;
+        }
+        Ok(())
+    }
+
+    fn write_accounts(&self, out: &mut ImageWriter<'_>) -> io::Result<()> {
+        out.u32(self.account_count())?;
+        for id in (0..self.account_count()).map(AccountId) {
+            let parts = (self.accounts.get(id), self.accounts.tag(id), self.accounts.name(id));
+            debug_assert!(parts.0.is_some() && parts.1.is_some() && parts.2.is_some(), "ids are dense");
+            let (Some(money), Some(tag), Some(name)) = parts else { continue };
+            out.put(&[u8::from(money.closed) | u8::from(money.locked) << 1])?;
+            out.u64(money.balance.get())?;
+            out.tag(tag)?;
+            out.name(name)?;
+        }
+        Ok(())
+    }
+
+    fn read_accounts(&mut self, input: &mut ImageReader<'_>) -> Result<(), ImageError> {
+        let count = input.count(LEAST_ACCOUNT)?;
+        self.accounts.reserve(super::index(count));
+        for id in (0..count).map(AccountId) {
+            let flags = input.u8()?;
+            let balance = input.amount()?;
+            let tag = input.tag()?;
+            let (closed, locked) = (flags & 1 != 0, flags & 2 != 0);
+            if flags > 3 || closed && balance.get() != 0 {
+                return Err(input.bad("an account in a state that none can have"));
+            }
+            let offset = input.offset();
+            let name = input.name()?;
+            if self.accounts.find(name).is_some() {
+                return Err(ImageError::Damaged { offset, what: "a second account of the same name" });
+            }
+            self.accounts.add(id, name, tag, Money { balance, closed, locked });
+        }
+        Ok(())
+    }
+
+    fn write_tellers(&self, out: &mut ImageWriter<'_>) -> io::Result<()> {
+        out.u32(self.teller_count())?;
+        for id in (0..self.teller_count()).map(TellerId) {
+            let parts = (self.tellers.get(id), self.tellers.name(id));
+            debug_assert!(parts.0.is_some() && parts.1.is_some(), "ids are dense");
+            let (Some(teller), Some(name)) = parts else { continue };
+            out.put(&[u8::from(teller.revoked)])?;
+            out.tag(&teller.tag)?;
+            out.name(name)?;
+        }
+        Ok(())
+    }
+
+    fn read_tellers(&mut self, input: &mut ImageReader<'_>) -> Result<(), ImageError> {
+        for id in (0..input.count(LEAST_TELLER)?).map(TellerId) {
+            let revoked = input.flag()?;
+            let tag = input.tag()?;
+            let offset = input.offset();
+            let name = input.name()?;
+            if self.tellers.find(name).is_some() {
+                return Err(ImageError::Damaged { offset, what: "a second teller of the same name" });
+            }
+            self.tellers.add(id, name, tag);
+            if revoked {
+                self.tellers.revoke(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_failures(&self, out: &mut ImageWriter<'_>) -> io::Result<()> {
+        let failures = self.logins.by_owner();
+        out.count(failures.len())?;
+        for (owner, count, locked, last_wrong) in failures {
+            out.owner(owner)?;
+            out.u64(count)?;
+            out.put(&[u8::from(locked)])?;
+            out.put(last_wrong)?;
+        }
+        Ok(())
+    }
+
+    fn read_failures(&mut self, input: &mut ImageReader<'_>) -> Result<(), ImageError> {
+        let mut before = None;
+        for _ in 0..input.count(FAILURES)? {
+            let owner = input.owner()?;
+            let count = input.u64()?;
+            let locked = input.flag()?;
+            let last_wrong = input.array()?;
+            // Closing an account and revoking a teller forget the failures.
+            let may_fail = match owner {
+                Owner::Customer(id) => self.accounts.get(id).is_some_and(|money| !money.closed),
+                Owner::Teller(id) => self.tellers.get(id).is_some_and(|teller| !teller.revoked),
+                Owner::Nobody | Owner::Operator(_) => false,
+            };
+            if !may_fail || count == 0 || before.is_some_and(|before| before >= owner) {
+                return Err(input.bad("failed logins that nobody can have, or out of order"));
+            }
+            before = Some(owner);
+            self.logins.restore(owner, count, locked, last_wrong);
+        }
+        Ok(())
+    }
+}
+
+/// The head of an image, up to the settings; and the cash that it claims.
+fn read_head(input: &mut ImageReader<'_>) -> Result<(Bank, u128), ImageError> {
+    if input.array()? != MAGIC {
+        return Err(input.bad("it does not begin as an image does"));
+    }
+    let version = input.u16()?;
+    if version != IMAGE_VERSION {
+        return Err(ImageError::Version(version));
+    }
+    let mut bank = Bank::new();
+    let has_genesis = input.flag()?;
+    let genesis = Genesis { decimals: input.u8()?, key_check: input.array()? };
+    if genesis.decimals > MAX_DECIMALS {
+        return Err(input.bad("more decimals than an amount has"));
+    }
+    if has_genesis {
+        bank.genesis = Some(genesis);
+    } else if genesis != (Genesis { decimals: 0, key_check: [0; 32] }) {
+        return Err(input.bad("a genesis that is none"));
+    }
+    bank.lineage = Lineage(input.u64()?);
+    bank.applied = Lsn(input.u64()?);
+    bank.time = BankTime(input.u64()?);
+    bank.digest = Digest::restore(input.u64()?);
+    if has_genesis != (bank.applied.0 > 0) {
+        return Err(input.bad("entries without a genesis, or a genesis without an entry"));
+    }
+    let cash = u128::from_le_bytes(input.array()?);
+    let mut before = 0;
+    for _ in 0..input.count(SETTING)? {
+        let (code, value) = (input.u16()?, input.u64()?);
+        let setting = Setting::ALL.into_iter().find(|setting| setting.code() == code && code > before);
+        if !setting.is_some_and(|setting| bank.settings.set(setting, value)) {
+            return Err(input.bad("a setting that is unknown, out of range or out of order"));
+        }
+        before = code;
+    }
+    Ok((bank, cash))
+}

@@ -1,0 +1,78 @@
+//! `bankd wal`: looks at a store's log, and repairs it.
+//!
+//! All but `repair` work beside a running daemon, take no lock and write nothing.
+//! Left out: one request's story (`explain.rs`), and reading the log (`engine/`, `wal/`).
+
+mod dump;
+mod entry_text;
+mod repair;
+mod stat;
+mod verify;
+
+pub use entry_text::owner_in_words;
+
+use std::path::PathBuf;
+
+use bankd::engine::History;
+use clap::{Args, Subcommand};
+
+use super::failure::{Exit, Failure};
+use super::output::say;
+use super::store_paths;
+
+/// `bankd wal`.
+#[derive(Debug, Args)]
+pub struct Wal {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Tells how large the log is, segment by segment
+    Stat(stat::Stat),
+    /// Prints the log, one line an entry
+    Dump(dump::Dump),
+    /// Checks the whole log, and what clients were told against it
+    Verify(verify::Verify),
+    /// Drops the damaged tail of a log that a start refuses, after copying it
+    Repair(repair::Repair),
+}
+
+/// Which store's log.
+#[derive(Clone, Debug, Args)]
+pub struct StoreOption {
+    /// The store's directory
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE)]
+    pub data_dir: PathBuf,
+}
+
+impl Wal {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Failure`] with exit code 6 for a damaged log, 8 where there is none.
+    pub fn run(self) -> Result<Exit, Failure> {
+        match self.action {
+            Action::Stat(stat) => stat.run(),
+            Action::Dump(dump) => dump.run(),
+            Action::Verify(verify) => verify.run(),
+            Action::Repair(repair) => repair.run(),
+        }
+    }
+}
+
+/// Tells on stderr what anybody should know who looks at this log.
+pub fn remark(history: &History) {
+    match (&history.holder, history.log.has_unsealed) {
+        (Some(holder), true) => say(&format!("a daemon ({holder}) has the store: read as far as its last sealed batch")),
+        (Some(holder), false) => say(&format!("a daemon ({holder}) has the store")),
+        (None, _) => {}
+    }
+    if let Some(torn) = &history.log.torn {
+        say(&format!("the next start will say: {torn}"));
+    }
+    if history.log.has_damaged_slot && history.holder.is_none() {
+        say("one of the manifest's two slots is damaged; the other one serves, and the next segment that is made heals it");
+    }
+}

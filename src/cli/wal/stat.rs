@@ -1,0 +1,140 @@
+//! `bankd wal stat`: how large the log is, segment by segment.
+//!
+//! Left out: what the entries say (`dump.rs`), and whether they hold together (`verify.rs`).
+
+use bankd::engine::{self, Env};
+use bankd::types::{BankTime, Lsn};
+use bankd::wal::{Seen, file_name};
+use clap::Args;
+use serde_json::json;
+
+use super::{StoreOption, remark};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{tell, tell_json};
+use crate::cli::when::utc;
+
+/// What stands in one segment.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    sequence: u64,
+    size: u64,
+    used: u64,
+    batches: u64,
+    entries: u64,
+    lsns: Option<(Lsn, Lsn)>,
+    times: Option<(BankTime, BankTime)>,
+    incarnations: u64,
+}
+
+/// Tells how large the log is.
+#[derive(Debug, Args)]
+pub struct Stat {
+    #[command(flatten)]
+    store: StoreOption,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Stat {
+    pub fn run(self) -> Result<Exit, Failure> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut incarnation = None;
+        let history = engine::look(&Env::os(), &self.store.data_dir, &mut |seen| {
+            let sequence = seen.batch.position.segment;
+            if parts.last().is_none_or(|part| part.sequence != sequence) {
+                parts.push(Part { sequence, ..Part::default() });
+            }
+            let is_new = incarnation.replace(seen.batch.header.incarnation) != Some(seen.batch.header.incarnation);
+            if let Some(part) = parts.last_mut() {
+                part.add(seen, is_new);
+            }
+            Ok(())
+        })?;
+        let written = parts.clone();
+        let mut all = Part::default();
+        parts = history
+            .log
+            .segments
+            .iter()
+            .map(|(sequence, size)| {
+                let part = written.iter().find(|part| part.sequence == *sequence).cloned().unwrap_or_default();
+                Part { sequence: *sequence, size: *size, ..part }
+            })
+            .collect();
+        parts.iter().for_each(|part| all.join(part));
+        let end = history.log.end;
+        if self.json {
+            tell_json(&json!({
+                "store": history.log.store.to_string(),
+                "running": history.holder,
+                "chain": end.chain.to_string(),
+                "last_batch": end.batch_number,
+                "segments": parts.iter().map(Part::json).collect::<Vec<_>>(),
+                "all": all.json(),
+            }));
+        } else {
+            tell(&format!("store {}", history.log.store));
+            parts.iter().for_each(|part| tell(&format!("{}  {}", file_name(part.sequence), part.line())));
+            tell(&format!("all {} segments  {}", parts.len(), all.line()));
+            tell(&format!("{} incarnations; chain head {} at LSN {}", all.incarnations, end.chain, end.next_lsn.0.saturating_sub(1)));
+        }
+        remark(&history);
+        Ok(Exit::Done)
+    }
+}
+
+impl Part {
+    fn add(&mut self, seen: &Seen<'_>, is_new_incarnation: bool) {
+        let header = seen.batch.header;
+        self.batches += 1;
+        self.entries = self.entries.saturating_add(u64::from(header.count));
+        self.used = self.used.saturating_add(header.bytes());
+        self.incarnations += u64::from(is_new_incarnation);
+        if header.count > 0 {
+            let last = Lsn(header.first_lsn.0.saturating_add(u64::from(header.count)).saturating_sub(1));
+            self.lsns = Some((self.lsns.map_or(header.first_lsn, |(first, _)| first), last));
+        }
+        self.times = Some((self.times.map_or(header.bank_time, |(first, _)| first), header.bank_time));
+    }
+
+    fn join(&mut self, part: &Self) {
+        self.size = self.size.saturating_add(part.size);
+        self.used = self.used.saturating_add(part.used);
+        self.batches = self.batches.saturating_add(part.batches);
+        self.entries = self.entries.saturating_add(part.entries);
+        self.incarnations = self.incarnations.saturating_add(part.incarnations);
+        self.lsns = span(self.lsns, part.lsns);
+        self.times = span(self.times, part.times);
+    }
+
+    fn line(&self) -> String {
+        let Self { size, used, batches, entries, .. } = self;
+        let (Some((from, to)), Some((first, last))) = (self.lsns, self.times) else {
+            return format!("{size} bytes, {used} used, {batches} batches, no entries");
+        };
+        format!("{size} bytes, {used} used, {batches} batches, {entries} entries, LSN {from} to {to}, {} to {}", utc(first), utc(last))
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "file": (self.sequence > 0).then(|| file_name(self.sequence)),
+            "size": self.size,
+            "used": self.used,
+            "batches": self.batches,
+            "entries": self.entries,
+            "first_lsn": self.lsns.map(|(first, _)| first.0),
+            "last_lsn": self.lsns.map(|(_, last)| last.0),
+            "first_time": self.times.map(|(first, _)| utc(first)),
+            "last_time": self.times.map(|(_, last)| utc(last)),
+            "incarnations": self.incarnations,
+        })
+    }
+}
+
+fn span<T: Copy>(one: Option<(T, T)>, next: Option<(T, T)>) -> Option<(T, T)> {
+    match (one, next) {
+        (Some((first, _)), Some((_, last))) => Some((first, last)),
+        (one, next) => one.or(next),
+    }
+}

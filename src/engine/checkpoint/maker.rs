@@ -1,0 +1,240 @@
+//! Makes a checkpoint of what the log has moved on from, with a bank of its own; each one rehearses recovery.
+//!
+//! It begins with the newest checkpoint, replays the finished segments since with the code that a start runs, compares
+//! the end and the outcome digest with what the running log said, writes the image, reads it back, and only then removes
+//! what is no longer needed: the new checkpoint stays, and the one that it was built on, which has just proven itself.
+//! It touches no segment in use and shares nothing with the event loop. Left out: when it is done (`thread.rs`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::file::{self, ImageFile};
+use super::header::Header;
+use super::{Unusable, list};
+use crate::bank::Bank;
+use crate::engine::replay::Replay;
+use crate::env::Disk;
+use crate::types::{Lsn, StoreId};
+use crate::wal::{Anchor, Finished, Survey, WalError};
+
+/// A checkpoint that was made and verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The last entry that it has.
+    pub lsn: Lsn,
+    /// How many entries were replayed for it.
+    pub entries: u64,
+    /// The length of its image in bytes.
+    pub image_bytes: u64,
+}
+
+/// Why a checkpoint was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused a call. The log is not concerned; worth another try later.
+    #[error("failed to {call} {file}: {source}")]
+    Io {
+        /// What was asked of the system.
+        call: &'static str,
+        /// The file's name in the data directory.
+        file: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It was written, but does not read back. It was removed again; worth another try later.
+    #[error("the checkpoint {file} does not read back: {what}")]
+    Unverified {
+        /// The file's name in the data directory.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// What the log had made durable is not what the disk gives back: the daemon must end.
+    #[error("{0}")]
+    Damaged(String),
+    /// The store is being closed.
+    #[error("the store is being closed")]
+    Cancelled,
+}
+
+impl CheckpointError {
+    /// Whether it says that the disk or a quota is full.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    fn io(call: &'static str, file: &str) -> impl FnOnce(io::Error) -> Self {
+        let file = file.to_owned();
+        move |source| Self::Io { call, file, source }
+    }
+}
+
+impl From<WalError> for CheckpointError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Io { call, file, source } => Self::Io { call, file, source },
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+/// The one who makes the checkpoints of a store.
+#[derive(Clone)]
+pub(in crate::engine) struct Maker {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: StoreId,
+    /// Set when the store is being closed.
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+/// What a new checkpoint is built on.
+struct Ground {
+    bank: Bank,
+    header: Option<Header>,
+    survey: Survey,
+}
+
+impl Maker {
+    pub(in crate::engine) fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Self {
+        Self { disk, dir: dir.to_owned(), store, cancelled: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// Makes the checkpoint at the end of what is finished; none if there is one already.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]. Checkpoints that were there are still there.
+    pub(in crate::engine) fn make(&self, finished: &Finished) -> Result<Option<Made>, CheckpointError> {
+        self.try_to_make(finished).map_err(|error| if self.is_cancelled() { CheckpointError::Cancelled } else { error })
+    }
+
+    fn try_to_make(&self, finished: &Finished) -> Result<Option<Made>, CheckpointError> {
+        let Ground { bank, header: base, survey } = self.ground(finished)?;
+        let lsn = Lsn(finished.end.next_lsn.0.saturating_sub(1));
+        if bank.applied() == lsn {
+            return Ok(None);
+        }
+        let entries = lsn.0.saturating_sub(bank.applied().0);
+        let mut replay = Replay::new(bank);
+        let from = base.as_ref().map(|base| &base.anchor);
+        let anchor = survey.replay_to(&*self.disk, &self.dir, from, &finished.end, &mut |batch| {
+            if self.is_cancelled() { Err("the store is being closed".to_owned()) } else { replay.batch(batch) }
+        })?;
+        let bank = replay.finish().map_err(CheckpointError::Damaged)?;
+        if bank.outcome_digest() != finished.outcome_digest {
+            let what = "the log on the disk has other outcomes up to entry";
+            return Err(CheckpointError::Damaged(format!("{what} {lsn} than this process had when it executed it")));
+        }
+        let header = self.write(&bank, anchor)?;
+        // One bank at a time: this one makes room for the one that is read back.
+        drop(bank);
+        self.verify(&header)?;
+        self.remove_others(lsn, base.as_ref().map(Header::lsn));
+        Ok(Some(Made { lsn, entries, image_bytes: header.image.length }))
+    }
+
+    /// The newest checkpoint that can be used, or the log's beginning, and the segments from there.
+    fn ground(&self, finished: &Finished) -> Result<Ground, CheckpointError> {
+        let (disk, dir) = (&*self.disk, self.dir.as_path());
+        let part = |first| Survey::part(disk, dir, self.store, first, finished.end.position.segment);
+        for lsn in list(disk, dir).map_err(CheckpointError::io("list", "the data directory"))? {
+            let pass_over = |why: Unusable| log::warn!("the checkpoint {} is passed over: {why}", file::name(lsn));
+            let header = match file::read_header(disk, dir, lsn, self.store) {
+                Ok(header) => header,
+                Err(why) => {
+                    pass_over(why);
+                    continue;
+                }
+            };
+            let end = &header.anchor.end;
+            if end.batch_number > finished.end.batch_number || end.position > finished.end.position {
+                continue;
+            }
+            let survey = part(end.position.segment)?;
+            if survey.is_void(&header.anchor) {
+                continue;
+            }
+            match file::load_unless(disk, dir, &header, &self.cancelled) {
+                Ok(bank) => return Ok(Ground { bank, header: Some(header), survey }),
+                Err(_) if self.is_cancelled() => return Err(CheckpointError::Cancelled),
+                Err(why) => pass_over(why),
+            }
+        }
+        Ok(Ground { bank: Bank::new(), header: None, survey: part(1)? })
+    }
+
+    /// Writes the file: temporary, synced, renamed, directory synced.
+    fn write(&self, bank: &Bank, anchor: Anchor) -> Result<Header, CheckpointError> {
+        let name = file::name(bank.applied());
+        let temporary = format!("{name}.tmp");
+        let path = self.dir.join(&temporary);
+        let io = |call| CheckpointError::io(call, &temporary);
+        // What an attempt that failed could not even remove.
+        for leftover in self.disk.list(&self.dir).map_err(CheckpointError::io("list", "the data directory"))? {
+            if leftover.ends_with(".ckpt.tmp") {
+                self.disk.remove(&self.dir.join(&leftover)).map_err(CheckpointError::io("remove", &leftover))?;
+            }
+        }
+        let written = self.fill(bank, anchor, &path).map_err(io("write")).and_then(|header| {
+            self.disk.rename(&path, &self.dir.join(&name)).map_err(io("rename"))?;
+            Ok(header)
+        });
+        if written.is_err() {
+            // Gives the space back, as far as that works: the next start removes what is left.
+            let _ = self.disk.remove(&path);
+            return written;
+        }
+        self.disk.sync_dir(&self.dir).map_err(CheckpointError::io("sync the directory of", &name))?;
+        written
+    }
+
+    fn fill(&self, bank: &Bank, anchor: Anchor, path: &Path) -> io::Result<Header> {
+        let mut image = ImageFile::new(self.disk.create(path)?, &self.cancelled);
+        let digest = image.write_image(bank)?;
+        let (outcome_digest, lineage) = (bank.outcome_digest(), bank.lineage());
+        let header = Header { store: self.store, anchor, outcome_digest, lineage, image: digest };
+        image.finish(&header)?;
+        Ok(header)
+    }
+
+    /// Reads the file back, as a start would.
+    fn verify(&self, header: &Header) -> Result<(), CheckpointError> {
+        let read = file::read_header(&*self.disk, &self.dir, header.lsn(), self.store).and_then(|found| {
+            if found != *header {
+                return Err(Unusable::Damaged("its header is not the one that was written"));
+            }
+            file::load_unless(&*self.disk, &self.dir, header, &self.cancelled)
+        });
+        let Err(why) = read else { return Ok(()) };
+        let file = file::name(header.lsn());
+        if !self.is_cancelled() {
+            // A start would pass it over; better that there is nothing to pass over.
+            let _ = self.disk.remove(&self.dir.join(&file));
+        }
+        Err(CheckpointError::Unverified { file, what: why.to_string() })
+    }
+
+    /// Removes every checkpoint of this store but the new one and the one that it was built on. What stays behind is no
+    /// harm, and the next one's to remove.
+    fn remove_others(&self, new: Lsn, base: Option<Lsn>) {
+        let removed = list(&*self.disk, &self.dir).and_then(|all| {
+            for lsn in all.into_iter().filter(|lsn| *lsn != new && Some(*lsn) != base) {
+                let found = file::read_header(&*self.disk, &self.dir, lsn, self.store);
+                if !matches!(found, Err(Unusable::Foreign(_))) {
+                    self.disk.remove(&self.dir.join(file::name(lsn)))?;
+                }
+            }
+            self.disk.sync_dir(&self.dir)
+        });
+        if let Err(error) = removed {
+            log::warn!("older checkpoints stay behind: {error}");
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,81 @@
+//! Checkpoints: files with the bank's image at an entry, so that a start reads only the log behind it.
+//!
+//! A checkpoint is never needed: without any, a start replays the whole log. So one that does not verify is passed
+//! over, loudly; but the log must go through every place that a sound one vouches for, or it has lost something.
+//! Here: an engine's checkpoints, made by a thread of their own, or by whoever asks (simulations, whose every run is
+//! the same). Left out: the file's layout (`header.rs`), reading and writing it (`file.rs`), which one a start begins
+//! with (`start.rs`), making one (`maker.rs`), and when that is done (`thread.rs`).
+
+mod file;
+mod header;
+mod maker;
+mod start;
+mod thread;
+
+pub(super) use maker::Maker;
+pub use maker::{CheckpointError, Made};
+pub(super) use start::newest;
+pub(super) use thread::Base;
+
+use start::{Unusable, list};
+use thread::Thread;
+
+use super::error::Fatal;
+use crate::wal::{Finished, Preparer};
+
+/// The maker, and what the log has moved on from.
+pub(in crate::engine) struct Checkpoints {
+    workshop: Workshop,
+    /// None until the log has moved on for the first time.
+    finished: Option<Finished>,
+}
+
+enum Workshop {
+    Inline(Maker),
+    Background(Thread),
+}
+
+impl Checkpoints {
+    /// With the thread, if segments have one, too.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(in crate::engine) fn start(maker: Maker, base: Base, preparer: Preparer) -> std::io::Result<Self> {
+        let workshop = match preparer {
+            Preparer::Inline => Workshop::Inline(maker),
+            Preparer::Background => Workshop::Background(Thread::spawn(maker, base)?),
+        };
+        Ok(Self { workshop, finished: None })
+    }
+
+    /// The log has moved on. Never waits.
+    pub(in crate::engine) fn moved_on(&mut self, finished: Finished) {
+        self.finished = Some(finished);
+        if let Workshop::Background(thread) = &self.workshop {
+            thread.tell(finished);
+        }
+    }
+
+    /// Looks for bad news, without waiting.
+    ///
+    /// # Errors
+    /// [`Fatal::Damaged`].
+    pub(in crate::engine) fn poll(&self) -> Result<(), Fatal> {
+        match &self.workshop {
+            Workshop::Background(thread) => thread.damage().map_or(Ok(()), |what| Err(Fatal::Damaged(what))),
+            Workshop::Inline(_) => Ok(()),
+        }
+    }
+
+    /// Makes one now; none if nothing is finished, or nothing new.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub(in crate::engine) fn make_now(&self) -> Result<Option<Made>, CheckpointError> {
+        match (&self.workshop, &self.finished) {
+            (_, None) => Ok(None),
+            (Workshop::Inline(maker), Some(finished)) => maker.make(finished),
+            (Workshop::Background(thread), Some(finished)) => thread.make(*finished),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Which checkpoints there are, and which one a start begins with.
+//!
+//! Left out: the log behind it (`wal/`), and reading a file (`file.rs`).
+
+use std::io;
+use std::path::Path;
+
+use super::file;
+use crate::bank::{Bank, ImageError};
+use crate::engine::error::StoreError;
+use crate::engine::store::io_error;
+use crate::env::Disk;
+use crate::types::{Lsn, StoreId};
+use crate::wal::{Anchor, Survey};
+
+/// What a start begins with: the bank that the newest sound checkpoint holds, or an empty one.
+pub(in crate::engine) struct Start {
+    /// The bank.
+    pub(in crate::engine) bank: Bank,
+    /// Where in the log it stands; none at the beginning.
+    pub(in crate::engine) anchor: Option<Anchor>,
+    /// The length of its image in bytes; 0 at the beginning.
+    pub(in crate::engine) image_bytes: u64,
+    /// The places that checkpoints vouch for, whether their images are whole or not.
+    pub(in crate::engine) known: Vec<Anchor>,
+}
+
+/// Why a file is no checkpoint to go on from.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    /// It cannot be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It is not whole.
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+    /// Its image is not.
+    #[error("{0}")]
+    Image(#[from] ImageError),
+    /// Whole, but of another version.
+    #[error("it is of {0}, which this program does not know")]
+    Version(String),
+    /// Another store's.
+    #[error("it belongs to another store, {0}")]
+    Foreign(StoreId),
+}
+
+/// Finds and reads the newest checkpoint that can be used. Writes nothing.
+///
+/// # Errors
+/// [`StoreError::Io`] if the directory cannot be listed.
+pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Start, StoreError> {
+    let mut start = Start { bank: Bank::new(), anchor: None, image_bytes: 0, known: Vec::new() };
+    for lsn in list(disk, dir).map_err(io_error("list", dir))? {
+        let name = file::name(lsn);
+        let header = match file::read_header(disk, dir, lsn, survey.store()) {
+            Ok(header) => header,
+            Err(why) => {
+                log::warn!("the checkpoint {name} is passed over: {why}");
+                continue;
+            }
+        };
+        if survey.is_void(&header.anchor) {
+            log::warn!("the checkpoint {name} is passed over: a repair dropped what it ends with");
+        }
+        start.known.push(header.anchor);
+        if start.anchor.is_some() || survey.is_void(&header.anchor) {
+            continue;
+        }
+        log::info!("reading the checkpoint {name}, {} bytes", header.image.length);
+        match file::load(disk, dir, &header) {
+            Ok(bank) => {
+                start.bank = bank;
+                start.anchor = Some(header.anchor);
+                start.image_bytes = header.image.length;
+            }
+            Err(why) => log::warn!("the checkpoint {name} is passed over: {why}"),
+        }
+    }
+    Ok(start)
+}
+
+/// The entries at which there are checkpoints, newest first, whatever is in the files.
+pub(super) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Lsn>> {
+    let mut found: Vec<Lsn> = disk.list(dir)?.iter().filter_map(|name| file::lsn_of(name)).collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(found)
+}

@@ -1,0 +1,155 @@
+//! The thread that makes checkpoints while the daemon serves, and the rule for when one is due.
+//!
+//! It is told of finished parts of the log by a channel and answers by another: no request ever waits for it. What goes
+//! wrong is logged, and tried again when the next segment is finished; only damage to what the log had made durable ends
+//! the daemon. Left out: making one (`maker.rs`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+use super::maker::{CheckpointError, Made, Maker};
+use crate::env::os;
+use crate::wal::Finished;
+
+/// When a checkpoint is due: as soon as the log behind the last one takes as many bytes as the largest segment, and as
+/// the image itself.
+///
+/// So a start never reads much more than twice an image and two segments, and writing images never costs the disk more
+/// than the log does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Base {
+    /// The bytes of log that the last checkpoint covers, as [`Finished::bytes`] counts.
+    pub(in crate::engine) covered: u64,
+    /// The length of its image in bytes.
+    pub(in crate::engine) image_bytes: u64,
+    /// How large the store's segments become, in bytes.
+    pub(in crate::engine) segment_max: u64,
+}
+
+impl Base {
+    fn is_due(&self, finished: &Finished) -> bool {
+        finished.bytes.saturating_sub(self.covered) >= self.segment_max.max(self.image_bytes)
+    }
+}
+
+type Answer = Result<Option<Made>, CheckpointError>;
+
+enum Request {
+    /// The log has moved on.
+    Finished(Finished),
+    /// Somebody wants one now.
+    Now(Finished, Sender<Answer>),
+}
+
+/// The thread. Dropped, it ends within a few milliseconds, whatever it is doing.
+pub(in crate::engine) struct Thread {
+    /// None once the store is going away.
+    requests: Option<Sender<Request>>,
+    /// Why the daemon must end, if it must.
+    damage: Receiver<String>,
+    cancelled: Arc<AtomicBool>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(in crate::engine) fn spawn(maker: Maker, base: Base) -> std::io::Result<Self> {
+        let (requests, inbox) = mpsc::channel();
+        let (outbox, damage) = mpsc::channel();
+        let cancelled = Arc::clone(&maker.cancelled);
+        let handle = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || serve(&maker, base, &inbox, &outbox))?;
+        Ok(Self { requests: Some(requests), damage, cancelled, handle: Some(handle) })
+    }
+
+    /// Tells it that the log has moved on. Never waits.
+    pub(in crate::engine) fn tell(&self, finished: Finished) {
+        if let Some(requests) = &self.requests {
+            // A thread that has ended has found damage, which the next look tells.
+            let _ = requests.send(Request::Finished(finished));
+        }
+    }
+
+    /// Asks for one now and waits for it.
+    pub(in crate::engine) fn make(&self, finished: Finished) -> Answer {
+        let (answer, receiver) = mpsc::channel();
+        let sent = self.requests.as_ref().is_some_and(|requests| requests.send(Request::Now(finished, answer)).is_ok());
+        if sent { receiver.recv().unwrap_or(Err(CheckpointError::Cancelled)) } else { Err(CheckpointError::Cancelled) }
+    }
+
+    /// The damage that it found, if it did. Never waits.
+    pub(in crate::engine) fn damage(&self) -> Option<String> {
+        self.damage.try_recv().ok()
+    }
+}
+
+impl Drop for Thread {
+    /// Waits for the thread: whoever opens the store next finds nobody at work in it.
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.requests = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Sender<String>) {
+    // Whoever serves customers goes first.
+    os::lower_thread_priority();
+    while let Ok(mut request) = inbox.recv() {
+        // The newest counts, unless somebody waits for an answer.
+        while matches!(request, Request::Finished(_)) {
+            let Ok(newer) = inbox.try_recv() else { break };
+            request = newer;
+        }
+        let (finished, asker) = match request {
+            Request::Finished(finished) if !base.is_due(&finished) => continue,
+            Request::Finished(finished) => (finished, None),
+            Request::Now(finished, asker) => (finished, Some(asker)),
+        };
+        let made = maker.make(&finished);
+        match &made {
+            Ok(Some(made)) => {
+                log::info!("checkpoint at entry {}: {} bytes, after {} more entries", made.lsn, made.image_bytes, made.entries);
+                base.image_bytes = made.image_bytes;
+                base.covered = finished.bytes;
+            }
+            Ok(None) => base.covered = finished.bytes,
+            Err(CheckpointError::Cancelled) => return,
+            Err(CheckpointError::Damaged(what)) => {
+                let _ = damage.send(what.clone());
+            }
+            Err(error) if error.is_no_space() => log::warn!("no checkpoint for now, for lack of space: {error}"),
+            Err(error) => log::error!("no checkpoint for now: {error}; trying again when the next segment is finished"),
+        }
+        let is_over = matches!(made, Err(CheckpointError::Damaged(_)));
+        if let Some(asker) = asker {
+            let _ = asker.send(made);
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::LogEnd;
+
+    #[test]
+    fn one_is_due_after_a_segment_and_after_an_image() {
+        let due = |covered, image_bytes, bytes| {
+            let finished = Finished { end: LogEnd::default(), outcome_digest: 0, bytes };
+            Base { covered, image_bytes, segment_max: 100 }.is_due(&finished)
+        };
+        assert!(!due(0, 0, 99) && due(0, 0, 100));
+        assert!(!due(50, 0, 149) && due(50, 0, 150));
+        assert!(!due(50, 300, 349) && due(50, 300, 350));
+    }
+}

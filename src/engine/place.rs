@@ -1,0 +1,77 @@
+//! Refuses places for a store where a sync is no promise: file systems in memory and on the network.
+//!
+//! Left out: how the kind is found out (`env/`), and permissions (`store.rs`).
+
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::store::{Env, io_error};
+use crate::env::FileSystem;
+
+/// Looks where `dir` is, or would be made. `allow_memory` is for tests, whose stores may die with the machine.
+///
+/// # Errors
+/// [`StoreError::UnfitPlace`] on the network, and in memory unless that is allowed; [`StoreError::Io`].
+pub fn refuse_place(env: &Env, dir: &Path, allow_memory: bool) -> Result<(), StoreError> {
+    let unfit = |file_system, why, hint| Err(StoreError::UnfitPlace { dir: dir.to_owned(), file_system, why, hint });
+    let there = nearest(env, dir);
+    match env.disk.file_system(&there).map_err(io_error("look at the file system of", &there))? {
+        FileSystem::Local => Ok(()),
+        FileSystem::Memory(_) if allow_memory => {
+            log::warn!("{} is in memory, as allowed: everything in it is lost when the machine stops", dir.display());
+            Ok(())
+        }
+        FileSystem::Memory(name) => {
+            unfit(name, "in memory: everything in it is lost when the machine stops", ", or add --allow-tmpfs for a test")
+        }
+        FileSystem::Network(name) => unfit(name, "on another machine: its locks and syncs cannot be relied on", ""),
+        FileSystem::PassedThrough(name) => {
+            log::warn!("{} is on {name}: whether a sync reaches a disk is for whoever provides it to say", dir.display());
+            Ok(())
+        }
+    }
+}
+
+/// The directory itself, or the nearest one above it that exists.
+fn nearest(env: &Env, dir: &Path) -> PathBuf {
+    let mut above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
+    let found = above.find(|path| env.disk.exists(path).unwrap_or(false));
+    found.unwrap_or_else(|| Path::new(if dir.is_absolute() { "/" } else { "." })).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::env::Disk;
+    use crate::env::sim::SimDisk;
+
+    #[test]
+    fn only_a_disk_of_this_machine_will_do() {
+        let disk = SimDisk::new();
+        let env = Env { disk: Arc::new(disk.clone()), ..Env::os() };
+        let judge = |kind, allow| {
+            disk.set_file_system(kind);
+            refuse_place(&env, Path::new("/not/made/yet"), allow)
+        };
+        for allow in [false, true] {
+            assert!(judge(FileSystem::Local, allow).is_ok() && judge(FileSystem::PassedThrough("FUSE"), allow).is_ok());
+            let said = judge(FileSystem::Network("NFS"), allow).err().unwrap().to_string();
+            assert!(said.contains("/not/made/yet is on NFS, on another machine") && !said.contains("--allow"), "{said}");
+        }
+        let said = judge(FileSystem::Memory("tmpfs"), false).err().unwrap().to_string();
+        assert!(said.contains("in memory") && said.contains("--allow-tmpfs"), "{said}");
+        assert!(judge(FileSystem::Memory("tmpfs"), true).is_ok());
+    }
+
+    #[test]
+    fn the_nearest_directory_is_the_one_that_counts() {
+        let disk = SimDisk::new();
+        disk.create_dir(Path::new("/a")).unwrap();
+        let env = Env { disk: Arc::new(disk), ..Env::os() };
+        assert_eq!(nearest(&env, Path::new("/a/b/c")), Path::new("/a"));
+        assert_eq!(nearest(&env, Path::new("/x/y")), Path::new("/"));
+        assert_eq!(nearest(&env, Path::new("x/y")), Path::new("."));
+    }
+}

@@ -1,0 +1,271 @@
+//! Repairs a store whose log is damaged behind a good part: copies what is dropped, then makes it void.
+//!
+//! Order: lock; read everything; copy every segment with something to drop, and a list of it, into a directory beside
+//! the store, synced and read back; then one batch in a fresh segment, whose voucher makes the rest void and whose entry
+//! draws a new lineage, and a seal behind it. Until that batch is durable the store is refused as before, afterwards it
+//! is sound; nothing is ever written over what is there.
+//! Left out: finding the good part (`wal/`), asking whether the operator means it (`cli/`).
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use super::clock::BankClock;
+use super::error::StoreError;
+use super::replay::Replay;
+use super::store::{Env, io_error, sync_parent, take_lock};
+use crate::bank::{self, Bank};
+use crate::command::Command;
+use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
+use crate::types::{Lineage, Lsn, Owner, RequestId, SessionId};
+use crate::wal::{Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Tail, diagnose};
+
+/// How much is copied at a time, in bytes.
+const CHUNK: u64 = 1 << 20;
+/// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.
+const LIST: &str = "DROPPED";
+
+/// A numbered request that a repair drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DroppedRequest {
+    /// Its id.
+    pub request: RequestId,
+    /// Its command; none for a cancellation.
+    pub command: Option<Command>,
+    /// Where its batch stands.
+    pub position: Position,
+    /// Whether that batch is whole: then it was executed, and probably answered.
+    pub is_whole: bool,
+}
+
+/// A repair that could be done. The store stays locked as long as it lives.
+pub struct Repair {
+    env: Env,
+    dir: PathBuf,
+    bank: Bank,
+    tail: Box<Tail>,
+    requests: Vec<DroppedRequest>,
+    /// Batches in the tail that can be read at least in part.
+    batches: u64,
+    /// Entries of those.
+    entries: u64,
+    _lock: Box<dyn Send>,
+}
+
+/// What a repair did.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// Where the copies are.
+    pub copies: PathBuf,
+    /// The new lineage.
+    pub lineage: Lineage,
+    /// The entry that draws it.
+    pub lsn: Lsn,
+}
+
+/// Takes the store's lock, reads the log from the device, and tells what a repair would drop; `Err` of the inner result
+/// says in words why there is nothing to repair. Changes nothing.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Damaged`] for damage that no repair can undo.
+pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, StoreError> {
+    // `store/` and `store` name the same directory, but only from one of them a neighbour's name can be made.
+    let dir = dir.components().as_path();
+    if dir.file_name().is_none() {
+        return Err(StoreError::CannotRepair(format!("{} has no name of its own, beside which copies could stand", dir.display())));
+    }
+    let manifest = crate::wal::exists(&*env.disk, dir)?;
+    if !manifest {
+        return Err(StoreError::NoStore { dir: dir.to_owned() });
+    }
+    let lock = take_lock(env, dir)?;
+    let mut state = Replay::new(Bank::new());
+    let mut refused = None;
+    let (mut found, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
+    let diagnosis =
+        diagnose(&*env.disk, dir, &mut |batch| state.batch(batch).inspect_err(|what| refused = Some(what.clone())), &mut |dropped| {
+            batches = batches.saturating_add(1);
+            entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));
+            found.extend(requests_in(dropped));
+        });
+    if let Some(what) = refused {
+        let why = "its bytes are sound, so there is nothing that a repair may drop; use the version of bankd that wrote it";
+        return Err(StoreError::Damaged(format!("{}: {why}", diagnosis.err().map_or(what, |error| error.to_string()))));
+    }
+    let bank = state.bank;
+    bank.check_conservation().map_err(|error| StoreError::Damaged(format!("the log adds up to a bank that does not: {error}")))?;
+    match diagnosis? {
+        Diagnosis::Sound(None) => Ok(Err("the log is sound: there is nothing to repair".to_owned())),
+        Diagnosis::Sound(Some(torn)) => {
+            Ok(Err(format!("{torn}; the next start drops it by itself, and no session is lost by that: there is nothing to repair")))
+        }
+        Diagnosis::Damaged(tail) => {
+            let requests = in_lineages(bank.lineage(), found);
+            Ok(Ok(Repair { env: env.clone(), dir: dir.to_owned(), bank, tail, requests, batches, entries, _lock: lock }))
+        }
+    }
+}
+
+impl Repair {
+    /// What is damaged, and where the good part ends.
+    #[must_use]
+    pub const fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// The numbered requests that would be dropped, as far as they can be read.
+    #[must_use]
+    pub fn requests(&self) -> &[DroppedRequest] {
+        &self.requests
+    }
+
+    /// How many batches and entries would be dropped, as far as they can be read.
+    #[must_use]
+    pub const fn counts(&self) -> (u64, u64) {
+        (self.batches, self.entries)
+    }
+
+    /// Decimals of every amount.
+    #[must_use]
+    pub fn decimals(&self) -> u8 {
+        self.bank.decimals()
+    }
+
+    /// The number of the first batch that would be dropped.
+    #[must_use]
+    pub const fn first_dropped(&self) -> u64 {
+        self.tail.end.batch_number.saturating_add(1)
+    }
+
+    /// Does it. `list` goes with the copies.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store is then damaged as before, or repaired, and never anything between.
+    pub fn apply(self, list: &str) -> Result<Repaired, StoreError> {
+        let copies = self.copy(list)?;
+        let mut random = [0; 16];
+        self.env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", &self.dir))?;
+        let random = u128::from_le_bytes(random);
+        let lineage = Lineage(u64::try_from(random >> 64).unwrap_or_default());
+        let incarnation = u64::try_from(random & u128::from(u64::MAX)).unwrap_or_default();
+        let Self { env, dir, mut bank, tail, .. } = self;
+        let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
+        let mut log = Log::repair(env.disk.clone(), &dir, &tail, sizes, incarnation)?;
+        let (clock, _) = BankClock::start(env.clock.clone(), tail.end.bank_time);
+        let entry =
+            Entry { owner: Owner::Nobody, origin: Origin::None, action: Action::Lineage { lineage, cause: LineageCause::Repaired } };
+        let no_room =
+            |_| StoreError::CannotRepair("the disk has no room for the repair's own segment; make room and run it again".to_owned());
+        let lsn = log.append(|out| entry.encode_into(out)).map_err(no_room)?;
+        let time = clock.now();
+        log.commit(time, bank.outcome_digest())?;
+        bank::apply(&mut bank, lsn, &entry, time).map_err(|error| StoreError::CannotRepair(error.to_string()))?;
+        log.commit(clock.now(), bank.outcome_digest())?;
+        Ok(Repaired { copies, lineage, lsn })
+    }
+
+    /// Copies every segment with something to drop, then the list, all durable.
+    fn copy(&self, list: &str) -> Result<PathBuf, StoreError> {
+        let disk = &*self.env.disk;
+        let copies = free_name(&self.env, &self.dir)?;
+        disk.create_dir(&copies).map_err(io_error("create", &copies))?;
+        sync_parent(&self.env, &copies)?;
+        for (position, _) in &self.tail.parts {
+            self.copy_file(&self.dir.join(position.file()), &copies.join(position.file()))?;
+        }
+        disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
+        let path = copies.join(LIST);
+        let file = disk.create(&path).map_err(io_error("create", &path))?;
+        file.write_all_at(self.heading(list).as_bytes(), 0).map_err(io_error("write", &path))?;
+        file.sync().map_err(io_error("sync", &path))?;
+        disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
+        Ok(copies)
+    }
+
+    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        let disk = &*self.env.disk;
+        let source = disk.open_read(from).map_err(io_error("open", from))?;
+        let target = disk.create(to).map_err(io_error("create", to))?;
+        let length = source.len().map_err(io_error("measure", from))?;
+        let (mut buffer, mut again) = (Vec::new(), Vec::new());
+        for is_check in [false, true] {
+            let mut offset = 0;
+            while offset < length {
+                let count = usize::try_from(CHUNK.min(length - offset)).unwrap_or_default();
+                buffer.resize(count, 0);
+                again.resize(count, 0);
+                source.read_exact_at(&mut buffer, offset).map_err(io_error("read", from))?;
+                if is_check {
+                    target.read_exact_at(&mut again, offset).map_err(io_error("read", to))?;
+                    if buffer != again {
+                        return Err(StoreError::CannotRepair(format!("the copy {} does not read back; nothing was changed", to.display())));
+                    }
+                } else {
+                    target.write_all_at(&buffer, offset).map_err(io_error("write", to))?;
+                }
+                offset = offset.saturating_add(CHUNK);
+            }
+            if !is_check {
+                target.sync().map_err(io_error("sync", to))?;
+                target.evict().map_err(io_error("evict", to))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn heading(&self, list: &str) -> String {
+        let mut text = format!("{}\n", self.tail.why);
+        for (position, bytes) in &self.tail.parts {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "dropped: {bytes} bytes from {position}");
+        }
+        text + list
+    }
+}
+
+/// The first of `DIR.repair-1`, `DIR.repair-2` ... that is not there yet.
+fn free_name(env: &Env, dir: &Path) -> Result<PathBuf, StoreError> {
+    let mut number = 0_u32;
+    loop {
+        number = number.saturating_add(1);
+        let mut name = dir.as_os_str().to_owned();
+        name.push(format!(".repair-{number}"));
+        let path = PathBuf::from(name);
+        if !env.disk.exists(&path).map_err(io_error("look for", &path))? {
+            return Ok(path);
+        }
+    }
+}
+
+/// Something in a dropped batch: a request of the lineage that was then in force, or a new one.
+enum Dropped {
+    Request(Origin, Option<Command>, Position, bool),
+    Lineage(Lineage),
+}
+
+fn requests_in(batch: &DroppedBatch<'_>) -> Vec<Dropped> {
+    let entries = batch.entries.iter().filter_map(|bytes| Entry::decode(bytes).ok());
+    let dropped = entries.filter_map(|entry| match entry.action {
+        Action::Request(command) => Some(Dropped::Request(entry.origin, Some(command), batch.position, batch.is_whole)),
+        Action::Cancel => Some(Dropped::Request(entry.origin, None, batch.position, batch.is_whole)),
+        Action::Lineage { lineage, .. } => Some(Dropped::Lineage(lineage)),
+        _ => None,
+    });
+    dropped.collect()
+}
+
+/// Names each request by the lineage that was in force where it stood, `first` at the beginning.
+fn in_lineages(first: Lineage, found: Vec<Dropped>) -> Vec<DroppedRequest> {
+    let mut lineage = first;
+    let requests = found.into_iter().filter_map(|dropped| match dropped {
+        Dropped::Lineage(new) => {
+            lineage = new;
+            None
+        }
+        Dropped::Request(Origin::Session { session, number, .. }, command, position, is_whole) => {
+            let request = RequestId { session: SessionId { lineage, lsn: session }, number };
+            Some(DroppedRequest { request, command, position, is_whole })
+        }
+        Dropped::Request(Origin::None, ..) => None,
+    });
+    requests.collect()
+}

@@ -1,0 +1,113 @@
+//! Replays batches through the bank as they were once served, and tells how far it is while that takes long.
+//!
+//! A start and each checkpoint run this same code. Left out: reading the batches (`wal/`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bank::{self, Applied, Bank};
+use crate::entry::Entry;
+use crate::env::Clock;
+use crate::types::Lsn;
+use crate::wal::{Batch, Recovered};
+
+/// How often a line tells of progress.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The bank as replay builds it, batch by batch.
+pub(super) struct Replay {
+    pub(super) bank: Bank,
+    progress: Option<Progress>,
+}
+
+struct Progress {
+    clock: Arc<dyn Clock>,
+    started: Duration,
+    next: Duration,
+    entries: u64,
+    highest_segment: u64,
+}
+
+impl Replay {
+    /// Goes on from a bank, silently.
+    pub(super) const fn new(bank: Bank) -> Self {
+        Self { bank, progress: None }
+    }
+
+    /// Goes on from a bank and logs a line every second.
+    pub(super) fn telling(bank: Bank, clock: Arc<dyn Clock>, highest_segment: u64) -> Self {
+        let started = clock.monotonic();
+        let next = started.saturating_add(EVERY);
+        Self { bank, progress: Some(Progress { clock, started, next, entries: 0, highest_segment }) }
+    }
+
+    /// Replays one batch.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with the outcomes before it.
+    pub(super) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
+        self.batch_with(batch, |_, _, _, _| {})
+    }
+
+    /// Replays one batch, and shows each entry, what became of it, and the bank after it.
+    ///
+    /// # Errors
+    /// As [`Replay::batch`].
+    pub(super) fn batch_with(&mut self, batch: &Batch<'_>, mut show: impl FnMut(Lsn, &Entry, &Applied, &Bank)) -> Result<(), String> {
+        let header = &batch.header;
+        if header.outcome_digest != self.bank.outcome_digest() {
+            return Err(format!(
+                "batch {} says that the entries before it had other outcomes than they have now: this program's rules differ from those that wrote it",
+                header.number
+            ));
+        }
+        for (lsn, bytes) in batch.entries() {
+            let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
+            let applied = bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            show(lsn, &entry, &applied, &self.bank);
+        }
+        self.bank.check_totals().map_err(|error| error.to_string())?;
+        if let Some(progress) = &mut self.progress {
+            progress.tell(batch);
+        }
+        Ok(())
+    }
+
+    /// The bank at the end, once cash equals the sum of the balances counted afresh.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(super) fn finish(self) -> Result<Bank, String> {
+        self.bank.check_conservation().map_err(|error| format!("the log adds up to a bank that does not: {error}"))?;
+        Ok(self.bank)
+    }
+
+    /// One line about what was recovered, how fast, and what was dropped.
+    pub(super) fn summary(&self, recovered: &Recovered, from: u64) -> String {
+        let took = self.progress.as_ref().map_or(Duration::ZERO, |progress| progress.clock.monotonic().saturating_sub(progress.started));
+        let Recovered { entries, batches, bytes, torn, .. } = recovered;
+        let per_second = u128::from(*entries).saturating_mul(1_000_000).checked_div(took.as_micros()).unwrap_or_default();
+        let begin = if from == 0 { "the beginning".to_owned() } else { format!("the checkpoint at entry {from}") };
+        let dropped = if torn.is_some() { "a torn tail dropped" } else { "nothing dropped" };
+        format!(
+            "{entries} entries in {batches} batches, {bytes} bytes, from {begin} in {}.{:03} s ({per_second} entries/s), {dropped}; {} accounts, {} sessions",
+            took.as_secs(),
+            took.subsec_millis(),
+            self.bank.account_count(),
+            self.bank.session_count()
+        )
+    }
+}
+
+impl Progress {
+    fn tell(&mut self, batch: &Batch<'_>) {
+        self.entries = self.entries.saturating_add(u64::from(batch.header.count));
+        let now = self.clock.monotonic();
+        if now >= self.next {
+            self.next = now.saturating_add(EVERY);
+            let seconds = now.saturating_sub(self.started).as_secs();
+            let (segment, of) = (batch.position.segment, self.highest_segment);
+            log::info!("recovering: {} entries in {seconds} s, in segment {segment} of {of}", self.entries);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Checks a whole log, and holds what clients were told against it.
+//!
+//! Every rule of recovery, from the first byte on: the chain, the outcomes by replay, the books. A receipt is the
+//! chain head that somebody was given with an answer; a log that was rewritten, however carefully, has another one.
+//! Left out: where the evidence comes from (`client/`), and how it is told (`cli/`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::StoreError;
+use super::history::{History, Moment, replay};
+use super::store::Env;
+use crate::bank::Applied;
+use crate::command::Body;
+use crate::entry::{Action, LineageCause, Origin};
+use crate::types::{Lineage, Lsn, RequestId, SessionId, StoreId};
+use crate::wire::message::Receipt;
+
+/// What a client was told: an answer to one of its requests, and the bank's evidence with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The bank that gave it.
+    pub store: StoreId,
+    /// The request.
+    pub request: RequestId,
+    /// Its recorded body.
+    pub body: Body,
+    /// The chain head that came with it.
+    pub receipt: Receipt,
+}
+
+/// Evidence that the log contradicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// The log had another chain head there, or no batch ended there.
+    #[error("the answer to {request} came with the chain head of entry {lsn}, and this log's history had another one there")]
+    OtherHistory {
+        /// The request.
+        request: RequestId,
+        /// The receipt's entry.
+        lsn: Lsn,
+    },
+    /// The log ends before.
+    #[error("the answer to {request} came with the chain head of entry {lsn}, and this log ends with entry {end}")]
+    EndsBefore {
+        /// The request.
+        request: RequestId,
+        /// The receipt's entry.
+        lsn: Lsn,
+        /// The log's last.
+        end: Lsn,
+    },
+    /// What the client was told is not what the log says.
+    #[error("the answer to {request} was entry {lsn}, and in this log that entry says something else")]
+    OtherAnswer {
+        /// The request.
+        request: RequestId,
+        /// The entry that decided the answer.
+        lsn: Lsn,
+    },
+}
+
+/// A log that is sound.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// How it was read, and where it ends.
+    pub history: History,
+    /// Batches that count.
+    pub batches: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// How many lives of the daemon wrote it.
+    pub incarnations: u64,
+    /// The running outcome digest at the end.
+    pub outcome_digest: u64,
+    /// Where repairs dropped something: the first entry after each.
+    pub repairs: Vec<Lsn>,
+    /// How many pieces of evidence were this store's, and so were held against the log.
+    pub held: usize,
+    /// Those that the log contradicts.
+    pub contradictions: Vec<Contradiction>,
+}
+
+/// Reads and checks everything; changes nothing. Evidence of other stores is left out.
+///
+/// # Errors
+/// [`StoreError::Damaged`] with file and offset for a log that is not sound, otherwise as [`super::look`].
+pub fn verify(env: &Env, dir: &Path, evidence: &[Evidence]) -> Result<Verified, StoreError> {
+    let mut holds = Holding::new(evidence);
+    let mut repairs = Vec::new();
+    // Replay shows entries, not seals; those are counted by their numbers.
+    let mut incarnations = Counted::default();
+    let (history, bank) = replay(env, dir, &mut |moment| {
+        incarnations.see(moment.batch.incarnation.random, moment.batch.incarnation.counter);
+        if matches!(moment.entry.action, Action::Lineage { cause: LineageCause::Repaired, .. }) {
+            repairs.push(moment.lsn);
+        }
+        holds.see(moment);
+    })?;
+    let end = history.log.end;
+    Ok(Verified {
+        batches: end.batch_number,
+        entries: end.next_lsn.0.saturating_sub(1),
+        incarnations: incarnations.count,
+        outcome_digest: bank.outcome_digest(),
+        repairs,
+        held: evidence.iter().filter(|one| one.store == history.log.store).count(),
+        contradictions: holds.finish(history.log.store),
+        history,
+    })
+}
+
+/// Counts different neighbours.
+#[derive(Default)]
+struct Counted {
+    count: u64,
+    last: Option<(u64, u64)>,
+}
+
+impl Counted {
+    fn see(&mut self, random: u64, counter: u64) {
+        if self.last.replace((random, counter)) != Some((random, counter)) {
+            self.count = self.count.saturating_add(1);
+        }
+    }
+}
+
+/// The evidence, by the entries that it is about.
+struct Holding<'a> {
+    receipts: BTreeMap<Lsn, Vec<&'a Evidence>>,
+    answers: BTreeMap<Lsn, Vec<&'a Evidence>>,
+    lineage: Lineage,
+    end: Lsn,
+    found: Vec<Contradiction>,
+}
+
+impl<'a> Holding<'a> {
+    fn new(evidence: &'a [Evidence]) -> Self {
+        let mut holding = Self { receipts: BTreeMap::new(), answers: BTreeMap::new(), lineage: Lineage(0), end: Lsn(0), found: Vec::new() };
+        for one in evidence {
+            holding.receipts.entry(one.receipt.lsn).or_default().push(one);
+            holding.answers.entry(one.body.lsn).or_default().push(one);
+        }
+        holding
+    }
+
+    fn see(&mut self, moment: &Moment<'_>) {
+        self.end = moment.lsn;
+        if let Action::Lineage { lineage, .. } = moment.entry.action {
+            self.lineage = lineage;
+        }
+        for one in self.answers.remove(&moment.lsn).unwrap_or_default() {
+            if one.store == moment.batch.store && !self.is_answer(moment, one) {
+                self.found.push(Contradiction::OtherAnswer { request: one.request, lsn: moment.lsn });
+            }
+        }
+        let last = moment.batch.first_lsn.0.saturating_add(u64::from(moment.batch.count)).saturating_sub(1);
+        let head = (moment.lsn.0 == last).then_some(moment.batch.chain_after);
+        for one in self.receipts.remove(&moment.lsn).unwrap_or_default() {
+            if one.store == moment.batch.store && head != Some(one.receipt.chain) {
+                self.found.push(Contradiction::OtherHistory { request: one.request, lsn: moment.lsn });
+            }
+        }
+    }
+
+    fn is_answer(&self, moment: &Moment<'_>, one: &Evidence) -> bool {
+        let Origin::Session { session, number, .. } = moment.entry.origin else { return false };
+        let request = RequestId { session: SessionId { lineage: self.lineage, lsn: session }, number };
+        let is_body = matches!(moment.applied, Applied::Answer { body, .. } if *body == one.body);
+        is_body && request == one.request
+    }
+
+    /// What was never met lies behind the end.
+    fn finish(mut self, store: StoreId) -> Vec<Contradiction> {
+        let end = self.end;
+        for (lsn, all) in self.receipts {
+            self.found.extend(all.iter().filter(|one| one.store == store).map(|one| Contradiction::EndsBefore {
+                request: one.request,
+                lsn,
+                end,
+            }));
+        }
+        self.found
+    }
+}

@@ -1,0 +1,177 @@
+//! Dialogues of the lab in the turn: their messages become questions like anybody's, one at a time, and no session
+//! outlives its connection.
+//!
+//! Left out: what is said (`lab.rs`), judging and answering questions (`arrival.rs`, `walk.rs`).
+
+use std::time::Duration;
+
+use super::arrival::{Taken, check_command};
+use super::connection::{Connection, FrontEnd};
+use super::lab::{Dialogue, Heard, Port, Terms};
+use super::lab_rules::{Chance, LabRules};
+use super::service::{ConnectionId, Service, TICK};
+use super::walk::{Item, Logged};
+use crate::command::Command;
+use crate::engine::{Admission, Fatal};
+use crate::types::{Lsn, Owner, RequestNumber};
+use crate::wal::Full;
+use crate::wire::message::{Ask, Refusal, Reply};
+
+/// What all dialogues share.
+pub(super) struct Lab {
+    rules: LabRules,
+    chance: Chance,
+    /// Sessions whose connections are gone: they are closed as soon as a batch takes it.
+    abandoned: Vec<Abandoned>,
+    /// Not before this are they tried again.
+    retry_at: Duration,
+}
+
+struct Abandoned {
+    /// The connection that is gone.
+    id: ConnectionId,
+    owner: Owner,
+    session: Lsn,
+}
+
+impl Lab {
+    pub(super) const fn new(rules: LabRules) -> Self {
+        Self { rules, chance: Chance::new(&rules), abandoned: Vec::new(), retry_at: Duration::ZERO }
+    }
+
+    /// How long abandoned sessions can wait; none if there are none.
+    pub(super) fn patience(&self, now: Duration) -> Option<Duration> {
+        (!self.abandoned.is_empty()).then(|| self.retry_at.saturating_sub(now))
+    }
+}
+
+impl Service {
+    /// Begins a dialogue; its first words are put into `out`.
+    pub(super) fn begin_dialogue(&self, port: Port, out: &mut Vec<u8>) -> FrontEnd {
+        let terms = Terms { decimals: self.engine.bank().decimals(), max_transactions: self.lab.rules.max_transactions };
+        FrontEnd::Lab(Box::new(Dialogue::start(port, terms, out)))
+    }
+
+    /// Hears messages at the front of `bytes` until one becomes a question; returns how many bytes they took.
+    ///
+    /// # Errors
+    /// [`Fatal`], as `Engine::new_tag`.
+    pub(super) fn converse(&mut self, slot: usize, bytes: &[u8], now: Duration) -> Result<usize, Fatal> {
+        let mut consumed = 0;
+        while !self.is_full {
+            let Some(connection) = self.connections.get_mut(slot).filter(|connection| connection.may_decode()) else { break };
+            let id = ConnectionId { slot, generation: connection.generation };
+            connection.began_output(now);
+            let Some((dialogue, out)) = connection.dialogue() else { break };
+            let (taken, heard) = dialogue.next(bytes.get(consumed..).unwrap_or_default(), &mut self.lab.chance, out);
+            let question = dialogue.question().cloned();
+            consumed = consumed.saturating_add(taken);
+            match (heard, question) {
+                (Heard::Nothing, _) => break,
+                (Heard::Question, Some(question)) => match self.arrive_from_lab(id, question)? {
+                    Taken::Yes => self.is_asked(id),
+                    Taken::NextTurn => self.is_full = true,
+                },
+                (Heard::Answered, _) => self.mark_dirty(slot),
+                (Heard::Over | Heard::Question, _) => {
+                    connection.is_closing = true;
+                    self.mark_dirty(slot);
+                }
+            }
+        }
+        Ok(consumed)
+    }
+
+    fn arrive_from_lab(&mut self, id: ConnectionId, question: Ask) -> Result<Taken, Fatal> {
+        match question {
+            Ask::Request { number, acked_below, command } => Ok(self.request_from_lab(id, number, acked_below, command)),
+            question => self.arrive(id, question),
+        }
+    }
+
+    /// A money request that may acknowledge its own reply, which no other client's may.
+    fn request_from_lab(&mut self, id: ConnectionId, number: RequestNumber, acked_below: RequestNumber, command: Command) -> Taken {
+        let place = self.connection(id).and_then(|connection| connection.owner.zip(connection.session));
+        // The session was closed by somebody else, or taken over.
+        let Some((owner, session)) = place else { return self.refused(id, Refusal::NoSession) };
+        if let Err(refusal) = check_command(&command, owner) {
+            return self.refused(id, refusal);
+        }
+        let admission = self.engine.submit_request(owner, session, number, acked_below, command);
+        self.take(id, admission, Logged::Numbered(number), || Ask::Request { number, acked_below, command })
+    }
+
+    /// The question is in the turn's list: nothing is read until it is answered.
+    fn is_asked(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.is_blocked = true;
+        if let Some((dialogue, _)) = connection.dialogue() {
+            dialogue.asked();
+        }
+    }
+
+    /// Puts a reply into words. A question that follows from it waits for the next turn, since the batch is closed.
+    pub(super) fn say(&mut self, id: ConnectionId, reply: &Reply) {
+        let Some(connection) = self.connection(id) else { return };
+        let Some((dialogue, out)) = connection.dialogue() else { return };
+        let is_over = dialogue.reply(reply, out);
+        let has_question = dialogue.question().is_some();
+        connection.is_blocked = false;
+        connection.is_closing |= is_over;
+        if has_question {
+            self.wait(id.slot);
+        }
+    }
+
+    /// Notes a session whose connection is gone.
+    pub(super) fn abandon(&mut self, id: ConnectionId, owner: Owner, session: Lsn) {
+        self.lab.abandoned.push(Abandoned { id, owner, session });
+    }
+
+    /// Notes a session that was opened for a connection that is gone.
+    pub(super) fn abandon_opened(&mut self, id: ConnectionId, session: Lsn) {
+        if let Some(view) = self.engine.bank().session(session) {
+            self.abandon(id, view.owner, session);
+        }
+    }
+
+    /// Puts the closing of abandoned sessions into the batch, as many as it takes.
+    pub(super) fn close_abandoned(&mut self, now: Duration) {
+        if self.lab.retry_at > now {
+            return;
+        }
+        while let Some(Abandoned { id, owner, session }) = self.lab.abandoned.pop() {
+            match self.engine.submit_close(owner, session) {
+                Ok(Admission::Logged) => self.list(id, Item::Logged { id, logged: Logged::Close(session) }),
+                // Somebody else has closed it.
+                Ok(Admission::Listed) => {}
+                Err(full) => {
+                    self.lab.abandoned.push(Abandoned { id, owner, session });
+                    match full {
+                        Full::Batch => self.is_full = true,
+                        Full::NoSpace => self.lab.retry_at = now.saturating_add(TICK),
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends all dialogues and closes their sessions, as far as the disk takes it: the daemon ends.
+    ///
+    /// # Errors
+    /// [`Fatal`], as [`Service::finish_turn`].
+    pub(super) fn end_dialogues(&mut self, now: Duration) -> Result<(), Fatal> {
+        let is_lab = |(_, connection): &(usize, &Connection)| connection.front_end.is_lab();
+        let slots: Vec<usize> = self.connections.iter().filter(is_lab).map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.close(slot);
+        }
+        self.lab.retry_at = Duration::ZERO;
+        while !self.lab.abandoned.is_empty() && self.lab.retry_at <= now {
+            self.close_abandoned(now);
+            self.finish_turn(now)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Places in the log that a checkpoint vouches for: recovery goes on from one of them, and must reach the others.
+//!
+//! An anchor names the log's end as it once was, together with its last batch, which must still stand there. What is
+//! below the anchor's segment is not read: its files must be there, whole in header and size, and no more.
+//! Left out: what a checkpoint is, and where it is kept (`engine/`).
+
+use std::path::Path;
+
+use super::batch::{Batch, BatchHeader, VoucherKind};
+use super::bytes::{BLOCK_LEN, to_u64};
+use super::reader::Reader;
+use super::recover::{LogEnd, Recovered, Walk, damaged, describe};
+use super::survey::{Survey, unsupported};
+use super::verdict::judge;
+use super::{Position, WalError, file_name};
+use crate::env::Disk;
+use crate::types::StoreId;
+
+/// Replays one batch; an error is damage at that batch.
+pub type Replay<'a> = dyn FnMut(&Batch<'_>) -> Result<(), String> + 'a;
+
+/// An end that the log once had: everything up to it was durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Where the last batch before it begins.
+    pub last_batch: Position,
+    /// The end.
+    pub end: LogEnd,
+}
+
+/// The part of a log that it has moved on from: all of it is durable and stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Its end. Every batch before it lies in a segment that is no longer in use.
+    pub end: LogEnd,
+    /// The running outcome digest after its last batch.
+    pub outcome_digest: u64,
+    /// The bytes of its batches since the place from which recovery read on.
+    pub bytes: u64,
+}
+
+impl Survey {
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> StoreId {
+        self.manifest.store
+    }
+
+    /// The newest segment.
+    #[must_use]
+    pub const fn highest(&self) -> u64 {
+        self.manifest.highest
+    }
+
+    /// Whether a repair claims to have dropped what the anchor ends with. Such an anchor is none to go on from.
+    #[must_use]
+    pub fn is_void(&self, anchor: &Anchor) -> bool {
+        self.repairs_of(anchor).next().is_some()
+    }
+
+    /// The segments of the repairs that claim to have dropped what the anchor ends with.
+    fn repairs_of(&self, anchor: &Anchor) -> impl Iterator<Item = u64> {
+        let Position { segment: own, .. } = anchor.end.position;
+        let end = anchor.end.position;
+        let starts = self.starts.iter();
+        let repairs = starts.filter(move |(voucher, segment)| voucher.kind == VoucherKind::Repair && voucher.end < end && *segment > own);
+        repairs.map(|(_, segment)| *segment)
+    }
+
+    /// Reads everything after `from`, or from the beginning, and calls `replay` for each batch in order. The log must
+    /// also go through each anchor in `known`, unless a repair dropped what it ends with. Writes nothing at all.
+    ///
+    /// # Errors
+    /// As [`super::recover`]. A log without what an anchor vouches for is [`WalError::Damaged`].
+    pub fn recover(
+        self,
+        disk: &dyn Disk,
+        dir: &Path,
+        from: Option<&Anchor>,
+        known: &[Anchor],
+        replay: &mut Replay<'_>,
+    ) -> Result<Recovered, WalError> {
+        let mut reader = Reader::new(disk, dir);
+        let end = match from {
+            Some(anchor) => {
+                self.confirm(&mut reader, anchor)?;
+                anchor.end
+            }
+            None if self.manifest.first_retained > 1 => {
+                let what = "the log's first segments are gone, and there is no checkpoint to go on from".to_owned();
+                return Err(damaged(self.origin(), &LogEnd::default(), what));
+            }
+            None => LogEnd { position: self.origin(), ..LogEnd::default() },
+        };
+        let mut walk = Walk::new(&self, reader, end);
+        let stop = loop {
+            if let Some(stop) = walk.step(replay)? {
+                break stop;
+            }
+            let contradicts = |known: &Anchor| known.end.batch_number == walk.end.batch_number && known.end != walk.end;
+            if known.iter().any(|known| contradicts(known) && !self.is_void(known)) {
+                let what = format!("a checkpoint says that another batch {} stood in the log", walk.end.batch_number);
+                return Err(damaged(walk.last_batch, &walk.end, what));
+            }
+        };
+        let Walk { mut reader, end, batches, entries, bytes, repairs, .. } = walk;
+        let tail = judge(&mut reader, &self, &end, &stop)?;
+        if end.batch_number == 0 {
+            return Err(damaged(self.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
+        }
+        // A repair that is older than where the reading began was seen by whoever made that checkpoint.
+        let counts = |repair: u64| repairs.contains(&repair) || from.is_some_and(|from| from.end.position.segment >= repair);
+        for known in known.iter().filter(|known| known.end.batch_number > end.batch_number) {
+            if !self.repairs_of(known).any(counts) {
+                let LogEnd { position, batch_number, .. } = known.end;
+                return Err(damaged(
+                    end.position,
+                    &end,
+                    format!("a checkpoint says that the log went on to batch {batch_number} at {position}"),
+                ));
+            }
+        }
+        Ok(Recovered {
+            store: self.manifest.store,
+            end,
+            torn: tail.torn,
+            has_damaged_slot: self.has_damaged_slot,
+            batches,
+            entries,
+            bytes,
+            manifest: self.manifest,
+            spares: tail.spares,
+        })
+    }
+
+    /// Reads the finished part of a log that is in use, from `from`, or from the beginning, exactly to `to`, and gives
+    /// the anchor there. The survey is one by [`Survey::part`]; segments in use are never touched.
+    ///
+    /// # Errors
+    /// As [`super::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
+    pub fn replay_to(
+        &self,
+        disk: &dyn Disk,
+        dir: &Path,
+        from: Option<&Anchor>,
+        to: &LogEnd,
+        replay: &mut Replay<'_>,
+    ) -> Result<Anchor, WalError> {
+        let mut reader = Reader::new(disk, dir);
+        if let Some(anchor) = from {
+            self.confirm(&mut reader, anchor)?;
+        }
+        let end = from.map_or(LogEnd { position: self.origin(), ..LogEnd::default() }, |anchor| anchor.end);
+        let mut walk = Walk::new(self, reader, end);
+        walk.last_batch = from.map_or(end.position, |anchor| anchor.last_batch);
+        while walk.end.batch_number < to.batch_number {
+            if let Some(stop) = walk.step(replay)? {
+                return Err(damaged(stop.at, &walk.end, format!("the log went on here to batch {}: {}", to.batch_number, stop.what)));
+            }
+        }
+        if walk.end != *to {
+            return Err(damaged(walk.last_batch, &walk.end, "it is not the batch that was written here".to_owned()));
+        }
+        Ok(Anchor { last_batch: walk.last_batch, end: walk.end })
+    }
+
+    /// Whether the batch that the anchor ends with still stands where it stood.
+    fn confirm(&self, reader: &mut Reader<'_>, anchor: &Anchor) -> Result<(), WalError> {
+        let Anchor { last_batch: at, end } = *anchor;
+        let refuse = |what: &str| {
+            let LogEnd { batch_number, .. } = end;
+            let what = format!("a checkpoint says that batch {batch_number} stands here, but {what}");
+            Err(WalError::Damaged { file: file_name(at.segment), offset: at.offset, last_good: None, what })
+        };
+        let Some(size) = self.size(at.segment) else {
+            return refuse("the manifest does not name the segment");
+        };
+        let header = match BatchHeader::decode(reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
+            Ok(header) => header,
+            Err(bad) => return unsupported(at, bad).map_or_else(|| refuse(&format!("there is {}", describe(bad))), Err),
+        };
+        let is_it = header.store == self.manifest.store
+            && header.number == end.batch_number
+            && header.chain_after == end.chain
+            && header.incarnation == end.incarnation
+            && header.bank_time == end.bank_time
+            && header.first_lsn.0.checked_add(u64::from(header.count)) == Some(end.next_lsn.0)
+            && at.segment == end.position.segment
+            && at.offset.checked_add(to_u64(header.extent())) == Some(end.position.offset);
+        if !is_it {
+            return refuse("there is another one");
+        }
+        let bytes = reader.window(at.segment, size, at.offset, header.extent())?;
+        header.check_body(bytes).or_else(|what| refuse(&what))
+    }
+}

@@ -1,0 +1,191 @@
+//! Reads a log from its first byte without touching it: for tools, also beside the daemon that is writing it.
+//!
+//! On a stopped store the verdict is recovery's, word for word. Beside a daemon the tail moves, so the last batch is
+//! told as unsealed until another stands behind it, and what follows is damage only where it proves itself: a whole
+//! batch behind one that does not read. A writer finishes a batch before it begins the next, so whoever has seen the
+//! next and reads again must find the one before it whole.
+//! Left out: what the device holds, as opposed to the page cache (`recover.rs` reads that), and what entries mean.
+
+use std::path::Path;
+
+use super::batch::{Batch, BatchHeader};
+use super::bytes::BLOCK;
+use super::reader::Reader;
+use super::recover::{LogEnd, Walk, damaged};
+use super::survey::Survey;
+use super::verdict::{Stop, Torn, judge, scan};
+use super::{Position, WalError};
+use crate::env::{Disk, ReadOnly};
+use crate::types::StoreId;
+
+/// How often files that a daemon is just changing are looked at again.
+const LOOKS: usize = 8;
+
+/// Whether somebody may be writing to the log meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody has the store's lock: the whole log is there to be judged.
+    None,
+    /// A daemon has it.
+    Running,
+}
+
+/// A good batch, and whether a later one has proven it durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The batch.
+    pub batch: Batch<'a>,
+    /// Always so but for the last one.
+    pub is_sealed: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// The store.
+    pub store: StoreId,
+    /// Where the log ends: beside a daemon with the last sealed batch, otherwise with the last good one.
+    pub end: LogEnd,
+    /// Whether a good batch stood at the very end that none has sealed yet.
+    pub has_unsealed: bool,
+    /// What a crash left half-written on a stopped store.
+    pub torn: Option<Torn>,
+    /// One of the manifest's two slots is damaged (beside a daemon it may only be half-written).
+    pub has_damaged_slot: bool,
+    /// Every segment that the manifest names: number and size in bytes.
+    pub segments: Vec<(u64, u64)>,
+}
+
+/// Reads everything, and calls `visit` for each good batch in order. Nothing is written, synced or evicted. An error of
+/// `visit` is damage at that batch.
+///
+/// # Errors
+/// As [`super::recover`].
+pub fn inspect(
+    disk: &dyn Disk,
+    dir: &Path,
+    writer: Writer,
+    visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
+) -> Result<Inspected, WalError> {
+    let disk = &ReadOnly(disk);
+    let mut held = Held::default();
+    let mut end: Option<LogEnd> = None;
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let survey = survey(disk, dir, writer)?;
+        let from = end.unwrap_or_else(|| LogEnd { position: survey.origin(), ..LogEnd::default() });
+        let mut walk = Walk::new(&survey, Reader::new(disk, dir), from);
+        let stop = go(&mut walk, &mut held, visit)?;
+        let stood = end.replace(walk.end) == Some(walk.end);
+        match writer {
+            Writer::None => {
+                let tail = judge(&mut walk.reader, &survey, &walk.end, &stop)?;
+                return finish(&survey, walk.end, held, tail.torn, writer, visit);
+            }
+            Writer::Running => match proof_beyond(&mut Reader::new(disk, dir), &survey, &walk.end)? {
+                // It was there before this look, and the batch before it still does not read.
+                Some(what) if stood => return Err(damaged(stop.at, &walk.end, format!("{}, and {what}", stop.what))),
+                Some(_) if looks < LOOKS => {}
+                _ => return finish(&survey, walk.end, held, None, writer, visit),
+            },
+        }
+    }
+}
+
+/// Walks as far as batches are good, handing each on when the next is there.
+fn go(walk: &mut Walk<'_>, held: &mut Held, visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>) -> Result<Stop, WalError> {
+    loop {
+        let before = walk.end;
+        let mut refused = None;
+        let stop = walk.step(&mut |batch| {
+            if let Err(error) = held.hand_on(true, visit) {
+                refused = Some(error);
+            }
+            held.take(batch, before);
+            Ok(())
+        })?;
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        if let Some(stop) = stop {
+            return Ok(stop);
+        }
+    }
+}
+
+fn finish(
+    survey: &Survey,
+    end: LogEnd,
+    mut held: Held,
+    torn: Option<Torn>,
+    writer: Writer,
+    visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
+) -> Result<Inspected, WalError> {
+    if end.batch_number == 0 {
+        return Err(damaged(survey.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
+    }
+    // A batch without entries proves the one before it, and there is nothing in it to be proven.
+    let has_unsealed = held.header.as_ref().is_some_and(|(header, _)| header.count > 0);
+    let sealed_end = if has_unsealed { held.before } else { end };
+    held.hand_on(!has_unsealed, visit)?;
+    Ok(Inspected {
+        store: survey.manifest.store,
+        end: if writer == Writer::Running { sealed_end } else { end },
+        has_unsealed,
+        torn,
+        has_damaged_slot: survey.has_damaged_slot,
+        segments: survey.segments().collect(),
+    })
+}
+
+/// The first look at the files, again and again while a daemon may be changing them.
+fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<Survey, WalError> {
+    let mut looks = 1;
+    loop {
+        match Survey::read(disk, dir) {
+            Err(WalError::Damaged { .. } | WalError::Io { .. }) if writer == Writer::Running && looks < LOOKS => looks += 1,
+            other => return other,
+        }
+    }
+}
+
+/// A batch that cannot be there unless another one stood right at the end, in words.
+fn proof_beyond(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd) -> Result<Option<String>, WalError> {
+    let mut at = end.position;
+    while let Some(size) = survey.size(at.segment) {
+        if let Some((offset, number)) = scan(reader, at, size)?.first_batch {
+            let is_next = number.is_some_and(|number| number <= end.batch_number.saturating_add(1));
+            if offset > at.offset || !is_next {
+                let number = number.map_or_else(|| "another batch".to_owned(), |number| format!("batch {number}"));
+                return Ok(Some(format!("{number} follows at {}", Position { offset, ..at })));
+            }
+        }
+        at = Position { segment: at.segment.saturating_add(1), offset: BLOCK };
+    }
+    Ok(None)
+}
+
+/// The last good batch, kept back until another is seen behind it.
+#[derive(Default)]
+struct Held {
+    header: Option<(BatchHeader, Position)>,
+    payload: Vec<u8>,
+    /// The log's end before it.
+    before: LogEnd,
+}
+
+impl Held {
+    fn take(&mut self, batch: &Batch<'_>, before: LogEnd) {
+        self.header = Some((batch.header.clone(), batch.position));
+        self.payload.clear();
+        self.payload.extend_from_slice(batch.payload);
+        self.before = before;
+    }
+
+    fn hand_on(&mut self, is_sealed: bool, visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>) -> Result<(), WalError> {
+        let Some((header, position)) = self.header.take() else { return Ok(()) };
+        let batch = Batch { header: &header, position, payload: &self.payload };
+        visit(&Seen { batch, is_sealed }).map_err(|what| damaged(position, &self.before, what))
+    }
+}

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::io;
 
 use bankd::amount::{Amount, AmountError};
+use bankd::engine::NewRecord;
 use bankd::secret::{MAX_SECRET, Secret};
 use bankd::types::is_valid_name;
 
@@ -24,27 +25,6 @@ pub const MIN_SECRET: usize = 4;
 pub const MIN_PIN: usize = 6;
 
 const HEADER: [&str; 4] = ["kind", "name", "secret", "balance"];
-
-/// One line of the file.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Record {
-    /// A customer's account.
-    Account {
-        /// A valid name, that no other account of the file has.
-        name: Box<str>,
-        /// 4 to 128 bytes.
-        pin: Secret,
-        /// The opening balance.
-        balance: Amount,
-    },
-    /// A teller.
-    Teller {
-        /// A valid name, that no other teller of the file has.
-        name: Box<str>,
-        /// 4 to 128 bytes.
-        token: Secret,
-    },
-}
 
 /// Why a file is no accounts file. Nothing of it may be used then.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +94,7 @@ pub fn read<R: io::Read>(
     name: &str,
     decimals: u8,
     allow_short_pins: bool,
-) -> impl Iterator<Item = Result<Record, AccountsFileError>> + use<R> {
+) -> impl Iterator<Item = Result<NewRecord, AccountsFileError>> + use<R> {
     // The reader counts lines at their ends only, and skips empty ones unseen: with a line feed at the very end, and
     // carriage returns left to us, the line of a row is always the one before the reader's.
     let lines = source.chain(b"\n".as_slice());
@@ -152,7 +132,7 @@ enum State {
 }
 
 impl<R: io::Read> Iterator for Reader<R> {
-    type Item = Result<Record, AccountsFileError>;
+    type Item = Result<NewRecord, AccountsFileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.state == State::Ended {
@@ -168,7 +148,7 @@ impl<R: io::Read> Iterator for Reader<R> {
 }
 
 impl<R: io::Read> Reader<R> {
-    fn read(&mut self) -> Result<Option<Record>, Problem> {
+    fn read(&mut self) -> Result<Option<NewRecord>, Problem> {
         if self.state == State::Header {
             if !self.next_row()? || fields(&self.row) != HEADER {
                 return Err(Problem::Header);
@@ -199,7 +179,7 @@ impl<R: io::Read> Reader<R> {
         after.saturating_sub(1).saturating_sub(u64::try_from(inside).unwrap_or(0)).max(1)
     }
 
-    fn record(&mut self) -> Result<Record, Problem> {
+    fn record(&mut self) -> Result<NewRecord, Problem> {
         let fields = fields(&self.row);
         let [kind, name, secret, balance] = fields[..] else { return Err(Problem::Fields(fields.len())) };
         if fields.iter().any(|field| field.contains(['\r', '\n'])) {
@@ -225,12 +205,12 @@ impl<R: io::Read> Reader<R> {
                 return Err(Problem::ShortPin);
             }
             let balance = Amount::parse(balance, self.decimals).map_err(Problem::Balance)?;
-            Record::Account { name: name.into(), pin: secret_taken, balance }
+            NewRecord::Account { name: name.into(), pin: secret_taken, balance }
         } else {
             if !balance.is_empty() {
                 return Err(Problem::TellerBalance);
             }
-            Record::Teller { name: name.into(), token: secret_taken }
+            NewRecord::Teller { name: name.into(), token: secret_taken }
         };
         let line = self.line();
         let seen = if is_account { &mut self.accounts } else { &mut self.tellers };
@@ -253,12 +233,12 @@ fn fields(row: &csv::StringRecord) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    fn all(text: impl AsRef<[u8]>, decimals: u8, short: bool) -> Result<Vec<Record>, String> {
+    fn all(text: impl AsRef<[u8]>, decimals: u8, short: bool) -> Result<Vec<NewRecord>, String> {
         read(text.as_ref(), "accounts.csv", decimals, short).map(|record| record.map_err(|error| error.to_string())).collect()
     }
 
-    fn account(name: &str, pin: &str, units: u64) -> Record {
-        Record::Account { name: name.into(), pin: Secret::new(pin.to_owned()), balance: Amount::new(units).unwrap() }
+    fn account(name: &str, pin: &str, units: u64) -> NewRecord {
+        NewRecord::Account { name: name.into(), pin: Secret::new(pin.to_owned()), balance: Amount::new(units).unwrap() }
     }
 
     #[test]
@@ -274,7 +254,7 @@ mod tests {
     fn accounts_and_tellers_in_every_form_of_line() {
         let text = "\u{feff}kind,name,secret,balance\r\naccount,\"Smith, J.\",\"12\"\"456\",11.5\r\n\r\nteller,Smith,token,\naccount,Smith,1234567,0";
         let records = all(text, 2, false).unwrap();
-        let teller = Record::Teller { name: "Smith".into(), token: Secret::new("token".to_owned()) };
+        let teller = NewRecord::Teller { name: "Smith".into(), token: Secret::new("token".to_owned()) };
         assert_eq!(records, [account("Smith, J.", "12\"456", 1150), teller, account("Smith", "1234567", 0)]);
         assert_eq!(all("kind,name,secret,balance\n", 0, false).unwrap(), []);
     }

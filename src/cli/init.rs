@@ -2,7 +2,7 @@
 //!
 //! Left out: the file's format (`accounts_file.rs`), what a store consists of (`engine/`).
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use bankd::amount::MAX_DECIMALS;
 use bankd::engine::{self, Created, Env, NewRecord, NewStore};
 use bankd::env::os;
 
-use super::accounts_file::{self, AccountsFileError, Record};
+use super::accounts_file::{self, AccountsFileError};
 use super::failure::{Exit, Failure};
 use super::store_paths;
 
@@ -59,7 +59,7 @@ impl Init {
                 let name = path.display().to_string();
                 let file = os::open_stream(path)
                     .map_err(|error| Failure::new(Exit::Usage, format!("cannot read the accounts file {name}: {error}")))?;
-                let records = records(BufReader::with_capacity(1 << 18, file), &name, self.decimals, self.allow_short_pins);
+                let records = accounts_file::read(BufReader::with_capacity(1 << 18, file), &name, self.decimals, self.allow_short_pins);
                 create(&env, &self.data_dir, &key_file, self.decimals, records)?
             }
         };
@@ -83,7 +83,7 @@ impl Init {
 /// # Errors
 /// [`Failure`], as [`Init::run`].
 pub fn create_demo(env: &Env, dir: &Path, key_file: &Path) -> Result<(), Failure> {
-    let created = create(env, dir, key_file, 0, records(DEMO_ACCOUNTS.as_bytes(), "data/demo/accounts.csv", 0, true))?;
+    let created = create(env, dir, key_file, 0, accounts_file::read(DEMO_ACCOUNTS.as_bytes(), "data/demo/accounts.csv", 0, true))?;
     log::info!("made the store {} with the lab's {} accounts", dir.display(), created.accounts);
     Ok(())
 }
@@ -96,18 +96,4 @@ fn create(
     records: impl Iterator<Item = Result<NewRecord, AccountsFileError>>,
 ) -> Result<Created, Failure> {
     Ok(engine::create(env, dir, key_file, NewStore { decimals, ..NewStore::default() }, records)?)
-}
-
-fn records(
-    source: impl Read,
-    name: &str,
-    decimals: u8,
-    allow_short_pins: bool,
-) -> impl Iterator<Item = Result<NewRecord, AccountsFileError>> {
-    accounts_file::read(source, name, decimals, allow_short_pins).map(|record| {
-        Ok(match record? {
-            Record::Account { name, pin, balance } => NewRecord::Account { name, pin, balance },
-            Record::Teller { name, token } => NewRecord::Teller { name, token },
-        })
-    })
 }

@@ -71,11 +71,11 @@ impl Default for NewStore {
 }
 
 /// What a new store begins with.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum NewRecord {
     /// An account.
     Account {
-        /// Its name.
+        /// Its name: valid, and no other account's.
         name: Box<str>,
         /// Its PIN.
         pin: Secret,

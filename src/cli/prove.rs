@@ -126,7 +126,11 @@ impl Prove {
         }
         match (self.broken, violations.len()) {
             (None, 0) => tell("verdict: every request took effect exactly once and was answered with the one true answer"),
-            (None, found) => tell(&format!("verdict: NOT PROVEN, {found} violations")),
+            (None, found) => {
+                tell(&format!("verdict: NOT PROVEN, {found} violations"));
+                let Self { seconds, seed, clients, .. } = self;
+                tell(&format!("again with: bankd prove --seconds {seconds} --seed {seed} --clients {clients} --keep"));
+            }
             (Some(flaw), 0) => tell(&format!("verdict: the flaw {} was NOT found; try more --seconds or another --seed", flaw.name())),
             (Some(flaw), found) => tell(&format!("verdict: the flaw {} was found out, {found} violations", flaw.name())),
         }

@@ -242,7 +242,7 @@ impl Stage<'_> {
                 let what = format!("the bank ended by itself ({how}), after {} kills: {}", deeds.daemon_kills, ended.said.trim());
                 violations.push(Violation::new("start", None, what));
             }
-            if self.plan.bank == OnTrial::Daemon && random.one_in(3) {
+            if self.plan.bank == OnTrial::Daemon && deeds.daemon_kills % 3 == 2 {
                 deeds.tails_torn += u64::from(self.tear(random));
             }
             match self.start() {

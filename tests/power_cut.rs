@@ -8,11 +8,12 @@ mod sim;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bankd::amount::Amount;
 use bankd::command::{Body, Command, Outcome};
-use bankd::engine::{self, CheckpointError, NewRecord, NewStore, StoreError};
+use bankd::engine::{self, CheckpointError, Env, NewRecord, NewStore, StoreError};
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::secret::Secret;
 use bankd::server::{Peer, Service};
@@ -20,6 +21,7 @@ use bankd::types::{AccountId, RequestNumber, SessionId};
 use bankd::wal::SegmentSizes;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Refusal, Reply, Role, VERSION};
+use sim::lying::{Lie, LyingDisk};
 use sim::{KEY, STORE, env};
 
 const CUSTOMERS: u32 = 3;
@@ -56,6 +58,7 @@ struct Customer {
 struct World {
     random: Random,
     disk: SimDisk,
+    lie: Option<Lie>,
     customers: Vec<Customer>,
     counts: Counts,
 }
@@ -74,11 +77,12 @@ struct Counts {
 }
 
 impl World {
-    fn new(disk: &SimDisk, seed: u64) -> Self {
+    fn new(disk: &SimDisk, seed: u64, lie: Option<Lie>) -> Self {
         let customer = |index| Customer { account: AccountId(index), session: None, asked: BTreeMap::new(), told: BTreeMap::new() };
         Self {
             random: Random::new(seed),
             disk: disk.snapshot(),
+            lie,
             customers: (0..CUSTOMERS).map(customer).collect(),
             counts: Counts::default(),
         }
@@ -96,16 +100,24 @@ impl World {
         self.disk.crash(self.random.next_u64());
     }
 
+    fn env(&mut self) -> Env {
+        let env = env(&self.disk, self.random.next_u64());
+        match self.lie {
+            Some(lie) => Env { disk: Arc::new(LyingDisk { disk: env.disk, lie }), ..env },
+            None => env,
+        }
+    }
+
     /// Opens the store, with the power failing again now and then while it does.
     fn open(&mut self) -> Service {
         for _ in 0..self.random.below(4) {
             self.arm(60);
-            let opened = engine::open(&env(&self.disk, self.random.next_u64()), Path::new(STORE), Path::new(KEY));
+            let opened = engine::open(&self.env(), Path::new(STORE), Path::new(KEY));
             drop(opened);
             self.counts.nested += 1;
             self.cut();
         }
-        let env = env(&self.disk, self.random.next_u64());
+        let env = self.env();
         Service::new(engine::open(&env, Path::new(STORE), Path::new(KEY)).unwrap_or_else(|error| panic!("refused: {error}")))
     }
 
@@ -297,8 +309,8 @@ fn talk(service: &mut Service, slot: usize, asks: &[Ask], now: Duration) -> Opti
     Some(replies)
 }
 
-fn run(disk: &SimDisk, seed: u64) -> Counts {
-    let mut world = World::new(disk, seed);
+fn run(disk: &SimDisk, seed: u64, lie: Option<Lie>) -> Counts {
+    let mut world = World::new(disk, seed, lie);
     for _ in 0..1 + world.random.below(4) {
         let mut service = world.open();
         world.arm(150);
@@ -332,13 +344,13 @@ fn run(disk: &SimDisk, seed: u64) -> Counts {
 fn answered_requests_survive_any_power_cut_and_none_counts_twice() {
     let disk = fresh_disk();
     if let Ok(seed) = std::env::var("SEED") {
-        println!("{:?}", run(&disk, seed.parse().unwrap()));
+        println!("{:?}", run(&disk, seed.parse().unwrap(), None));
         return;
     }
     let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1_500);
     let mut sum = Counts::default();
     for seed in 0..seeds {
-        let counts = std::panic::catch_unwind(|| run(&disk, seed))
+        let counts = std::panic::catch_unwind(|| run(&disk, seed, None))
             .unwrap_or_else(|_| panic!("seed {seed} failed; again with: SEED={seed} cargo test --test power_cut"));
         sum.cuts += counts.cuts;
         sum.nested += counts.nested;
@@ -353,6 +365,18 @@ fn answered_requests_survive_any_power_cut_and_none_counts_twice() {
     // A run that meets none of these proves nothing.
     assert!(sum.nested > seeds / 2 && sum.replayed > seeds && sum.executed_unanswered > 0 && sum.never_executed > 0, "{sum:?}");
     assert!(sum.checkpoints > seeds / 4 && sum.cut_checkpoints > seeds / 8, "{sum:?}");
+}
+
+/// A disk that only says that it synced loses what was answered, and the seeds show it: without this, they prove nothing.
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    let disk = fresh_disk();
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let found =
+        [Lie::Sync, Lie::SyncDir].map(|lie| (0..300).find(|seed| std::panic::catch_unwind(|| run(&disk, *seed, Some(lie))).is_err()));
+    std::panic::set_hook(quiet);
+    assert!(found.iter().all(Option::is_some), "first seeds that show it: {found:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the tests over the simulated disk share: its clock, its random numbers, and where the store is.
 #![allow(dead_code, clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
 
+pub mod lying;
+
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

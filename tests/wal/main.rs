@@ -16,5 +16,6 @@ mod files;
 mod forged;
 mod golden;
 mod os;
+mod rot;
 mod starts;
 mod support;

@@ -1,0 +1,157 @@
+//! What checkpoints cost and what they save, at a million accounts: commits while one is made and while none is; a
+//! start behind ten million entries with one and without.
+//!
+//! No criterion here: a tail of latencies needs every single commit, and a start takes seconds. Smaller figures:
+//! `ACCOUNTS=10000 ENTRIES=100000 CHECKPOINTS=1 cargo bench --bench checkpoint`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bankd::amount::Amount;
+use bankd::command::Command;
+use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
+use bankd::secret::Secret;
+use bankd::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
+
+const OWNER: Owner = Owner::Teller(TellerId(0));
+
+/// Listens to the log for when a checkpoint begins and ends.
+struct Listener;
+static IS_MAKING: AtomicBool = AtomicBool::new(false);
+static MADE: AtomicU64 = AtomicU64::new(0);
+
+impl log::Log for Listener {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let text = record.args().to_string();
+        if text.starts_with("making a checkpoint") {
+            IS_MAKING.store(true, Ordering::Relaxed);
+        } else if text.starts_with("checkpoint at") {
+            IS_MAKING.store(false, Ordering::Relaxed);
+            MADE.fetch_add(1, Ordering::Relaxed);
+            println!("  {text}");
+        } else if text.starts_with("recovered") || record.level() <= log::Level::Warn {
+            println!("  {}", text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+struct Load {
+    accounts: u32,
+    session: Lsn,
+    number: u64,
+}
+
+impl Load {
+    fn begin(engine: &mut Engine, accounts: u32) -> Self {
+        assert!(matches!(engine.submit_open(OWNER, &|_| false), Ok(Admission::Logged)));
+        engine.commit().unwrap();
+        let (session, _) = engine.apply_next().unwrap();
+        Self { accounts, session, number: 0 }
+    }
+
+    /// One turn of `count` deposits; the time that its commit took.
+    fn turn(&mut self, engine: &mut Engine, count: u64) -> Duration {
+        let first = self.number + 1;
+        for number in first..first + count {
+            let account = AccountId(((number * 7919) % u64::from(self.accounts)) as u32);
+            let command = Command::Deposit { account, amount: Amount::new(1).unwrap() };
+            let logged = engine.submit_request(OWNER, self.session, RequestNumber(number), RequestNumber(first), command);
+            assert!(matches!(logged, Ok(Admission::Logged)));
+        }
+        let since = Instant::now();
+        engine.commit().unwrap();
+        let took = since.elapsed();
+        for _ in 0..count {
+            engine.apply_next().unwrap();
+        }
+        self.number += count;
+        took
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn create(env: &Env, data: &Path, key: &Path, accounts: u32) {
+    let secret = || Secret::new("123456".to_owned());
+    let records = (0..accounts)
+        .map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO })
+        .chain([NewRecord::Teller { name: "load".into(), token: secret() }]);
+    engine::create(env, data, key, NewStore::default(), records.map(Ok::<_, String>)).unwrap();
+}
+
+/// Resident memory in MiB: now, and at most.
+fn memory() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib >> 10)
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+fn tell(name: &str, mut took: Vec<Duration>) {
+    took.sort_unstable();
+    let at = |per_mille: usize| took.get((took.len() * per_mille / 1000).min(took.len().saturating_sub(1))).copied().unwrap_or_default();
+    println!("{name}: {} commits, p50 {:?}, p99 {:?}, p99.9 {:?}, worst {:?}", took.len(), at(500), at(990), at(999), at(1000));
+}
+
+fn commits(env: &Env, data: &Path, key: &Path, accounts: u32, checkpoints: u64) {
+    let mut engine = engine::open(env, data, key).unwrap();
+    println!("resident with {accounts} accounts: {} MiB", memory().0);
+    let mut load = Load::begin(&mut engine, accounts);
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    while MADE.load(Ordering::Relaxed) < checkpoints {
+        let was_making = IS_MAKING.load(Ordering::Relaxed);
+        let took = load.turn(&mut engine, 16);
+        let is_making = IS_MAKING.load(Ordering::Relaxed);
+        if was_making || is_making { with.push(took) } else { without.push(took) }
+    }
+    tell("no checkpoint", without);
+    tell("a checkpoint being made", with);
+    println!("resident at most: {} MiB", memory().1);
+}
+
+fn starts(env: &Env, data: &Path, key: &Path, accounts: u32, entries: u64) {
+    let mut engine = engine::open(env, data, key).unwrap();
+    let mut load = Load::begin(&mut engine, accounts);
+    while load.number < entries {
+        load.turn(&mut engine, 1000);
+    }
+    engine.checkpoint_now().unwrap();
+    drop(engine);
+    let open = |name: &str| {
+        let since = Instant::now();
+        drop(engine::open(env, data, key).unwrap());
+        println!("a start {name}: {:?}", since.elapsed());
+    };
+    open("with a checkpoint");
+    for entry in std::fs::read_dir(data).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ckpt") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    open("without");
+}
+
+fn main() {
+    log::set_logger(&Listener).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
+    let accounts = setting("ACCOUNTS", 1_000_000) as u32;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (data, key) = (dir.path().join("store"), dir.path().join("key"));
+    let env = Env::os();
+    create(&env, &data, &key, accounts);
+    commits(&env, &data, &key, accounts, setting("CHECKPOINTS", 3));
+    starts(&env, &data, &key, accounts, setting("ENTRIES", 10_000_000));
+}

@@ -29,7 +29,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// The newest segment that holds a batch, its bytes, and where its last batch begins.
 fn last_batch(store: &Store) -> (PathBuf, Vec<u8>, usize) {
     let segments = files(&store.data()).into_iter().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "seg"));
-    let (path, bytes) = segments.filter(|(_, bytes)| bytes[BLOCK] != 0).last().unwrap();
+    let (path, bytes) = segments.rev().find(|(_, bytes)| bytes[BLOCK] != 0).unwrap();
     let last = (1..bytes.len() / BLOCK).rev().map(|block| block * BLOCK).find(|at| bytes[*at] != 0).unwrap();
     (path, bytes, last)
 }

@@ -156,3 +156,40 @@ fn lost_replies_are_asked_for_again_and_an_unknown_outcome_ends_it() {
     desk.server = daemon.address;
     assert_eq!(desk.balance("Sami"), "45600");
 }
+
+/// The machine dies after it sent a withdrawal and before its answer came. The next one, on the same journal, says that
+/// something is in doubt, and tells its customer what became of it before the menu.
+#[test]
+fn what_a_dead_machine_left_in_doubt_is_told_before_the_menu() {
+    let store = Store::new();
+    let daemon = store.serve();
+    for (lose, how, ending, balance) in [
+        (Lose::Silently, "resend", "done, balance 45700 (replayed)", "45700"),
+        (Lose::Silently, "cancel", "done, balance 45680 (replayed)", "45680"),
+        (Lose::Request, "cancel", "cancelled", "45680"),
+        (Lose::Request, "resend", "done, balance 45660", "45660"),
+    ] {
+        let proxy = Proxy::start(daemon.address, lose, usize::MAX);
+        let mut desk = Desk::new(store.root(), proxy.address);
+        let mut machine = desk.command(&["atm"]).stdin(Stdio::piped()).spawn().unwrap();
+        machine.stdin.as_mut().unwrap().write_all(b"Sami\n1234\n2\n20\n").unwrap();
+        while proxy.lost() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        machine.kill().unwrap();
+        machine.wait().unwrap();
+
+        desk.server = daemon.address;
+        let other = desk.typed(&["atm"], "Farhan\n1234\n4\n");
+        assert!(other.out.contains("1 request(s) of an earlier run are in doubt"), "{other:?}");
+        assert!(!other.out.contains("Sami"), "another customer's doubts are not told: {other:?}");
+        let told = desk.typed(&["atm", "--on-doubt", how], "Sami\n1234\n1\n4\n");
+        assert_eq!(told.code, 0, "{told:?}");
+        let line = told.out.lines().find(|line| line.starts_with("request ")).unwrap_or_else(|| panic!("nothing told: {told:?}"));
+        assert!(line.contains("Sami withdraw 20") && line.to_lowercase().contains(ending), "{line}");
+        assert!(told.out.find(line).unwrap() < told.out.find("Enter the commands below").unwrap(), "{told:?}");
+        assert!(told.out.contains(&format!("Current balance is {balance}\n")), "{told:?}");
+        let later = desk.typed(&["atm"], "Sami\n1234\n4\n");
+        assert!(!later.out.contains("in doubt") && !later.out.contains("request "), "{later:?}");
+    }
+}

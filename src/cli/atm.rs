@@ -2,20 +2,22 @@
 //!
 //! Whatever a customer types gets one clear line, and the machine goes on. A bank that goes away and comes back is
 //! waited for; only an outcome that stays unknown ends the dialogue, so that nobody presses the same key again.
+//! What an earlier run left in doubt is ended when its customer logs in, and told before the menu (`resolve.rs`).
 //! Left out: sending and resending (`bankd::client`).
 
 use std::io;
 
 use bankd::amount::Amount;
-use bankd::client::{Client, ClientError, JournalError, Login, World};
+use bankd::client::{Client, ClientError, JournalError, Login, Request, World};
 use bankd::command::{Command, Outcome};
-use bankd::types::{AccountId, Owner};
+use bankd::types::{AccountId, Owner, StoreId};
 use bankd::wire::message::{Refusal, Role};
 use clap::Args;
 
 use super::failure::{Exit, Failure};
 use super::options::{JournalOption, ServerOptions};
 use super::output::{declined, say, tell};
+use super::resolve::{OnDoubt, doubt_in_words, ending_in_words};
 use super::secrets::{line_of_input, pin_at_the_machine};
 
 const MENU: &str = "
@@ -32,6 +34,10 @@ pub struct Atm {
     /// Show request ids, on stderr
     #[arg(long, short)]
     verbose: bool,
+    /// What to do about a request that an earlier run left in doubt: send it again, so that it happens if it has not, or
+    /// cancel it
+    #[arg(long, value_enum, default_value_t = OnDoubt::Resend)]
+    on_doubt: OnDoubt,
     #[command(flatten)]
     server: ServerOptions,
     #[command(flatten)]
@@ -48,7 +54,11 @@ impl Atm {
         let welcome = client.connect().map_err(|error| Failure::client("connection with the bank's server failed", &error))?;
         let connection_time = world.clock.monotonic().saturating_sub(start);
         tell("Connected with the bank's server successfully");
-        let mut machine = Machine { client, decimals: welcome.decimals, verbose: self.verbose };
+        let mut machine = Machine { client, store: welcome.store, decimals: welcome.decimals, verbose: self.verbose, on_doubt: self.on_doubt };
+        match machine.doubts(None)?.len() {
+            0 => {}
+            count => tell(&format!("{count} request(s) of an earlier run are in doubt; each is ended when its customer logs in")),
+        }
         let end = machine.dialogue();
         machine.client.finish();
         if end.is_ok() {
@@ -62,14 +72,18 @@ impl Atm {
 
 struct Machine {
     client: Client,
+    store: StoreId,
     decimals: u8,
     verbose: bool,
+    on_doubt: OnDoubt,
 }
 
 impl Machine {
     fn dialogue(&mut self) -> Result<Exit, Failure> {
-        let Some(account) = self.log_in()? else { return Ok(Exit::Done) };
-        tell(&format!("Successfully Logged in\n{MENU}"));
+        let Some((name, account)) = self.log_in()? else { return Ok(Exit::Done) };
+        tell("Successfully Logged in");
+        self.end_doubts(&name)?;
+        tell(MENU);
         while let Some(line) = input(line_of_input())? {
             match line.trim() {
                 "1" => self.balance(account)?,
@@ -83,20 +97,43 @@ impl Machine {
     }
 
     /// Asks for name and PIN until the bank accepts them; none at the end of input.
-    fn log_in(&mut self) -> Result<Option<AccountId>, Failure> {
+    fn log_in(&mut self) -> Result<Option<(String, AccountId)>, Failure> {
         loop {
             tell("Enter Your Account Name : ");
             let Some(name) = input(line_of_input())? else { return Ok(None) };
             tell("Enter Your Account Pin : ");
             let Some(secret) = input(pin_at_the_machine())? else { return Ok(None) };
             let name = name.trim().to_owned();
-            match self.client.log_in(Login { role: Role::Customer, name, secret }) {
-                Ok(Owner::Customer(account)) => return Ok(Some(account)),
+            match self.client.log_in(Login { role: Role::Customer, name: name.clone(), secret }) {
+                Ok(Owner::Customer(account)) => return Ok(Some((name, account))),
                 Ok(_) | Err(ClientError::Refused(Refusal::BadLogin | Refusal::BadName)) => tell("Incorrect account name/pin"),
                 Err(ClientError::Refused(refusal @ Refusal::LoginLocked)) => tell(&format!("Account locked: {refusal}")),
                 Err(error) => go_on("the bank did not log you in", &error)?,
             }
         }
+    }
+
+    /// What this journal holds in doubt of this bank's customers, or of one of them.
+    fn doubts(&mut self, of: Option<&str>) -> Result<Vec<Request>, Failure> {
+        let deadline = self.client.deadline();
+        let journal = self.client.journal().open(&deadline).map_err(|error| Failure::journal("cannot look for what is in doubt", &error))?;
+        let store = self.store;
+        let ours = |request: &&Request| {
+            let intent = &request.intent;
+            intent.store == store && intent.role == Role::Customer && of.is_none_or(|name| intent.name == name)
+        };
+        Ok(journal.in_doubt().filter(ours).cloned().collect())
+    }
+
+    /// Ends what the customer's earlier runs left in doubt, and tells what became of each.
+    fn end_doubts(&mut self, name: &str) -> Result<(), Failure> {
+        for request in self.doubts(Some(name))? {
+            match self.on_doubt.end(&mut self.client, &request) {
+                Ok(answer) => tell(&ending_in_words(&request, &answer, self.decimals)),
+                Err(error) => tell(&format!("{}: still in doubt: {error}", doubt_in_words(&request, self.decimals))),
+            }
+        }
+        Ok(())
     }
 
     fn balance(&mut self, account: AccountId) -> Result<(), Failure> {

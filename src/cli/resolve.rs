@@ -1,10 +1,11 @@
 //! `resolve`: ends what is in doubt in the journal, for whoever can log in, and acknowledges what it holds.
 //!
+//! The teller machine does the same for whoever logs in (`atm.rs`), with what stands here.
 //! Left out: one request's way to its outcome (`bankd::client`).
 
 use std::collections::BTreeSet;
 
-use bankd::client::{Client, ClientError, Deadline, Journal, Login, Request, World};
+use bankd::client::{Answer, Client, ClientError, Deadline, Journal, Login, Request, World};
 use bankd::types::{RequestNumber, SessionId};
 use bankd::wire::message::Role;
 use clap::{Args, ValueEnum};
@@ -30,10 +31,37 @@ pub struct Resolve {
     options: ClientOptions,
 }
 
+/// What is done about a request in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OnDoubt {
+pub(super) enum OnDoubt {
+    /// It is sent again, so that it happens if it has not.
     Resend,
+    /// It is cancelled, so that it never happens if it has not.
     Cancel,
+}
+
+impl OnDoubt {
+    /// Ends one doubt with a recorded outcome, or says why it stays.
+    pub(super) fn end(self, client: &mut Client, request: &Request) -> Result<Answer, ClientError> {
+        let (id, command) = (request.intent.id, request.intent.command);
+        match self {
+            Self::Resend => client.request_again(id, command),
+            Self::Cancel => client.cancel(id),
+        }
+    }
+}
+
+/// A request in doubt, for people.
+pub(super) fn doubt_in_words(request: &Request, decimals: u8) -> String {
+    let intent = &request.intent;
+    format!("request {}: {} {}", intent.id, intent.name, command_in_words(&intent.command, decimals))
+}
+
+/// What became of it, for people.
+pub(super) fn ending_in_words(request: &Request, answer: &Answer, decimals: u8) -> String {
+    let balance = answer.body.balance.display(decimals);
+    let replayed = if answer.replayed { " (replayed)" } else { "" };
+    format!("{}: {}, balance {balance}{replayed}", doubt_in_words(request, decimals), declined(answer.body.outcome))
 }
 
 /// What was found and what became of it.
@@ -120,28 +148,20 @@ impl Resolve {
 
     /// Ends one doubt, or says why it stays.
     fn end(&self, client: &mut Client, request: &Request, decimals: u8, findings: &mut Findings) {
-        let (id, command) = (request.intent.id, request.intent.command);
-        let words = format!("request {id}: {} {}", request.intent.name, command_in_words(&command, decimals));
-        let outcome = match self.on_doubt {
-            OnDoubt::Resend => client.request_again(id, command),
-            OnDoubt::Cancel => client.cancel(id),
-        };
-        match outcome {
+        match self.on_doubt.end(client, request) {
             Ok(answer) => {
-                let balance = answer.body.balance.display(decimals);
-                let replayed = if answer.replayed { " (replayed)" } else { "" };
                 findings.lines.push(RequestJson::answer(&answer, decimals));
                 if !self.json {
-                    tell(&format!("{words}: {}, balance {balance}{replayed}", declined(answer.body.outcome)));
+                    tell(&ending_in_words(request, &answer, decimals));
                 }
             }
             Err(error) => {
-                let failure = Failure::client(&words, &error);
+                let failure = Failure::client(&doubt_in_words(request, decimals), &error);
                 let outcome = match &error {
                     ClientError::Refused(refusal) => refusal.name(),
                     _ => "unknown",
                 };
-                findings.lines.push(RequestJson::without_answer(outcome, Some(id)));
+                findings.lines.push(RequestJson::without_answer(outcome, Some(request.intent.id)));
                 findings.fail(failure);
             }
         }

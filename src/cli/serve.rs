@@ -120,6 +120,7 @@ impl Serve {
     /// [`Failure`] with exit code 6, 7 or 8 where it cannot start, 1 where it had to end.
     pub fn run(self) -> Result<(), Failure> {
         let logging = logging::init(self.log_level);
+        os::raise_descriptor_limit();
         os::restrict_umask();
         os::forbid_core_dumps();
         let lab = self.lab.ports();

@@ -231,6 +231,14 @@ pub fn open_stream(path: &Path) -> io::Result<impl Read> {
     fs::File::open(path)
 }
 
+/// Allows as many open descriptors as the system lets this process have: each connection takes one.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where that is refused, fewer connections fit: the event loop sheds the rest.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// Keeps the memory of this process, which has seen PINs, out of core dumps.
 pub fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };

@@ -1,5 +1,13 @@
 //! A herd: a thousand clients whose bank was killed under them come back at once, and each gets its answer again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::float_arithmetic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::float_arithmetic,
+    missing_docs
+)]
 
 mod common;
 

@@ -54,7 +54,8 @@ impl Atm {
         let welcome = client.connect().map_err(|error| Failure::client("connection with the bank's server failed", &error))?;
         let connection_time = world.clock.monotonic().saturating_sub(start);
         tell("Connected with the bank's server successfully");
-        let mut machine = Machine { client, store: welcome.store, decimals: welcome.decimals, verbose: self.verbose, on_doubt: self.on_doubt };
+        let mut machine =
+            Machine { client, store: welcome.store, decimals: welcome.decimals, verbose: self.verbose, on_doubt: self.on_doubt };
         match machine.doubts(None)?.len() {
             0 => {}
             count => tell(&format!("{count} request(s) of an earlier run are in doubt; each is ended when its customer logs in")),
@@ -116,7 +117,8 @@ impl Machine {
     /// What this journal holds in doubt of this bank's customers, or of one of them.
     fn doubts(&mut self, of: Option<&str>) -> Result<Vec<Request>, Failure> {
         let deadline = self.client.deadline();
-        let journal = self.client.journal().open(&deadline).map_err(|error| Failure::journal("cannot look for what is in doubt", &error))?;
+        let journal =
+            self.client.journal().open(&deadline).map_err(|error| Failure::journal("cannot look for what is in doubt", &error))?;
         let store = self.store;
         let ours = |request: &&Request| {
             let intent = &request.intent;

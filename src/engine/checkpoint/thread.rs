@@ -112,6 +112,7 @@ fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Send
             Request::Finished(finished) => (finished, None),
             Request::Now(finished, asker) => (finished, Some(asker)),
         };
+        log::debug!("making a checkpoint of what the log has finished, up to batch {}", finished.end.batch_number);
         let made = maker.make(&finished);
         match &made {
             Ok(Some(made)) => {

@@ -12,7 +12,7 @@ use bankd::env::os;
 use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
 
 use super::failure::{Exit, Failure};
-use super::{init, logging, store_paths};
+use super::{init, logging, progress, store_paths};
 
 /// The store of `--demo`.
 const DEMO_STORE: &str = "data/demo/store";
@@ -133,7 +133,7 @@ impl Serve {
                 ),
             ));
         }
-        let env = Env::os();
+        let (env, _) = progress::env(|line| log::info!("{line}"));
         let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));

@@ -8,10 +8,12 @@ use std::path::Path;
 use super::error::StoreError;
 use super::replay::Replay;
 use super::store::{Env, LOCK, io_error};
+use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
 use crate::entry::Entry;
+use crate::env::ReadOnly;
 use crate::types::Lsn;
-use crate::wal::{BatchHeader, Inspected, Position, Seen, WalError, Writer, inspect};
+use crate::wal::{BatchHeader, Inspected, Position, Seen, Survey, WalError, Writer, inspect};
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -85,7 +87,14 @@ fn read(env: &Env, dir: &Path, visit: &mut dyn FnMut(Writer, &Seen<'_>) -> Resul
     let holder = || env.disk.holder(&lock).map_err(io_error("look at the lock", &lock));
     let before = holder()?;
     let writer = if before.is_some() { Writer::Running } else { Writer::None };
-    match inspect(&*env.disk, dir, writer, &mut |seen| visit(writer, seen)) {
+    // A look ahead, so that there is a whole to be a part of; what is wrong with it is told by the reading itself.
+    let extent = Survey::read(&ReadOnly(&*env.disk), dir).map(|survey| survey.extent(None)).unwrap_or_default();
+    let mut told = LogWatch::new(&env.watch, extent);
+    let mut see = |seen: &Seen<'_>| {
+        told.batch(&seen.batch);
+        visit(writer, seen)
+    };
+    match inspect(&*env.disk, dir, writer, &mut see) {
         Ok(log) => Ok(History { log, holder: before }),
         Err(WalError::NoStore { .. }) => Err(StoreError::NoStore { dir: dir.to_owned() }),
         Err(error) => match (before, holder()?) {

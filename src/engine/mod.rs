@@ -17,6 +17,7 @@ mod repair;
 mod replay;
 mod store;
 mod verify;
+mod watch;
 
 pub use admission::Admission;
 pub use checkpoint::{CheckpointError, Made};
@@ -28,6 +29,7 @@ pub use place::refuse_place;
 pub use repair::{DroppedRequest, Repair, Repaired, plan_repair};
 pub use store::{Created, Env, NewRecord, NewStore, create, open};
 pub use verify::{Contradiction, Evidence, Verified, verify};
+pub use watch::{Progress, Reading, Unwatched, Watch};
 
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};

@@ -13,11 +13,12 @@ use super::clock::BankClock;
 use super::error::StoreError;
 use super::replay::Replay;
 use super::store::{Env, io_error, sync_parent, take_lock};
+use super::watch::LogWatch;
 use crate::bank::{self, Bank};
 use crate::command::Command;
 use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
 use crate::types::{Lineage, Lsn, Owner, RequestId, SessionId};
-use crate::wal::{Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Tail, diagnose};
+use crate::wal::{Batch, Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Survey, Tail, diagnose};
 
 /// How much is copied at a time, in bytes.
 const CHUNK: u64 = 1 << 20;
@@ -81,12 +82,16 @@ pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, Stor
     let mut state = Replay::new(Bank::new());
     let mut refused = None;
     let (mut found, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
-    let diagnosis =
-        diagnose(&*env.disk, dir, &mut |batch| state.batch(batch).inspect_err(|what| refused = Some(what.clone())), &mut |dropped| {
-            batches = batches.saturating_add(1);
-            entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));
-            found.extend(requests_in(dropped));
-        });
+    let mut told = LogWatch::new(&env.watch, Survey::read(&*env.disk, dir)?.extent(None));
+    let mut replay = |batch: &Batch<'_>| {
+        told.batch(batch);
+        state.batch(batch).inspect_err(|what| refused = Some(what.clone()))
+    };
+    let diagnosis = diagnose(&*env.disk, dir, &mut replay, &mut |dropped| {
+        batches = batches.saturating_add(1);
+        entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));
+        found.extend(requests_in(dropped));
+    });
     if let Some(what) = refused {
         let why = "its bytes are sound, so there is nothing that a repair may drop; use the version of bankd that wrote it";
         return Err(StoreError::Damaged(format!("{}: {why}", diagnosis.err().map_or(what, |error| error.to_string()))));

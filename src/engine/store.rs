@@ -13,6 +13,7 @@ use super::checkpoint::{self, Base, Checkpoints, Maker};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
 use super::replay::Replay;
+use super::watch::{LogWatch, Unwatched, Watch};
 use super::{Engine, key_file, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
@@ -38,6 +39,8 @@ pub struct Env {
     pub entropy: Arc<dyn Entropy>,
     /// Who makes segments: a thread ahead of need, or whoever needs one (simulations, creation).
     pub preparer: Preparer,
+    /// Who is told how far a long reading of it is.
+    pub watch: Arc<dyn Watch>,
 }
 
 impl Env {
@@ -50,6 +53,7 @@ impl Env {
             clock: Arc::new(os::OsClock::default()),
             entropy: Arc::new(os::OsEntropy),
             preparer: Preparer::Background,
+            watch: Arc::new(Unwatched),
         }
     }
 }
@@ -170,14 +174,20 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     let lock = take_lock(env, dir)?;
 
     let survey = Survey::read(&*env.disk, dir)?;
-    let start = checkpoint::newest(&*env.disk, dir, &survey)?;
+    let start = checkpoint::newest(&*env.disk, dir, &survey, &*env.watch)?;
     let (from, image_bytes) = (start.bank.applied().0, start.image_bytes);
-    let mut replay = Replay::telling(start.bank, env.clock.clone(), survey.highest());
-    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| replay.batch(batch))?;
+    let (began, mut replay) = (env.clock.monotonic(), Replay::new(start.bank));
+    let mut told = LogWatch::new(&env.watch, survey.extent(start.anchor.as_ref()));
+    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| {
+        told.batch(batch);
+        replay.batch(batch)
+    })?;
+    let took = env.clock.monotonic().saturating_sub(began);
+    drop(told);
     if let Some(torn) = &recovered.torn {
         log::warn!("{torn}");
     }
-    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from));
+    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from, took));
     let bank = replay.finish().map_err(StoreError::Damaged)?;
 
     let key = key_file::load(env, key_file)?;

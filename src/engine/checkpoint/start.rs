@@ -9,6 +9,7 @@ use super::file;
 use crate::bank::{Bank, ImageError};
 use crate::engine::error::StoreError;
 use crate::engine::store::io_error;
+use crate::engine::watch::Watch;
 use crate::env::Disk;
 use crate::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Survey};
@@ -49,7 +50,7 @@ pub(super) enum Unusable {
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
-pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Start, StoreError> {
+pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Start, StoreError> {
     let mut start = Start { bank: Bank::new(), anchor: None, image_bytes: 0, known: Vec::new() };
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
         let name = file::name(lsn);
@@ -68,7 +69,7 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) ->
             continue;
         }
         log::info!("reading the checkpoint {name}, {} bytes", header.image.length);
-        match file::load(disk, dir, &header) {
+        match file::load(disk, dir, &header, watch) {
             Ok(bank) => {
                 start.bank = bank;
                 start.anchor = Some(header.anchor);

@@ -67,7 +67,7 @@ pub fn percentiles(samples: &mut [Duration]) -> (Duration, Duration) {
 pub struct Daemon {
     child: Child,
     pub address: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -93,12 +93,27 @@ impl Daemon {
             .unwrap();
         let line = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
         let address = line.strip_prefix("ready native ").unwrap().parse().unwrap();
-        Self { child, address, _dir: dir }
+        Self { child, address, dir }
     }
 
     pub fn resident_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most that it ever had resident.
+    pub fn peak_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+        status.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many checkpoints its store has.
+    pub fn checkpoints(&self) -> usize {
+        let names = std::fs::read_dir(self.dir.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "ckpt")).count()
     }
 }
 

@@ -14,6 +14,7 @@ mod money;
 mod operator;
 mod options;
 mod output;
+mod progress;
 mod prove;
 mod proxy;
 mod resolve;

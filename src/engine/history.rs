@@ -9,6 +9,7 @@ use super::checkpoint::{self, Start};
 use super::error::StoreError;
 use super::replay::Replay;
 use super::store::{Env, LOCK, io_error};
+use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
 use crate::entry::Entry;
 use crate::env::ReadOnly;
@@ -110,7 +111,14 @@ pub(super) fn read(
 ) -> Result<History, StoreError> {
     let (before, writer) = writer(env, dir)?;
     let first = from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)));
-    match inspect(&*env.disk, dir, writer, from, &mut |seen| visit(writer, seen)) {
+    // A look ahead, so that there is a whole to be a part of; what is wrong with it is told by the reading itself.
+    let extent = survey(env, dir).map(|survey| survey.extent(from)).unwrap_or_default();
+    let mut told = LogWatch::new(&env.watch, extent);
+    let mut see = |seen: &Seen<'_>| {
+        told.batch(&seen.batch);
+        visit(writer, seen)
+    };
+    match inspect(&*env.disk, dir, writer, from, &mut see) {
         Ok(log) => Ok(History { log, holder: before, from: first }),
         Err(WalError::NoStore { .. }) => Err(StoreError::NoStore { dir: dir.to_owned() }),
         Err(error) => match (before, self::writer(env, dir)?.0) {
@@ -134,7 +142,7 @@ fn writer(env: &Env, dir: &Path) -> Result<(Option<String>, Writer), StoreError>
 /// What the reading begins with.
 fn beginning(env: &Env, dir: &Path) -> Result<Start, StoreError> {
     match survey(env, dir) {
-        Ok(survey) => checkpoint::oldest(&ReadOnly(&*env.disk), dir, &survey),
+        Ok(survey) => checkpoint::oldest(&ReadOnly(&*env.disk), dir, &survey, &*env.watch),
         // Whatever is wrong is told by the reading itself.
         Err(_) => Ok(Start::default()),
     }

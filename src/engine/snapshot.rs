@@ -15,6 +15,7 @@ use super::history::{read, survey};
 use super::replay::Replay;
 use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::store::{Env, LOCK, io_error, make_dir, take_lock};
+use super::watch::LogWatch;
 use crate::env::File;
 use crate::types::{Chain, Lsn, StoreId};
 use crate::wal::{self, LogEnd, Survey};
@@ -132,10 +133,14 @@ impl Copying<'_> {
     fn verify(&self) -> Result<usize, StoreError> {
         let (disk, target) = (&*self.env.disk, self.target);
         let survey = Survey::part(disk, target, self.marker.store, self.first, self.marker.end.position.segment)?;
-        let known = checkpoint::keep_sound(disk, target, &survey)?;
-        let start = checkpoint::oldest(disk, target, &survey)?;
+        let known = checkpoint::keep_sound(disk, target, &survey, &*self.env.watch)?;
+        let start = checkpoint::oldest(disk, target, &survey, &*self.env.watch)?;
         let mut replay = Replay::new(start.bank);
-        let recovered = survey.recover(disk, target, start.anchor.as_ref(), &known, &mut |batch| replay.batch(batch))?;
+        let mut told = LogWatch::new(&self.env.watch, survey.extent(start.anchor.as_ref()));
+        let recovered = survey.recover(disk, target, start.anchor.as_ref(), &known, &mut |batch| {
+            told.batch(batch);
+            replay.batch(batch)
+        })?;
         if recovered.end != self.marker.end {
             let what = format!("the copy ends with batch {} instead of {}", recovered.end.batch_number, self.marker.end.batch_number);
             return Err(StoreError::Damaged(what));

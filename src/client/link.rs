@@ -174,6 +174,33 @@ impl Link {
         }
     }
 
+    /// Sends messages on the present connection without waiting; the replies come in the same order.
+    pub(super) fn send(&mut self, asks: &[Ask], deadline: &Deadline) -> Result<(), AskError> {
+        let Some(live) = &mut self.live else { return Err(AskError::NotSent("the connection is closed".to_owned())) };
+        let sent = live.connection.send(asks, deadline);
+        if sent.is_err() {
+            self.hang_up();
+        }
+        sent
+    }
+
+    /// Waits for the next reply to what was sent.
+    pub(super) fn receive(&mut self, deadline: &Deadline) -> Result<Reply, AskError> {
+        let reply = match &mut self.live {
+            Some(live) => live.connection.receive(deadline),
+            None => Err(AskError::Lost("the connection is closed".to_owned())),
+        };
+        match self.heard(reply) {
+            Ok(Reply::Refused(refusal)) if self.is_out_of_step(refusal) => Err(AskError::Lost(refusal.to_string())),
+            reply => reply,
+        }
+    }
+
+    /// Whether the next reply is here already.
+    pub(super) fn has_reply(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.connection.has_reply())
+    }
+
     /// Drops the connection; the next message makes another.
     pub(super) fn hang_up(&mut self) {
         self.live = None;
@@ -198,7 +225,8 @@ impl Link {
         ClientError::Nonsense { address: self.address.clone(), what: format!("a reply of kind {kind}") }
     }
 
-    fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Result<(), Fault> {
+    /// One try to be connected, logged in, and in the session.
+    pub(super) fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Result<(), Fault> {
         // Whatever goes wrong here, the caller's message has not been sent.
         let unsent = |error: AskError| match error {
             AskError::NotSent(why) | AskError::Lost(why) => Fault::NotSent(why),
@@ -265,7 +293,14 @@ impl Link {
     fn converse(&mut self, ask: &Ask, deadline: &Deadline) -> Result<Reply, AskError> {
         let Some(live) = &mut self.live else { return Err(AskError::NotSent("the connection is closed".to_owned())) };
         let reply = live.connection.ask(ask, deadline);
-        live.heard = self.world.clock.monotonic();
+        self.heard(reply)
+    }
+
+    /// Notes when a reply came, and drops the connection if it is good for nothing any more.
+    fn heard(&mut self, reply: Result<Reply, AskError>) -> Result<Reply, AskError> {
+        if let Some(live) = &mut self.live {
+            live.heard = self.world.clock.monotonic();
+        }
         let useless = match &reply {
             Ok(Reply::Refused(refusal)) => self.is_out_of_step(*refusal),
             Ok(_) => false,

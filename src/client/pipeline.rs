@@ -37,8 +37,8 @@ pub enum Fate {
     InDoubt(RequestId),
     /// Sent, and only the bank's log tells.
     AskTheBank(RequestId),
-    /// Not one byte of it was sent.
-    NotSent,
+    /// Not one byte of it was sent, and never will be.
+    NotSent(RequestId),
 }
 
 impl From<ClientError> for Stopped {
@@ -281,7 +281,7 @@ impl<'a> Pipeline<'a> {
                 (Some(settled), ..) => (Some(Record::Reply(id, settled)), Fate::Answered(Answer::of(id, settled))),
                 (None, true, Some(reason)) => (Some(Record::Closed(id, reason)), Fate::AskTheBank(id)),
                 (None, true, None) => (None, Fate::InDoubt(id)),
-                (None, false, _) => (Some(Record::Closed(id, ClosedReason::NeverSent)), Fate::NotSent),
+                (None, false, _) => (Some(Record::Closed(id, ClosedReason::NeverSent)), Fate::NotSent(id)),
             };
             records.extend(record);
             rest.push(fate);
@@ -300,7 +300,7 @@ impl<'a> Pipeline<'a> {
     fn failure(&self, trouble: Trouble, rest: &[Fate]) -> ClientError {
         let open = rest.iter().find_map(|fate| match fate {
             Fate::InDoubt(id) | Fate::AskTheBank(id) => Some(*id),
-            Fate::Answered(_) | Fate::NotSent => None,
+            Fate::Answered(_) | Fate::NotSent(_) => None,
         });
         let unknown = |request: RequestId, why: String| ClientError::OutcomeUnknown { request, why };
         match (trouble, open) {

@@ -113,7 +113,7 @@ fn past_the_deadline_what_was_sent_is_in_doubt_and_the_rest_never_sent() {
     assert!(rest.len() <= 3, "what is beyond the window was not even numbered");
     assert_eq!((end(&mut run_one, 2), end(&mut run_one, 3)), (None, None));
     for (fate, number) in rest.iter().zip(2..).skip(2) {
-        assert_eq!((fate, end(&mut run_one, number)), (&Fate::NotSent, Some(End::Closed(ClosedReason::NeverSent))));
+        assert_eq!((fate, end(&mut run_one, number)), (&Fate::NotSent(id(number)), Some(End::Closed(ClosedReason::NeverSent))));
     }
 }
 

@@ -22,8 +22,20 @@ use super::untold::{Whose, catch_up};
 
 const WHAT: &str = "cannot run the batch";
 
+const HELP: &str =
+    "Each line is `deposit NAME AMOUNT`, `withdraw NAME AMOUNT` or `transfer NAME TO AMOUNT`, or the same with commas; a name
+with blanks or commas stands in double quotes. Empty lines and lines that begin with # say nothing. At most 1,000,000
+commands. All are read before anything is sent: one bad line, and nothing is. They are executed in order; one that is
+declined does not stop those behind it. A customer asks for one account, its own; a teller for any.
+
+If it is stopped, `bankd resolve` tells what became of what was sent: the first command has the number 1, and so on. The
+journal is in use until the end; name one with --journal for a long batch beside other commands.
+
+Exit codes: 0 all done; 3 some declined; 5 outcome unknown, run `bankd resolve`; 2 bad input, nothing was sent.";
+
 /// `bankd batch`.
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct Batch {
     /// The file; standard input if none is named
     file: Option<PathBuf>,

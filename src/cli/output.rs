@@ -115,9 +115,13 @@ pub const fn declined(outcome: Outcome) -> &'static str {
     }
 }
 
-/// A recorded outcome with the balance behind it: `Done, balance 160`.
+/// A recorded outcome with the balance behind it, where it tells one: `Done, balance 160`.
 pub fn outcome_in_words(body: &Body, decimals: u8) -> String {
-    format!("{}, balance {}", declined(body.outcome), body.balance.display(decimals))
+    let outcome = declined(body.outcome);
+    match body.outcome {
+        Outcome::Cancelled | Outcome::NoSuchAccount => outcome.to_owned(),
+        _ => format!("{outcome}, balance {}", body.balance.display(decimals)),
+    }
 }
 
 /// A command in words: `withdraw 20 (account 1)`.

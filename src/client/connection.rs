@@ -28,6 +28,9 @@ pub enum ConnectError {
     /// Nobody answers there, or not in this protocol.
     #[error("{0}")]
     Unreachable(String),
+    /// Somebody was there and hung up before a word was said: a bank that was just ended, or a cut line.
+    #[error("{0}")]
+    HungUp(String),
     /// The bank answered the greeting with a refusal.
     #[error("{0}")]
     Refused(Refusal),
@@ -118,6 +121,7 @@ impl Connection {
             Ok(Reply::Welcome(welcome)) if welcome.version == VERSION => Ok(Self { pipe, welcome }),
             Ok(Reply::Refused(refusal)) => Err(ConnectError::Refused(refusal)),
             Ok(_) => Err(ConnectError::Unreachable("what answers there is no bankd of this version".to_owned())),
+            Err(AskError::Lost(why)) if pipe.input.is_empty() => Err(ConnectError::HungUp(why)),
             Err(error) => Err(ConnectError::Unreachable(error.to_string())),
         }
     }
@@ -287,7 +291,7 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let short = Deadline::after(&World::real().clock, Duration::from_millis(50));
         let error = Connection::tcp(&silent.local_addr().unwrap().to_string(), &short).err();
-        assert_eq!(error, Some(ConnectError::Unreachable("no answer in time".to_owned())));
+        assert_eq!(error, Some(ConnectError::HungUp("no answer in time".to_owned())));
     }
 
     #[test]

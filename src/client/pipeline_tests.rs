@@ -112,8 +112,13 @@ fn past_the_deadline_what_was_sent_is_in_doubt_and_the_rest_never_sent() {
     assert_eq!((first, &rest[..2]), (id(2), [Fate::InDoubt(id(2)), Fate::InDoubt(id(3))].as_slice()));
     assert!(rest.len() <= 3, "what is beyond the window was not even numbered");
     assert_eq!((end(&mut run_one, 2), end(&mut run_one, 3)), (None, None));
-    for (fate, number) in rest.iter().zip(2..).skip(2) {
-        assert_eq!((fate, end(&mut run_one, number)), (&Fate::NotSent(id(number)), Some(End::Closed(ClosedReason::NeverSent))));
+    // Whether the fourth was sent depends on how fast the peer hung up.
+    for (fate, number) in rest.iter().zip(2..) {
+        match fate {
+            Fate::InDoubt(of) => assert_eq!((*of, end(&mut run_one, number)), (id(number), None)),
+            Fate::NotSent(of) => assert_eq!((*of, end(&mut run_one, number)), (id(number), Some(End::Closed(ClosedReason::NeverSent)))),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn measure(world: &World, server: &str, connections: usize, lasting: 
             account = (account + 1) % ACCOUNTS;
             let command = Command::Deposit { account: AccountId(account), amount: Amount::new(1).unwrap_or_default() };
             let number = RequestNumber(number);
-            connection.send(&Ask::Request { number, acked_below: number, command }, &deadline).map_err(|error| bank(&error))?;
+            connection.send(&[Ask::Request { number, acked_below: number, command }], &deadline).map_err(|error| bank(&error))?;
         }
         for connection in &mut open {
             match connection.receive(&deadline).map_err(|error| bank(&error))? {

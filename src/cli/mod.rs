@@ -6,6 +6,7 @@ mod account;
 mod accounts_file;
 mod atm;
 mod bench;
+mod bench_run;
 mod explain;
 mod failure;
 mod init;

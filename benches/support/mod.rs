@@ -1,4 +1,6 @@
-//! What the benches share: a disk's bare speed, a daemon of their own, and a closed-loop load generator on one thread.
+//! What the benches share: a disk's bare speed and a daemon of their own.
+//!
+//! Left out: load, which is `bankd::bench`'s; bare sockets (`loopback.rs`), rounds and targets (`sheet.rs`).
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -10,21 +12,12 @@
 )]
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use bankd::amount::Amount;
-use bankd::command::Command as Money;
-use bankd::secret::Secret;
-use bankd::types::{AccountId, RequestNumber};
-use bankd::wire::frame::{self, Front};
-use bankd::wire::message::{Ask, Reply, Role, VERSION};
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use std::time::Duration;
 
 pub const TOKEN: &str = "a token for the load generator";
 
@@ -106,137 +99,5 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
-    }
-}
-
-/// What a load does: closed loop, every connection with `depth` requests in flight, deposits to accounts in turn.
-#[derive(Clone, Copy)]
-pub struct Load {
-    pub connections: usize,
-    pub depth: u64,
-    pub accounts: u32,
-    pub duration: Duration,
-}
-
-/// What came of it.
-pub struct Measured {
-    pub rate: f64,
-    pub p50: Duration,
-    pub p99: Duration,
-}
-
-struct Connection {
-    stream: TcpStream,
-    input: Vec<u8>,
-    output: Vec<u8>,
-    sent: u64,
-    answered: u64,
-    times: std::collections::VecDeque<Instant>,
-}
-
-impl Load {
-    pub fn run(self, address: SocketAddr) -> Measured {
-        let mut poll = Poll::new().unwrap();
-        let mut connections: Vec<Connection> = (0..self.connections).map(|_| Connection::open(address)).collect();
-        for (index, connection) in connections.iter_mut().enumerate() {
-            poll.registry().register(&mut connection.stream, Token(index), Interest::READABLE | Interest::WRITABLE).unwrap();
-        }
-        let mut account = 0;
-        let mut samples = Vec::with_capacity(1 << 20);
-        let began = Instant::now();
-        let warm = began + self.duration / 5;
-        let end = began + self.duration;
-        for connection in &mut connections {
-            connection.top_up(self.depth, self.accounts, &mut account);
-        }
-        let mut events = Events::with_capacity(1024);
-        let mut counted = 0_u64;
-        while Instant::now() < end {
-            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
-            assert!(!events.is_empty(), "the daemon has not answered for 10 s");
-            for event in &events {
-                let connection = &mut connections[event.token().0];
-                if event.is_readable() {
-                    let before = samples.len();
-                    connection.read(&mut samples);
-                    let now = Instant::now();
-                    if now < warm {
-                        samples.truncate(before);
-                    } else {
-                        counted += (samples.len() - before) as u64;
-                    }
-                }
-                connection.top_up(self.depth, self.accounts, &mut account);
-            }
-        }
-        let seconds = (Instant::now() - warm).as_secs_f64();
-        let (p50, p99) = percentiles(&mut samples);
-        Measured { rate: counted as f64 / seconds, p50, p99 }
-    }
-}
-
-impl Connection {
-    fn open(address: SocketAddr) -> Self {
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let login = Ask::Login { role: Role::Teller, name: "load".to_owned(), secret: Secret::new(TOKEN.to_owned()) };
-        for ask in [Ask::Hello { version: VERSION }, login, Ask::OpenSession] {
-            let mut bytes = Vec::new();
-            frame::put(&ask, &mut bytes).unwrap();
-            stream.write_all(&bytes).unwrap();
-            let mut input = Vec::new();
-            loop {
-                if let Front::Whole { payload, .. } = frame::front(&input).unwrap() {
-                    let reply: Reply = bankd::codec::decode(payload).unwrap();
-                    assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}");
-                    break;
-                }
-                let mut byte = [0; 1024];
-                let count = stream.read(&mut byte).unwrap();
-                input.extend_from_slice(&byte[..count]);
-            }
-        }
-        stream.set_nonblocking(true).unwrap();
-        Self { stream: TcpStream::from_std(stream), input: Vec::new(), output: Vec::new(), sent: 0, answered: 0, times: Default::default() }
-    }
-
-    fn top_up(&mut self, depth: u64, accounts: u32, account: &mut u32) {
-        while self.sent - self.answered < depth {
-            self.sent += 1;
-            *account = (*account + 1) % accounts;
-            let command = Money::Deposit { account: AccountId(*account), amount: Amount::new(1).unwrap() };
-            let ask = Ask::Request { number: RequestNumber(self.sent), acked_below: RequestNumber(self.answered + 1), command };
-            frame::put(&ask, &mut self.output).unwrap();
-            self.times.push_back(Instant::now());
-        }
-        while !self.output.is_empty() {
-            match self.stream.write(&self.output) {
-                Ok(count) => drop(self.output.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn read(&mut self, samples: &mut Vec<Duration>) {
-        let mut buffer = [0; 1 << 16];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => panic!("the daemon hung up"),
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        let now = Instant::now();
-        let mut consumed = 0;
-        while let Front::Whole { payload, consumed: length } = frame::front(&self.input[consumed..]).unwrap() {
-            let reply: Reply = bankd::codec::decode(payload).unwrap();
-            assert!(matches!(reply, Reply::Answer { number, .. } if number.0 == self.answered + 1), "{reply:?}");
-            self.answered += 1;
-            consumed += length;
-            samples.push(now - self.times.pop_front().unwrap());
-        }
-        self.input.drain(..consumed);
     }
 }

@@ -31,7 +31,6 @@ pub(super) fn teller() -> Login {
 /// A running daemon over a store of its own, with a teller that a load can log in as. Killed when dropped; the store stays.
 pub struct OwnBank {
     daemon: Daemon,
-    exe: PathBuf,
     store: PathBuf,
 }
 
@@ -56,18 +55,18 @@ impl OwnBank {
         }
         // A list of ten million is hundreds of megabytes.
         disk.remove(&list).map_err(|source| BenchError::Io { what: list.display().to_string(), source })?;
-        let daemon = serve(exe, &store)?;
-        Ok(Self { daemon, exe: exe.to_owned(), store })
+        Self::serve(exe, &store)
     }
 
-    /// Kills the daemon and starts it again over its store.
+    /// Serves a store that [`OwnBank::start`] made before, with the program `exe`. Returns when it is ready.
     ///
     /// # Errors
     /// [`BenchError`] with what the program said.
-    pub fn restart(self) -> Result<Self, BenchError> {
-        let Self { daemon, exe, store } = self;
-        drop(daemon.kill());
-        Ok(Self { daemon: serve(&exe, &store)?, exe, store })
+    pub fn serve(exe: &Path, store: &Path) -> Result<Self, BenchError> {
+        let mut serve = Command::new(exe);
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).arg("--data-dir").arg(store);
+        let daemon = Daemon::start(serve).map_err(|error| BenchError::Bank(error.to_string()))?;
+        Ok(Self { daemon, store: store.to_owned() })
     }
 
     /// Where it listens.
@@ -93,12 +92,6 @@ impl OwnBank {
     pub fn login(&self) -> Login {
         teller()
     }
-}
-
-fn serve(exe: &Path, store: &Path) -> Result<Daemon, BenchError> {
-    let mut serve = Command::new(exe);
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).arg("--data-dir").arg(store);
-    Daemon::start(serve).map_err(|error| BenchError::Bank(error.to_string()))
 }
 
 fn write_accounts(disk: &dyn Disk, path: &Path, accounts: u32, opening: u64) -> io::Result<()> {

@@ -16,25 +16,24 @@
     missing_docs
 )]
 
+#[path = "support/banks.rs"]
+mod banks;
 #[path = "support/loopback.rs"]
 mod loopback;
 #[path = "support/sheet.rs"]
 mod sheet;
 mod support;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bankd::bench::load::{Measured, Mix, Plan};
-use bankd::bench::{OwnBank, Report, Target as On, trial};
-use bankd::client::World;
 use bankd::env::os;
+use banks::{Shared, names, plan, remove_checkpoints, resident};
 use loopback::{Exchange, SINGLE};
-use sheet::{Sheet, Target, is_wanted, rounds, seconds_each, setting};
+use sheet::{Target, is_wanted, rounds, seconds_each, setting};
 use support::{BareFile, percentiles};
 
-/// The small bank, and the large one.
-const SMALL: u32 = 10_000;
+/// The large bank.
 const LARGE: u32 = 10_000_000;
 /// Commands a frame, where there are runs.
 const RUN: usize = 128;
@@ -68,35 +67,31 @@ fn main() {
 
 type Scenario = fn(&mut Bench);
 
-/// The bare file, the sheet, and the world.
+/// The shared part and a bare file.
 struct Bench {
-    world: World,
-    sheet: Sheet,
+    shared: Shared,
     bare: BareFile,
-    dir: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Bench {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl std::ops::DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut Shared {
+        &mut self.shared
+    }
 }
 
 impl Bench {
     fn new() -> Self {
-        let dir = temporary();
-        Self { world: World::real(), sheet: Sheet::open(), bare: BareFile::new(dir.path(), 64 << 20), dir }
-    }
-
-    /// A bank of so many accounts, and where it is.
-    fn bank(&self, accounts: u32) -> (tempfile::TempDir, OwnBank) {
-        let dir = tempfile::tempdir_in(self.dir.path()).unwrap();
-        let bank = OwnBank::start(&*self.world.disk, Path::new(env!("CARGO_BIN_EXE_bankd")), dir.path(), accounts).unwrap();
-        (dir, bank)
-    }
-
-    fn run(&self, bank: &OwnBank, plan: &Plan) -> Report {
-        let report = trial(&self.world, &On::Own(bank), plan, None, &mut |_| {}).unwrap();
-        report.warnings().iter().for_each(|warning| println!("  NOTE: {warning}"));
-        report
-    }
-
-    fn load(&self, bank: &OwnBank, plan: &Plan) -> Measured {
-        self.run(bank, plan).measured
+        let shared = Shared::new();
+        let bare = BareFile::new(shared.dir.path(), 64 << 20);
+        Self { shared, bare }
     }
 
     /// So many bare commits of 4 KiB, one after the other.
@@ -115,22 +110,13 @@ impl Bench {
     }
 }
 
-fn temporary() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-fn plan(connections: usize, depth: usize) -> Plan {
-    let duration = seconds_each();
-    Plan { connections, depth, warm_up: duration / 5, duration, accounts: SMALL, ..Plan::default() }
-}
-
 fn p50(measured: &Measured) -> f64 {
     measured.latency_at(0.5).as_secs_f64() * 1e6
 }
 
 fn alone(bench: &mut Bench) {
     bench.sheet.head("alone", "one connection, one deposit at a time");
-    let (_dir, bank) = bench.bank(SMALL);
+    let (_dir, bank) = bench.bank(banks::SMALL);
     let (mut disk, mut wire, mut ours, mut rates, mut waits) = (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..rounds() {
         // The disk before and after, since it changes by the second.
@@ -152,7 +138,7 @@ fn alone(bench: &mut Bench) {
 
 fn terminals(bench: &mut Bench) {
     bench.sheet.head("terminals", "64 connections, one deposit at a time each");
-    let (_dir, bank) = bench.bank(SMALL);
+    let (_dir, bank) = bench.bank(banks::SMALL);
     let (mut disk, mut wire, mut rates, mut entries, mut one) = (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..rounds() {
         disk.push(1e6 / bench.bare_p50());
@@ -173,7 +159,7 @@ fn terminals(bench: &mut Bench) {
 
 fn crowd(bench: &mut Bench) {
     bench.sheet.head("crowd", "1,000 connections, one deposit at a time each, against 64");
-    let (_dir, bank) = bench.bank(SMALL);
+    let (_dir, bank) = bench.bank(banks::SMALL);
     let (mut few, mut many, mut spread, mut wire) = (vec![], vec![], vec![], vec![]);
     for _ in 0..rounds() {
         few.push(bench.load(&bank, &plan(64, 1)).rate());
@@ -190,7 +176,7 @@ fn crowd(bench: &mut Bench) {
 
 /// A pipelined load beside bare sockets that carry the same bytes, and the bare disk writing as much at a time.
 fn pipelined(bench: &mut Bench, name: &str, plan: &Plan, exchange: Exchange) {
-    let (_dir, bank) = bench.bank(SMALL);
+    let (_dir, bank) = bench.bank(banks::SMALL);
     let (mut wire, mut rates, mut medians, mut entries, mut cpu) = (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..rounds() {
         let frames = plan.depth / plan.run;
@@ -227,7 +213,7 @@ fn runs(bench: &mut Bench) {
 
 fn large(bench: &mut Bench) {
     bench.sheet.head("large", "16 x 256 deposits: 10 million accounts against 10 thousand");
-    let ((_one, small), (_other, large)) = (bench.bank(SMALL), bench.bank(LARGE));
+    let ((_one, small), (_other, large)) = (bench.bank(banks::SMALL), bench.bank(LARGE));
     let (mut few, mut many) = (vec![], vec![]);
     for _ in 0..rounds() {
         few.push(bench.load(&small, &plan(16, 256)).rate());
@@ -242,35 +228,18 @@ fn recovery(bench: &mut Bench) {
     bench.sheet.head("recovery", "a start over the log of a pipelined load, without a checkpoint, against that load");
     let (mut rates, mut recovered) = (vec![], vec![]);
     for _ in 0..rounds() {
-        let (_dir, bank) = bench.bank(SMALL);
+        let (_dir, bank) = bench.bank(banks::SMALL);
         let measured = bench.load(&bank, &Plan { duration: seconds_each() * 2, ..plan(16, 256) });
-        let (entries, took) = replay(bank);
+        let store = bank.store().to_owned();
+        drop(bank);
+        remove_checkpoints(&store);
+        let entries = banks::wal_stat(&store).entries;
+        let took = banks::start(&store);
         rates.push(measured.rate());
         recovered.push(entries as f64 / took.as_secs_f64());
     }
     bench.sheet.figure("recovery", "entries a second, from the start of the process", "/s", &recovered);
     bench.sheet.ratio("recovery", "entries a second / pipelined rate", &recovered, &rates, Target::AtLeast(1.5));
-}
-
-/// Starts a bank again without its checkpoints: how many entries it read, and how long until it was ready.
-fn replay(bank: OwnBank) -> (u64, Duration) {
-    let store = bank.store().to_owned();
-    drop(bank);
-    for entry in std::fs::read_dir(&store).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "ckpt") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
-    let exe = Path::new(env!("CARGO_BIN_EXE_bankd"));
-    let stat = std::process::Command::new(exe).args(["wal", "stat", "--json", "--data-dir"]).arg(&store).output().unwrap();
-    let stat: serde_json::Value = serde_json::from_slice(&stat.stdout).unwrap();
-    let entries = stat["all"]["entries"].as_u64().unwrap();
-    let began = Instant::now();
-    let again = OwnBank::serve(exe, &store).unwrap();
-    let took = began.elapsed();
-    drop(again);
-    (entries, took)
 }
 
 fn tail(bench: &mut Bench) {
@@ -286,11 +255,11 @@ fn tail(bench: &mut Bench) {
             samples[samples.len() * 999 / 1000].as_secs_f64() * 1e6
         };
         let mut bare = bench.bare(10_000);
-        let before = names(&bank);
+        let before = names(bank.store());
         let duration = Duration::from_secs(setting("TAIL_SECONDS", 20));
         let open = Plan { rate: Some(half as u64), depth: 512, accounts, duration, ..plan(64, 1) };
         let measured = bench.load(&bank, &open);
-        let fresh: Vec<String> = names(&bank).into_iter().filter(|name| !before.contains(name)).collect();
+        let fresh: Vec<String> = names(bank.store()).into_iter().filter(|name| !before.contains(name)).collect();
         segments.push(fresh.iter().filter(|name| name.ends_with(".seg")).count() as f64);
         checkpoints.push(fresh.iter().filter(|name| name.ends_with(".ckpt")).count() as f64);
         bare.extend(bench.bare(10_000));
@@ -306,22 +275,14 @@ fn tail(bench: &mut Bench) {
     bench.sheet.ratio("tail", "p99.9 / bare write + fdatasync p99.9", &ours, &disk, Target::AtMost(3.0));
 }
 
-fn names(bank: &OwnBank) -> Vec<String> {
-    std::fs::read_dir(bank.store()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
 fn memory(bench: &mut Bench) {
     bench.sheet.head("memory", "resident, outside checkpoints");
-    let mebibytes = |bank: &OwnBank| os_resident(bank) / 1_048_576.0;
+
     let (_dir, idle) = bench.bank(4);
-    bench.sheet.against("memory", "idle, 4 accounts: MiB", &[mebibytes(&idle)], Target::AtMost(16.0));
+    bench.sheet.against("memory", "idle, 4 accounts: MiB", &[resident(&idle)], Target::AtMost(16.0));
     drop(idle);
     let (_dir, bank) = bench.bank(1_000_000);
     // After a load: whatever it needs at first use is there. Too short for a checkpoint to be due.
     bench.load(&bank, &Plan { accounts: 1_000_000, duration: Duration::from_secs(2), ..plan(64, 1) });
-    bench.sheet.against("memory", "1 million accounts: MiB", &[mebibytes(&bank)], Target::AtMost(160.0));
-}
-
-fn os_resident(bank: &OwnBank) -> f64 {
-    bankd::env::process::process_figures(bank.id()).unwrap().resident as f64
+    bench.sheet.against("memory", "1 million accounts: MiB", &[resident(&bank)], Target::AtMost(160.0));
 }

@@ -76,12 +76,12 @@ impl Sheet {
     /// Samples of something against its target.
     pub fn against(&mut self, scenario: &str, what: &str, samples: &[f64], target: Target) {
         let (middle, low, high) = median(samples);
-        let (is_reached, words, kind, bound) = match target {
-            Target::AtLeast(bound) => (middle >= bound, "at least", "at least", bound),
-            Target::AtMost(bound) => (middle <= bound, "at most", "at most", bound),
+        let (is_reached, kind, bound) = match target {
+            Target::AtLeast(bound) => (middle >= bound, "at least", bound),
+            Target::AtMost(bound) => (middle <= bound, "at most", bound),
         };
         let reached = if is_reached { "reached" } else { "NOT reached" };
-        println!("  {what:<58} {middle:>10.2}  ({low:.2} to {high:.2})  target {words} {bound}: {reached}");
+        println!("  {what:<58} {middle:>10.2}{}  target {kind} {bound}: {reached}", range(samples, low, high));
         self.keep(json!({
             "scenario": scenario, "what": what, "median": middle, "low": low, "high": high, "rounds": samples.len(),
             "target": {kind: bound}, "reached": is_reached,
@@ -91,7 +91,7 @@ impl Sheet {
     /// A figure without a target.
     pub fn figure(&mut self, scenario: &str, what: &str, unit: &str, samples: &[f64]) {
         let (middle, low, high) = median(samples);
-        println!("  {what:<58} {middle:>10.2} {unit}  ({low:.2} to {high:.2})");
+        println!("  {what:<58} {middle:>10.2} {unit}{}", range(samples, low, high));
         self.keep(json!({
             "scenario": scenario, "what": what, "median": middle, "low": low, "high": high, "rounds": samples.len(), "unit": unit,
         }));
@@ -102,4 +102,9 @@ impl Sheet {
             writeln!(file, "{line}").unwrap();
         }
     }
+}
+
+/// From the least to the most, where there is more than one.
+fn range(samples: &[f64], low: f64, high: f64) -> String {
+    if samples.len() > 1 { format!("  ({low:.2} to {high:.2})") } else { String::new() }
 }

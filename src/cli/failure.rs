@@ -147,6 +147,8 @@ impl From<StoreError> for Failure {
             StoreError::Damaged(_) => Exit::Damaged,
             StoreError::NoStore { .. }
             | StoreError::NotEmpty { .. }
+            | StoreError::Unfinished { .. }
+            | StoreError::NoRoom
             | StoreError::LooseMode { .. }
             | StoreError::UnfitPlace { .. }
             | StoreError::CannotRepair(_)

@@ -21,6 +21,7 @@ mod resolve;
 mod secrets;
 mod serve;
 mod sessions;
+mod snapshot;
 mod store_paths;
 mod teller;
 mod utility;
@@ -74,6 +75,8 @@ enum Command {
     Teller(teller::Teller),
     /// Looks at a store's log: how large it is, what it says, whether it is sound; and repairs it
     Wal(wal::Wal),
+    /// Copies a store, also while a daemon runs over it
+    Snapshot(snapshot::Snapshot),
     /// Tells everything that the log knows of one request
     Explain(explain::Explain),
     /// Shows by kills and faults that each request takes effect once
@@ -126,6 +129,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Account(account) => account.run(),
         Command::Teller(teller) => teller.run(),
         Command::Wal(wal) => wal.run(),
+        Command::Snapshot(snapshot) => snapshot.run(),
         Command::Explain(explain) => explain.run(),
         Command::Prove(prove) => prove.run(),
         Command::Bench(bench) => bench.run(),

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use bankd::engine::{self, Env, StoreError};
+use bankd::engine::{self, Env, Keeping, StoreError};
 use bankd::env::os;
 use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
+use clap::builder::FalseyValueParser;
 
 use super::failure::{Exit, Failure};
 use super::{init, logging, store_paths};
@@ -38,6 +39,12 @@ pub struct Serve {
     /// The most connections at a time
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
+    /// Leave finished segments of the log uncompressed
+    #[arg(long, env = "BANKD_NO_COMPRESS", value_parser = FalseyValueParser::new())]
+    no_compress: bool,
+    /// How much of the log to keep: all of it, or only what the two checkpoints still need
+    #[arg(long, value_name = "WHAT", default_value = "all", env = "BANKD_RETAIN_LOG")]
+    retain_log: Retain,
     #[command(flatten)]
     place: store_paths::PlaceOption,
     /// What to log: error, warn, info, debug or trace
@@ -45,6 +52,15 @@ pub struct Serve {
     log_level: log::LevelFilter,
     #[command(flatten)]
     lab: Lab,
+}
+
+/// What is kept of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Retain {
+    /// All of it: the audit trail
+    All,
+    /// What lies wholly below the older of the two checkpoints is dropped, for good
+    Needed,
 }
 
 /// The lab's text protocol.
@@ -133,7 +149,8 @@ impl Serve {
                 ),
             ));
         }
-        let env = Env::os();
+        let keeping = Keeping { packs: !self.no_compress, drops: self.retain_log == Retain::Needed };
+        let env = Env { keeping, ..Env::os() };
         let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));

@@ -61,6 +61,12 @@ pub enum StoreError {
         /// One thing that is there.
         found: String,
     },
+    /// It is a snapshot, and was never finished.
+    #[error("{dir} is a snapshot that was not finished; remove it, and make another with: bankd snapshot")]
+    Unfinished {
+        /// Where.
+        dir: PathBuf,
+    },
     /// Its bytes are damaged: exit code 6.
     #[error("{0}")]
     Damaged(String),
@@ -84,6 +90,9 @@ pub enum StoreError {
         /// What else may be done.
         hint: &'static str,
     },
+    /// There is no space for the segment that a new lineage is written to.
+    #[error("the disk has no room for one more segment of the log; make room, and run it again")]
+    NoRoom,
     /// A repair was asked for, and there is nothing that it could do.
     #[error("{0}")]
     CannotRepair(String),

@@ -110,7 +110,6 @@ pub fn explain(env: &Env, dir: &Path, request: RequestId) -> Result<Explanation,
 
 struct Found {
     request: RequestId,
-    lineage: Lineage,
     is_lineage_known: bool,
     was_repaired: bool,
     session: Option<Opened>,
@@ -125,7 +124,6 @@ impl Default for Found {
         let session = crate::types::SessionId { lineage: Lineage(0), lsn: Lsn(0) };
         Self {
             request: RequestId { session, number: RequestNumber(0) },
-            lineage: Lineage(0),
             is_lineage_known: false,
             was_repaired: false,
             session: None,
@@ -140,17 +138,16 @@ impl Default for Found {
 impl Found {
     fn see(&mut self, moment: &Moment<'_>) {
         let at = Place { lsn: moment.lsn, batch: moment.batch.number, time: moment.batch.bank_time, is_sealed: moment.is_sealed };
-        if let Action::Lineage { lineage, cause } = moment.entry.action {
+        if let Action::Lineage { cause, .. } = moment.entry.action {
             if self.is_open() {
                 self.ending = Some(Ending::NewLineage(at, cause));
             }
-            self.lineage = lineage;
             self.was_repaired |= cause == LineageCause::Repaired;
-            self.is_lineage_known |= lineage == self.request.session.lineage;
         }
-        if self.lineage != self.request.session.lineage {
+        if moment.bank.lineage() != self.request.session.lineage {
             return;
         }
+        self.is_lineage_known = true;
         match moment.entry.action {
             Action::OpenSession { .. } if moment.lsn == self.request.session.lsn && *moment.applied == Applied::SessionOpened => {
                 let owner = moment.entry.owner;

@@ -5,13 +5,15 @@
 
 use std::path::Path;
 
+use super::checkpoint::{self, Start};
 use super::error::StoreError;
 use super::replay::Replay;
 use super::store::{Env, LOCK, io_error};
 use crate::bank::{Applied, Bank};
 use crate::entry::Entry;
+use crate::env::ReadOnly;
 use crate::types::Lsn;
-use crate::wal::{BatchHeader, Inspected, Position, Seen, WalError, Writer, inspect};
+use crate::wal::{self, Anchor, BatchHeader, Inspected, Position, Seen, Survey, WalError, Writer, inspect};
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct History {
     pub log: Inspected,
     /// Who has the store's lock, as it says itself; the log was then read beside a running daemon.
     pub holder: Option<String>,
+    /// The last entry of the checkpoint that the reading began with, where what came before was dropped; otherwise 0.
+    pub from: Lsn,
 }
 
 /// One entry, at the moment when it was applied.
@@ -50,12 +54,16 @@ impl History {
     }
 }
 
-/// Shows every batch that counts: all of a stopped store, the sealed ones beside a running daemon.
+/// Shows every batch that counts: all of a stopped store, the sealed ones beside a running daemon. With each goes the bank
+/// that the reading began with: an empty one, or a checkpoint's where the log's first segments were dropped.
 ///
 /// # Errors
 /// [`StoreError::NoStore`], [`StoreError::Damaged`], or as the system says.
-pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
-    read(env, dir, &mut |writer, seen| if History::counts(writer, seen.is_sealed) { visit(seen) } else { Ok(()) })
+pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
+    let start = beginning(env, dir)?;
+    read(env, dir, start.anchor.as_ref(), &mut |writer, seen| {
+        if History::counts(writer, seen.is_sealed) { visit(&start.bank, seen) } else { Ok(()) }
+    })
 }
 
 /// Replays everything and shows every entry, also those of a last batch that is not sealed; gives the bank at the
@@ -64,9 +72,10 @@ pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Seen<'_>) -> Result<()
 /// # Errors
 /// As [`look`]; [`StoreError::Damaged`] also where the bank contradicts the log.
 pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Result<(History, Bank), StoreError> {
-    let mut state = Replay::new(Bank::new());
+    let mut start = beginning(env, dir)?;
+    let mut state = Replay::new(std::mem::take(&mut start.bank));
     let mut counted = None;
-    let history = read(env, dir, &mut |writer, seen| {
+    let history = read(env, dir, start.anchor.as_ref(), &mut |writer, seen| {
         let (batch, is_sealed) = (&seen.batch, seen.is_sealed);
         let counts = History::counts(writer, is_sealed);
         if !counts {
@@ -80,20 +89,53 @@ pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Resu
     Ok((history, counted.unwrap_or(state.bank)))
 }
 
-fn read(env: &Env, dir: &Path, visit: &mut dyn FnMut(Writer, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
-    let lock = dir.join(LOCK);
-    let holder = || env.disk.holder(&lock).map_err(io_error("look at the lock", &lock));
-    let before = holder()?;
-    let writer = if before.is_some() { Writer::Running } else { Writer::None };
-    match inspect(&*env.disk, dir, writer, &mut |seen| visit(writer, seen)) {
-        Ok(log) => Ok(History { log, holder: before }),
+/// The first look at the files, also beside a daemon that is changing them. Writes, syncs and evicts nothing.
+///
+/// # Errors
+/// As [`look`].
+pub(super) fn survey(env: &Env, dir: &Path) -> Result<Survey, StoreError> {
+    let (_, writer) = writer(env, dir)?;
+    Ok(wal::survey(&ReadOnly(&*env.disk), dir, writer)?)
+}
+
+/// Reads the log after `from`, or from the beginning, without replaying it.
+///
+/// # Errors
+/// As [`look`].
+pub(super) fn read(
+    env: &Env,
+    dir: &Path,
+    from: Option<&Anchor>,
+    visit: &mut dyn FnMut(Writer, &Seen<'_>) -> Result<(), String>,
+) -> Result<History, StoreError> {
+    let (before, writer) = writer(env, dir)?;
+    let first = from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)));
+    match inspect(&*env.disk, dir, writer, from, &mut |seen| visit(writer, seen)) {
+        Ok(log) => Ok(History { log, holder: before, from: first }),
         Err(WalError::NoStore { .. }) => Err(StoreError::NoStore { dir: dir.to_owned() }),
-        Err(error) => match (before, holder()?) {
+        Err(error) => match (before, self::writer(env, dir)?.0) {
             // It was judged as stopped, and is not: a moving tail is no damage.
             (None, Some(holder)) => {
                 Err(StoreError::InUse { dir: dir.to_owned(), holder: format!("{holder}, since just now; run it again") })
             }
             _ => Err(error.into()),
         },
+    }
+}
+
+/// Who has the lock, as he says himself, and what follows for whoever reads.
+fn writer(env: &Env, dir: &Path) -> Result<(Option<String>, Writer), StoreError> {
+    let lock = dir.join(LOCK);
+    let holder = env.disk.holder(&lock).map_err(io_error("look at the lock", &lock))?;
+    let writer = if holder.is_some() { Writer::Running } else { Writer::None };
+    Ok((holder, writer))
+}
+
+/// What the reading begins with.
+fn beginning(env: &Env, dir: &Path) -> Result<Start, StoreError> {
+    match survey(env, dir) {
+        Ok(survey) => checkpoint::oldest(&ReadOnly(&*env.disk), dir, &survey),
+        // Whatever is wrong is told by the reading itself.
+        Err(_) => Ok(Start::default()),
     }
 }

@@ -8,14 +8,19 @@
 mod admission;
 mod checkpoint;
 mod clock;
+mod copy;
 mod error;
 mod explain;
 mod history;
 mod key_file;
+mod lineage;
 mod place;
 mod repair;
 mod replay;
+mod snapshot;
+mod snapshot_marker;
 mod store;
+mod upkeep;
 mod verify;
 
 pub use admission::Admission;
@@ -26,7 +31,9 @@ pub use explain::{Acknowledged, Ending, Executed, Explanation, Opened, Place, ex
 pub use history::{History, Moment, look, replay};
 pub use place::refuse_place;
 pub use repair::{DroppedRequest, Repair, Repaired, plan_repair};
+pub use snapshot::{Snapshot, snapshot};
 pub use store::{Created, Env, NewRecord, NewStore, create, open};
+pub use upkeep::Keeping;
 pub use verify::{Contradiction, Evidence, Verified, verify};
 
 use crate::bank::credential::{Key, Party};
@@ -311,11 +318,23 @@ impl Engine {
         self.checkpoints.make_now()
     }
 
+    /// Packs the segments that the log has moved on from, now, and tells how many that were. A daemon does so by itself, off
+    /// the loop; this is for whoever drives the engine alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]; the segments are then still there.
+    pub fn pack_now(&self) -> Result<u64, CheckpointError> {
+        self.checkpoints.pack_now()
+    }
+
     fn log_batch(&mut self, time: BankTime) -> Result<(), Fatal> {
         self.checkpoints.poll()?;
         self.log.commit(time, self.bank.outcome_digest())?;
         if let Some(finished) = self.log.take_finished() {
             self.checkpoints.moved_on(finished);
+        }
+        if let Some(first) = self.checkpoints.take_droppable() {
+            self.log.retain_from(first)?;
         }
         Ok(())
     }

@@ -9,18 +9,19 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::checkpoint;
 use super::clock::BankClock;
+use super::copy::{CHUNK, copy};
 use super::error::StoreError;
+use super::lineage;
 use super::replay::Replay;
 use super::store::{Env, io_error, sync_parent, take_lock};
-use crate::bank::{self, Bank};
+use crate::bank::Bank;
 use crate::command::Command;
 use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
-use crate::types::{Lineage, Lsn, Owner, RequestId, SessionId};
-use crate::wal::{Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Tail, diagnose};
+use crate::types::{Lineage, Lsn, RequestId, SessionId};
+use crate::wal::{Batch, Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Survey, Tail, diagnose};
 
-/// How much is copied at a time, in bytes.
-const CHUNK: u64 = 1 << 20;
 /// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.
 const LIST: &str = "DROPPED";
 
@@ -78,15 +79,17 @@ pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, Stor
         return Err(StoreError::NoStore { dir: dir.to_owned() });
     }
     let lock = take_lock(env, dir)?;
-    let mut state = Replay::new(Bank::new());
+    let survey = Survey::read(&*env.disk, dir)?;
+    let start = checkpoint::oldest(&*env.disk, dir, &survey)?;
+    let mut state = Replay::new(start.bank);
     let mut refused = None;
     let (mut found, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
-    let diagnosis =
-        diagnose(&*env.disk, dir, &mut |batch| state.batch(batch).inspect_err(|what| refused = Some(what.clone())), &mut |dropped| {
-            batches = batches.saturating_add(1);
-            entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));
-            found.extend(requests_in(dropped));
-        });
+    let mut replay = |batch: &Batch<'_>| state.batch(batch).inspect_err(|what| refused = Some(what.clone()));
+    let diagnosis = diagnose(&*env.disk, dir, start.anchor.as_ref(), &mut replay, &mut |dropped| {
+        batches = batches.saturating_add(1);
+        entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));
+        found.extend(requests_in(dropped));
+    });
     if let Some(what) = refused {
         let why = "its bytes are sound, so there is nothing that a repair may drop; use the version of bankd that wrote it";
         return Err(StoreError::Damaged(format!("{}: {why}", diagnosis.err().map_or(what, |error| error.to_string()))));
@@ -145,22 +148,14 @@ impl Repair {
         let mut random = [0; 16];
         self.env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", &self.dir))?;
         let random = u128::from_le_bytes(random);
-        let lineage = Lineage(u64::try_from(random >> 64).unwrap_or_default());
+        let drawn = Lineage(u64::try_from(random >> 64).unwrap_or_default());
         let incarnation = u64::try_from(random & u128::from(u64::MAX)).unwrap_or_default();
         let Self { env, dir, mut bank, tail, .. } = self;
         let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
         let mut log = Log::repair(env.disk.clone(), &dir, &tail, sizes, incarnation)?;
         let (clock, _) = BankClock::start(env.clock.clone(), tail.end.bank_time);
-        let entry =
-            Entry { owner: Owner::Nobody, origin: Origin::None, action: Action::Lineage { lineage, cause: LineageCause::Repaired } };
-        let no_room =
-            |_| StoreError::CannotRepair("the disk has no room for the repair's own segment; make room and run it again".to_owned());
-        let lsn = log.append(|out| entry.encode_into(out)).map_err(no_room)?;
-        let time = clock.now();
-        log.commit(time, bank.outcome_digest())?;
-        bank::apply(&mut bank, lsn, &entry, time).map_err(|error| StoreError::CannotRepair(error.to_string()))?;
-        log.commit(clock.now(), bank.outcome_digest())?;
-        Ok(Repaired { copies, lineage, lsn })
+        let lsn = lineage::draw(&mut log, &mut bank, &clock, drawn, LineageCause::Repaired)?;
+        Ok(Repaired { copies, lineage: drawn, lsn })
     }
 
     /// Copies every segment with something to drop, then the list, all durable.
@@ -170,7 +165,8 @@ impl Repair {
         disk.create_dir(&copies).map_err(io_error("create", &copies))?;
         sync_parent(&self.env, &copies)?;
         for (position, _) in &self.tail.parts {
-            self.copy_file(&self.dir.join(position.file()), &copies.join(position.file()))?;
+            let name = crate::wal::kept_in(disk, &self.dir, position.segment)?;
+            self.copy_file(&self.dir.join(&name), &copies.join(&name))?;
         }
         disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
         let path = copies.join(LIST);
@@ -184,30 +180,20 @@ impl Repair {
     fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         let disk = &*self.env.disk;
         let source = disk.open_read(from).map_err(io_error("open", from))?;
-        let target = disk.create(to).map_err(io_error("create", to))?;
         let length = source.len().map_err(io_error("measure", from))?;
+        let target = copy(disk, source.as_ref(), from, to, length, length)?;
         let (mut buffer, mut again) = (Vec::new(), Vec::new());
-        for is_check in [false, true] {
-            let mut offset = 0;
-            while offset < length {
-                let count = usize::try_from(CHUNK.min(length - offset)).unwrap_or_default();
-                buffer.resize(count, 0);
-                again.resize(count, 0);
-                source.read_exact_at(&mut buffer, offset).map_err(io_error("read", from))?;
-                if is_check {
-                    target.read_exact_at(&mut again, offset).map_err(io_error("read", to))?;
-                    if buffer != again {
-                        return Err(StoreError::CannotRepair(format!("the copy {} does not read back; nothing was changed", to.display())));
-                    }
-                } else {
-                    target.write_all_at(&buffer, offset).map_err(io_error("write", to))?;
-                }
-                offset = offset.saturating_add(CHUNK);
+        let mut offset = 0;
+        while offset < length {
+            let count = usize::try_from(CHUNK.min(length - offset)).unwrap_or_default();
+            buffer.resize(count, 0);
+            again.resize(count, 0);
+            source.read_exact_at(&mut buffer, offset).map_err(io_error("read", from))?;
+            target.read_exact_at(&mut again, offset).map_err(io_error("read", to))?;
+            if buffer != again {
+                return Err(StoreError::CannotRepair(format!("the copy {} does not read back; nothing was changed", to.display())));
             }
-            if !is_check {
-                target.sync().map_err(io_error("sync", to))?;
-                target.evict().map_err(io_error("evict", to))?;
-            }
+            offset = offset.saturating_add(CHUNK);
         }
         Ok(())
     }

@@ -13,7 +13,9 @@ use super::checkpoint::{self, Base, Checkpoints, Maker};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
 use super::replay::Replay;
-use super::{Engine, key_file, new_tag};
+use super::snapshot_marker::{Marker, SNAPSHOT};
+use super::upkeep::Keeping;
+use super::{Engine, key_file, lineage, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Bank};
@@ -38,6 +40,8 @@ pub struct Env {
     pub entropy: Arc<dyn Entropy>,
     /// Who makes segments: a thread ahead of need, or whoever needs one (simulations, creation).
     pub preparer: Preparer,
+    /// What becomes of finished segments.
+    pub keeping: Keeping,
 }
 
 impl Env {
@@ -50,6 +54,7 @@ impl Env {
             clock: Arc::new(os::OsClock::default()),
             entropy: Arc::new(os::OsEntropy),
             preparer: Preparer::Background,
+            keeping: Keeping::default(),
         }
     }
 }
@@ -164,13 +169,20 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     let creating = env.disk.exists(&marker).map_err(io_error("look for", &marker))?;
     let names = env.disk.list(dir).map_err(io_error("list", dir))?;
     let segments = names.iter().any(|name| name.ends_with(".seg"));
+    if !manifest && names.iter().any(|name| name == SNAPSHOT) {
+        return Err(StoreError::Unfinished { dir: dir.to_owned() });
+    }
     if !manifest && (creating || !segments) {
         return Err(no_store());
     }
     let lock = take_lock(env, dir)?;
 
     let survey = Survey::read(&*env.disk, dir)?;
-    let start = checkpoint::newest(&*env.disk, dir, &survey)?;
+    let mut start = checkpoint::newest(&*env.disk, dir, &survey)?;
+    let snapshot = Marker::read(&*env.disk, dir)?;
+    if let Some(marker) = &snapshot {
+        start.known.push(marker.anchor(survey.store())?);
+    }
     let (from, image_bytes) = (start.bank.applied().0, start.image_bytes);
     let mut replay = Replay::telling(start.bank, env.clock.clone(), survey.highest());
     let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| replay.batch(batch))?;
@@ -178,7 +190,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         log::warn!("{torn}");
     }
     log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from));
-    let bank = replay.finish().map_err(StoreError::Damaged)?;
+    let mut bank = replay.finish().map_err(StoreError::Damaged)?;
 
     let key = key_file::load(env, key_file)?;
     if bank.key_check() != Some(&key.check_value(&recovered.store)) {
@@ -204,9 +216,12 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
     let store = recovered.store;
     let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
-    let log = Log::start(env.disk.clone(), dir, recovered, sizes, u64::from_le_bytes(random), env.preparer)?;
+    let mut log = Log::start(env.disk.clone(), dir, recovered, sizes, u64::from_le_bytes(random), env.preparer)?;
+    if let Some(marker) = snapshot {
+        begin_as_copy(env, dir, &mut log, &mut bank, &clock, &marker)?;
+    }
     let base = Base { covered: 0, image_bytes, segment_max: sizes.max };
-    let checkpoints = Checkpoints::start(Maker::new(env.disk.clone(), dir, store), base, env.preparer)
+    let checkpoints = Checkpoints::start(Maker::new(env.disk.clone(), dir, store, env.keeping), base, env.preparer)
         .map_err(io_error("start a thread for the checkpoints of", dir))?;
     Ok(Engine {
         bank,
@@ -222,6 +237,24 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         checkpoints,
         _lock: lock,
     })
+}
+
+/// The first start from a snapshot: the store that it is a copy of may still be running, so the sessions end here, and
+/// no answer of the one is taken for an answer of the other.
+fn begin_as_copy(env: &Env, dir: &Path, log: &mut Log, bank: &mut Bank, clock: &BankClock, marker: &Marker) -> Result<(), StoreError> {
+    let mut random = [0; 8];
+    env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
+    let drawn = Lineage(u64::from_le_bytes(random));
+    lineage::draw(log, bank, clock, drawn, LineageCause::SnapshotStarted)?;
+    log::warn!(
+        "{} is a snapshot of the store {}, up to entry {}: it goes on as a bank of its own, with the new lineage {drawn}; earlier sessions have ended",
+        dir.display(),
+        marker.store,
+        marker.lsn()
+    );
+    let path = dir.join(SNAPSHOT);
+    env.disk.remove(&path).map_err(io_error("remove", &path))?;
+    env.disk.sync_dir(dir).map_err(io_error("sync", dir))
 }
 
 /// The log of a store in the making.
@@ -313,7 +346,7 @@ pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreErr
 }
 
 /// Makes `dir` and what is missing above it, each name synced.
-fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
+pub(super) fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
     let missing: Vec<&Path> =
         dir.ancestors().take_while(|path| path.parent().is_some() && !env.disk.exists(path).unwrap_or(false)).collect();
     for path in missing.into_iter().rev() {

@@ -13,7 +13,7 @@ use super::store::Env;
 use crate::bank::Applied;
 use crate::command::Body;
 use crate::entry::{Action, LineageCause, Origin};
-use crate::types::{Lineage, Lsn, RequestId, SessionId, StoreId};
+use crate::types::{Lsn, RequestId, SessionId, StoreId};
 use crate::wire::message::Receipt;
 
 /// What a client was told: an answer to one of its requests, and the bank's evidence with it.
@@ -75,8 +75,11 @@ pub struct Verified {
     pub outcome_digest: u64,
     /// Where repairs dropped something: the first entry after each.
     pub repairs: Vec<Lsn>,
-    /// How many pieces of evidence were this store's, and so were held against the log.
+    /// How many pieces of evidence were this store's, and of the part of its log that is still there, and so were held
+    /// against it.
     pub held: usize,
+    /// How many were of a part that was dropped.
+    pub dropped: usize,
     /// Those that the log contradicts.
     pub contradictions: Vec<Contradiction>,
 }
@@ -98,14 +101,17 @@ pub fn verify(env: &Env, dir: &Path, evidence: &[Evidence]) -> Result<Verified, 
         holds.see(moment);
     })?;
     let end = history.log.end;
+    let own = evidence.iter().filter(|one| one.store == history.log.store);
+    let (held, dropped): (Vec<&Evidence>, Vec<&Evidence>) = own.partition(|one| one.body.lsn > history.from);
     Ok(Verified {
         batches: end.batch_number,
         entries: end.next_lsn.0.saturating_sub(1),
         incarnations: incarnations.count,
         outcome_digest: bank.outcome_digest(),
         repairs,
-        held: evidence.iter().filter(|one| one.store == history.log.store).count(),
-        contradictions: holds.finish(history.log.store),
+        held: held.len(),
+        dropped: dropped.len(),
+        contradictions: holds.finish(&history),
         history,
     })
 }
@@ -129,14 +135,13 @@ impl Counted {
 struct Holding<'a> {
     receipts: BTreeMap<Lsn, Vec<&'a Evidence>>,
     answers: BTreeMap<Lsn, Vec<&'a Evidence>>,
-    lineage: Lineage,
     end: Lsn,
     found: Vec<Contradiction>,
 }
 
 impl<'a> Holding<'a> {
     fn new(evidence: &'a [Evidence]) -> Self {
-        let mut holding = Self { receipts: BTreeMap::new(), answers: BTreeMap::new(), lineage: Lineage(0), end: Lsn(0), found: Vec::new() };
+        let mut holding = Self { receipts: BTreeMap::new(), answers: BTreeMap::new(), end: Lsn(0), found: Vec::new() };
         for one in evidence {
             holding.receipts.entry(one.receipt.lsn).or_default().push(one);
             holding.answers.entry(one.body.lsn).or_default().push(one);
@@ -146,11 +151,8 @@ impl<'a> Holding<'a> {
 
     fn see(&mut self, moment: &Moment<'_>) {
         self.end = moment.lsn;
-        if let Action::Lineage { lineage, .. } = moment.entry.action {
-            self.lineage = lineage;
-        }
         for one in self.answers.remove(&moment.lsn).unwrap_or_default() {
-            if one.store == moment.batch.store && !self.is_answer(moment, one) {
+            if one.store == moment.batch.store && !is_answer(moment, one) {
                 self.found.push(Contradiction::OtherAnswer { request: one.request, lsn: moment.lsn });
             }
         }
@@ -163,17 +165,10 @@ impl<'a> Holding<'a> {
         }
     }
 
-    fn is_answer(&self, moment: &Moment<'_>, one: &Evidence) -> bool {
-        let Origin::Session { session, number, .. } = moment.entry.origin else { return false };
-        let request = RequestId { session: SessionId { lineage: self.lineage, lsn: session }, number };
-        let is_body = matches!(moment.applied, Applied::Answer { body, .. } if *body == one.body);
-        is_body && request == one.request
-    }
-
-    /// What was never met lies behind the end.
-    fn finish(mut self, store: StoreId) -> Vec<Contradiction> {
-        let end = self.end;
-        for (lsn, all) in self.receipts {
+    /// What was never met lies behind the end, or before the beginning.
+    fn finish(mut self, history: &History) -> Vec<Contradiction> {
+        let (end, store) = (self.end, history.log.store);
+        for (lsn, all) in self.receipts.into_iter().filter(|(lsn, _)| *lsn > history.from) {
             self.found.extend(all.iter().filter(|one| one.store == store).map(|one| Contradiction::EndsBefore {
                 request: one.request,
                 lsn,
@@ -182,4 +177,11 @@ impl<'a> Holding<'a> {
         }
         self.found
     }
+}
+
+fn is_answer(moment: &Moment<'_>, one: &Evidence) -> bool {
+    let Origin::Session { session, number, .. } = moment.entry.origin else { return false };
+    let request = RequestId { session: SessionId { lineage: moment.bank.lineage(), lsn: session }, number };
+    let is_body = matches!(moment.applied, Applied::Answer { body, .. } if *body == one.body);
+    is_body && request == one.request
 }

@@ -62,8 +62,7 @@ pub fn read_log(disk: &dyn Disk, dir: &Path) -> Result<LogImage, LogReadError> {
         log_bytes::manifest(&read(disk, dir, name)?).ok_or_else(|| no_log(name, "neither of its slots is whole"))?;
     let mut segments = BTreeMap::new();
     for sequence in first..=highest {
-        let name = segment_name(sequence);
-        let bytes = read(disk, dir, &name)?;
+        let (name, bytes) = read_segment(disk, dir, sequence)?;
         let header = log_bytes::segment(&bytes).ok_or_else(|| no_log(&name, "its header is not whole"))?;
         if header.store != store || header.sequence != sequence || usize::try_from(header.size) != Ok(bytes.len()) {
             return Err(no_log(&name, "its header does not fit it"));
@@ -187,6 +186,21 @@ fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Vec<u8>, LogReadError
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, 0).map_err(failed)?;
     Ok(bytes)
+}
+
+/// A segment's bytes, unpacked where only its packed file is there, and the name of the file.
+fn read_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(String, Vec<u8>), LogReadError> {
+    let name = segment_name(sequence);
+    match read(disk, dir, &name) {
+        Err(LogReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let name = format!("{name}.zst");
+            let packed = read(disk, dir, &name)?;
+            // Unpacked as anybody would, without its index; the batches have checksums of their own.
+            let bytes = zstd::stream::decode_all(packed.as_slice()).map_err(|error| no_log(&name, &error.to_string()))?;
+            Ok((name, bytes))
+        }
+        plain => plain.map(|bytes| (name, bytes)),
+    }
 }
 
 fn no_log(file: &str, what: &str) -> LogReadError {

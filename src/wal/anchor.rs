@@ -46,6 +46,12 @@ impl Survey {
         self.manifest.store
     }
 
+    /// The oldest segment.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.manifest.first_retained
+    }
+
     /// The newest segment.
     #[must_use]
     pub const fn highest(&self) -> u64 {
@@ -81,17 +87,7 @@ impl Survey {
         replay: &mut Replay<'_>,
     ) -> Result<Recovered, WalError> {
         let mut reader = Reader::new(disk, dir);
-        let end = match from {
-            Some(anchor) => {
-                self.confirm(&mut reader, anchor)?;
-                anchor.end
-            }
-            None if self.manifest.first_retained > 1 => {
-                let what = "the log's first segments are gone, and there is no checkpoint to go on from".to_owned();
-                return Err(damaged(self.origin(), &LogEnd::default(), what));
-            }
-            None => LogEnd { position: self.origin(), ..LogEnd::default() },
-        };
+        let end = self.begin(&mut reader, from)?;
         let mut walk = Walk::new(&self, reader, end);
         let stop = loop {
             if let Some(stop) = walk.step(replay)? {
@@ -147,10 +143,7 @@ impl Survey {
         replay: &mut Replay<'_>,
     ) -> Result<Anchor, WalError> {
         let mut reader = Reader::new(disk, dir);
-        if let Some(anchor) = from {
-            self.confirm(&mut reader, anchor)?;
-        }
-        let end = from.map_or(LogEnd { position: self.origin(), ..LogEnd::default() }, |anchor| anchor.end);
+        let end = self.begin(&mut reader, from)?;
         let mut walk = Walk::new(self, reader, end);
         walk.last_batch = from.map_or(end.position, |anchor| anchor.last_batch);
         while walk.end.batch_number < to.batch_number {
@@ -162,6 +155,24 @@ impl Survey {
             return Err(damaged(walk.last_batch, &walk.end, "it is not the batch that was written here".to_owned()));
         }
         Ok(Anchor { last_batch: walk.last_batch, end: walk.end })
+    }
+
+    /// Whether the log's first segments were dropped, so that it can be read from a checkpoint on only.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.manifest.first_retained > 1
+    }
+
+    /// The end after which reading begins: the anchor's, once what it vouches for was found, or that of an empty log.
+    pub(super) fn begin(&self, reader: &mut Reader<'_>, from: Option<&Anchor>) -> Result<LogEnd, WalError> {
+        match from {
+            Some(anchor) => self.confirm(reader, anchor).map(|()| anchor.end),
+            None if self.is_cut() => {
+                let what = "the log's first segments were dropped, and there is no sound checkpoint to go on from".to_owned();
+                Err(damaged(self.origin(), &LogEnd::default(), what))
+            }
+            None => Ok(LogEnd { position: self.origin(), ..LogEnd::default() }),
+        }
     }
 
     /// Whether the batch that the anchor ends with still stands where it stood.

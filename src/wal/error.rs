@@ -58,6 +58,14 @@ impl WalError {
         move |source| Self::Io { call, file, source }
     }
 
+    /// What it means that a segment cannot be read at `offset`: damage, where its packed file does not unpack.
+    pub(super) fn read(file: &str, offset: u64, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::InvalidData => Self::Damaged { file: file.to_owned(), offset, last_good: None, what: source.to_string() },
+            _ => Self::Io { call: "read", file: file.to_owned(), source },
+        }
+    }
+
     /// Whether it says that the disk or a quota is full.
     #[must_use]
     pub fn is_no_space(&self) -> bool {

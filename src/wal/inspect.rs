@@ -8,11 +8,12 @@
 
 use std::path::Path;
 
+use super::anchor::Anchor;
 use super::batch::{Batch, BatchHeader};
 use super::bytes::BLOCK;
 use super::reader::Reader;
 use super::recover::{LogEnd, Walk, damaged};
-use super::survey::Survey;
+use super::survey::{Stored, Survey};
 use super::verdict::{Stop, Torn, judge, scan};
 use super::{Position, WalError};
 use crate::env::{Disk, ReadOnly};
@@ -52,12 +53,12 @@ pub struct Inspected {
     pub torn: Option<Torn>,
     /// One of the manifest's two slots is damaged (beside a daemon it may only be half-written).
     pub has_damaged_slot: bool,
-    /// Every segment that the manifest names: number and size in bytes.
-    pub segments: Vec<(u64, u64)>,
+    /// Every segment that the manifest names.
+    pub segments: Vec<Stored>,
 }
 
-/// Reads everything, and calls `visit` for each good batch in order. Nothing is written, synced or evicted. An error of
-/// `visit` is damage at that batch.
+/// Reads everything after `from`, or from the beginning, and calls `visit` for each good batch in order. Nothing is
+/// written, synced or evicted. An error of `visit` is damage at that batch.
 ///
 /// # Errors
 /// As [`super::recover`].
@@ -65,6 +66,7 @@ pub fn inspect(
     disk: &dyn Disk,
     dir: &Path,
     writer: Writer,
+    from: Option<&Anchor>,
     visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
 ) -> Result<Inspected, WalError> {
     let disk = &ReadOnly(disk);
@@ -74,8 +76,12 @@ pub fn inspect(
     loop {
         looks += 1;
         let survey = survey(disk, dir, writer)?;
-        let from = end.unwrap_or_else(|| LogEnd { position: survey.origin(), ..LogEnd::default() });
-        let mut walk = Walk::new(&survey, Reader::new(disk, dir), from);
+        let mut reader = Reader::new(disk, dir);
+        let begin = match end {
+            Some(end) => end,
+            None => survey.begin(&mut reader, from)?,
+        };
+        let mut walk = Walk::new(&survey, reader, begin);
         let stop = go(&mut walk, &mut held, visit)?;
         let stood = end.replace(walk.end) == Some(walk.end);
         match writer {
@@ -135,12 +141,15 @@ fn finish(
         has_unsealed,
         torn,
         has_damaged_slot: survey.has_damaged_slot,
-        segments: survey.segments().collect(),
+        segments: survey.segments().to_vec(),
     })
 }
 
 /// The first look at the files, again and again while a daemon may be changing them.
-fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<Survey, WalError> {
+///
+/// # Errors
+/// As [`super::recover`].
+pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<Survey, WalError> {
     let mut looks = 1;
     loop {
         match Survey::read(disk, dir) {

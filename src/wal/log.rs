@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::anchor::Finished;
 use super::batch::{self, BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
-use super::maker::{Maker, Segment, remove_temporaries};
+use super::maker::{Maker, Segment, remove_dropped, remove_temporaries};
 use super::recover::{LogEnd, Recovered};
 use super::repair::Tail;
 use super::segment::file_name;
@@ -122,6 +122,7 @@ impl Log {
         preparer: Preparer,
     ) -> Result<Self, WalError> {
         remove_temporaries(disk.as_ref(), dir)?;
+        remove_dropped(disk.as_ref(), dir, recovered.manifest.first_retained);
         let mut ready = VecDeque::new();
         for (sequence, size) in recovered.spares {
             let name = file_name(sequence);
@@ -287,6 +288,18 @@ impl Log {
     pub fn poll(&mut self) -> Result<(), WalError> {
         self.check()?;
         self.supplier.poll().map_err(|error| self.latch(error))
+    }
+
+    /// Drops every segment before `first`, for good. Only for what recovery never reads again: what lies wholly below the
+    /// older of two checkpoints.
+    ///
+    /// # Errors
+    /// As [`Log::commit`]; with a thread that makes segments, at a later call.
+    pub fn retain_from(&mut self, first: u64) -> Result<(), WalError> {
+        self.check()?;
+        let in_use = self.current.as_ref().map_or(0, |(segment, _)| segment.sequence);
+        let dropped = if first > in_use { Err(WalError::Misuse("to drop the segment in use")) } else { self.supplier.retain(first) };
+        dropped.map_err(|error| self.latch(error))
     }
 
     fn write(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {

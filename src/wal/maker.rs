@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::WalError;
 use super::bytes::{BLOCK, to_len, to_u64};
 use super::manifest::{self, Manifest};
-use super::segment::{SegmentHeader, file_name, sequence_of};
+use super::packed::sequence_of_any;
+use super::segment::{SegmentHeader, file_name};
 use crate::env::{Disk, File};
 use crate::types::StoreId;
 
@@ -69,7 +70,7 @@ impl Maker {
     /// For a store that is being created, in a directory that holds no log.
     pub(super) fn create(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Result<Self, WalError> {
         let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
-        if names.iter().any(|name| name == manifest::NAME || sequence_of(name).is_some()) {
+        if names.iter().any(|name| name == manifest::NAME || sequence_of_any(name).is_some()) {
             return Err(WalError::Misuse("a new log in a directory that holds one"));
         }
         Ok(Self::new(disk, dir, store, 0))
@@ -111,7 +112,7 @@ impl Maker {
         };
         self.disk.sync_dir(&self.dir).map_err(WalError::io("sync the directory of", name.as_str()))?;
         if let Some((manifest, file)) = &mut self.manifest {
-            manifest.advance(file.as_ref(), sequence)?;
+            manifest.advance(file.as_ref(), manifest.first_retained, sequence)?;
         }
         self.highest = sequence;
         Ok(Made::Segment(Segment { sequence, size, file }))
@@ -122,9 +123,21 @@ impl Maker {
         if self.manifest.is_some() {
             return Err(WalError::Misuse("a log published twice"));
         }
-        let manifest = Manifest::create(self.disk.as_ref(), &self.dir, self.store, self.highest)?;
+        let manifest = Manifest::create(self.disk.as_ref(), &self.dir, self.store, 1, self.highest)?;
         let file = self.disk.open(&self.dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
         self.manifest = Some((manifest, file));
+        Ok(())
+    }
+
+    /// Drops every segment before `first`: the manifest stops naming them, durably, and then they go.
+    pub(super) fn retain(&mut self, first: u64) -> Result<(), WalError> {
+        let Some((manifest, file)) = &mut self.manifest else {
+            return Err(WalError::Misuse("to drop segments of a log that was never published"));
+        };
+        if first > manifest.first_retained && first <= manifest.highest {
+            manifest.advance(file.as_ref(), first, manifest.highest)?;
+            remove_dropped(self.disk.as_ref(), &self.dir, first);
+        }
         Ok(())
     }
 
@@ -178,6 +191,23 @@ pub(super) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), WalE
     Ok(())
 }
 
+/// Writes the manifest of a copied log, whose segments are there, synced and named durably: from then on it is a store.
+///
+/// # Errors
+/// What the system says.
+pub fn publish_copy(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, highest: u64) -> Result<(), WalError> {
+    Manifest::create(disk, dir, store, first, highest).map(|_| ())
+}
+
+/// Removes what is left of segments that the manifest no longer names, as far as that works: nothing depends on it, and
+/// the next start tries again.
+pub(super) fn remove_dropped(disk: &dyn Disk, dir: &Path, first_retained: u64) {
+    let names = disk.list(dir).unwrap_or_default();
+    for name in names.iter().filter(|name| sequence_of_any(name).is_some_and(|sequence| sequence < first_retained)) {
+        let _ = disk.remove(&dir.join(name));
+    }
+}
+
 /// Removes the segments and temporaries of a log that was never published, so that its creation can begin afresh.
 /// The caller knows, by its own marker, that they are that.
 ///
@@ -189,7 +219,7 @@ pub fn discard_unpublished(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> 
     }
     remove_temporaries(disk, dir)?;
     for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
-        if sequence_of(&name).is_some() {
+        if sequence_of_any(&name).is_some() {
             disk.remove(&dir.join(&name)).map_err(WalError::io("remove", name))?;
         }
     }

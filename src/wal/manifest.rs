@@ -74,8 +74,8 @@ impl Manifest {
     }
 
     /// Writes the manifest of a new store, both slots, durably: from then on the store exists.
-    pub(super) fn create(disk: &dyn Disk, dir: &Path, store: StoreId, highest: u64) -> Result<Self, WalError> {
-        let first = Self { store, generation: 1, first_retained: 1, highest };
+    pub(super) fn create(disk: &dyn Disk, dir: &Path, store: StoreId, first_retained: u64, highest: u64) -> Result<Self, WalError> {
+        let first = Self { store, generation: 1, first_retained, highest };
         let second = Self { generation: 2, ..first };
         let path = dir.join(TEMPORARY);
         if disk.exists(&path).map_err(WalError::io("look for", TEMPORARY))? {
@@ -90,12 +90,13 @@ impl Manifest {
         Ok(second)
     }
 
-    /// Names a further segment durably: in the older slot first, so that a crash leaves the newer one, and then in the
-    /// other one too, so that either may rot.
-    pub(super) fn advance(&mut self, file: &dyn File, highest: u64) -> Result<(), WalError> {
+    /// Names another first or highest segment durably: in the older slot first, so that a crash leaves the newer one, and
+    /// then in the other one too, so that either may rot.
+    pub(super) fn advance(&mut self, file: &dyn File, first_retained: u64, highest: u64) -> Result<(), WalError> {
         for _ in 0..2 {
-            let next = Self { generation: self.generation.saturating_add(1), highest, ..*self };
-            debug_assert!(next.highest >= self.highest && next.offset() != self.offset());
+            let next = Self { generation: self.generation.saturating_add(1), first_retained, highest, ..*self };
+            debug_assert!(next.first_retained >= self.first_retained && next.highest >= self.highest);
+            debug_assert!(next.first_retained <= next.highest && next.offset() != self.offset());
             file.write_all_at(&next.encode(), next.offset()).map_err(WalError::io("write", NAME))?;
             file.sync().map_err(WalError::io("sync", NAME))?;
             *self = next;

@@ -14,6 +14,8 @@ mod inspect;
 mod log;
 mod maker;
 mod manifest;
+mod pack;
+mod packed;
 mod reader;
 mod recover;
 mod repair;
@@ -27,14 +29,16 @@ use std::fmt;
 pub use anchor::{Anchor, Finished, Replay};
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use error::WalError;
-pub use inspect::{Inspected, Seen, Writer, inspect};
+pub use inspect::{Inspected, Seen, Writer, inspect, survey};
 pub use log::{Full, Log, exists};
-pub use maker::discard_unpublished;
+pub use maker::{discard_unpublished, publish_copy};
+pub use pack::{Shrunk, pack, unpacked};
+pub use packed::{kept_in, open_unpacked, packed_name};
 pub use recover::{LogEnd, Recovered, recover};
 pub use repair::{Diagnosis, DroppedBatch, Tail, diagnose};
 pub use segment::file_name;
 pub use supplier::Preparer;
-pub use survey::Survey;
+pub use survey::{Stored, Survey};
 pub use verdict::Torn;
 
 /// The version of the rules that turn entries into outcomes; it stands in every batch header.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::WalError;
 use super::bytes::{to_len, to_u64};
-use super::segment::file_name;
-use crate::env::{Disk, File};
+use super::packed::{Opened, open_segment};
+use crate::env::Disk;
 
 /// How many bytes are read at once; at least the largest batch, so that a batch always lies in the buffer whole.
 const CHUNK: usize = 2 << 20;
@@ -16,7 +16,7 @@ const CHUNK: usize = 2 << 20;
 pub(super) struct Reader<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
-    open: Option<(u64, Box<dyn File>)>,
+    open: Option<(u64, Opened)>,
     buffer: Vec<u8>,
     /// The part of the open file that the buffer holds.
     start: u64,
@@ -49,16 +49,14 @@ impl<'a> Reader<'a> {
         // Nothing is held until the read has worked.
         self.filled = 0;
         if self.open.as_ref().is_none_or(|(open, _)| *open != sequence) {
-            let name = file_name(sequence);
-            let file = self.disk.open_read(&self.dir.join(&name)).map_err(WalError::io("open", name))?;
-            self.open = Some((sequence, file));
+            self.open = Some((sequence, open_segment(self.disk, self.dir, sequence)?));
         }
         let filled = CHUNK.min(to_len(size.saturating_sub(offset)));
         if self.buffer.len() < filled {
             self.buffer.resize(filled, 0);
         }
-        if let (Some((_, file)), Some(target)) = (&self.open, self.buffer.get_mut(..filled)) {
-            file.read_exact_at(target, offset).map_err(|source| WalError::Io { call: "read", file: file_name(sequence), source })?;
+        if let (Some((_, Opened { name, file, .. })), Some(target)) = (&self.open, self.buffer.get_mut(..filled)) {
+            file.read_exact_at(target, offset).map_err(|source| WalError::read(name, offset, source))?;
         }
         (self.start, self.filled) = (offset, filled);
         debug_assert!(self.start.saturating_add(to_u64(filled)) <= size);

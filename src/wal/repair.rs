@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::anchor::Anchor;
 use super::batch::{BadHeader, Batch, BatchHeader, HEADER};
 use super::bytes::{BLOCK, BLOCK_LEN, Take, is_zero, to_len, to_u64};
 use super::manifest::Manifest;
@@ -55,7 +56,7 @@ pub struct DroppedBatch<'a> {
     pub entries: Vec<&'a [u8]>,
 }
 
-/// Reads the log from the device as a start does, and tells what a repair would drop, batch by batch. Writes nothing.
+/// Reads the log from the device as a start does, after `from` or from the beginning, and tells what a repair would drop, batch by batch. Writes nothing.
 ///
 /// # Errors
 /// [`WalError::Damaged`] where the damage is not behind a good part, or where `replay` refuses a batch that is
@@ -63,12 +64,14 @@ pub struct DroppedBatch<'a> {
 pub fn diagnose(
     disk: &dyn Disk,
     dir: &Path,
+    from: Option<&Anchor>,
     replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>,
     dropped: &mut dyn FnMut(&DroppedBatch<'_>),
 ) -> Result<Diagnosis, WalError> {
     let survey = Survey::read(disk, dir)?;
-    let from = LogEnd { position: survey.origin(), ..LogEnd::default() };
-    let mut walk = Walk::new(&survey, Reader::new(disk, dir), from);
+    let mut reader = Reader::new(disk, dir);
+    let begin = survey.begin(&mut reader, from)?;
+    let mut walk = Walk::new(&survey, reader, begin);
     let stop = loop {
         if let Some(stop) = walk.step(replay)? {
             break stop;

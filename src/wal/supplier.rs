@@ -56,6 +56,7 @@ struct Thread {
 enum Request {
     Make(u64),
     Publish,
+    Retain(u64),
 }
 
 enum Answer {
@@ -150,6 +151,20 @@ impl Supplier {
         Ok(true)
     }
 
+    /// Drops every segment before `first`. Never waits for the thread.
+    ///
+    /// # Errors
+    /// Whatever went wrong, now or at a later [`Supplier::poll`]. Fatal.
+    pub(super) fn retain(&mut self, first: u64) -> Result<(), WalError> {
+        match &mut self.workshop {
+            Workshop::Inline(maker) => maker.retain(first),
+            Workshop::Background(thread) => {
+                thread.send(Request::Retain(first));
+                Ok(())
+            }
+        }
+    }
+
     /// Writes the manifest that makes the store exist.
     ///
     /// # Errors
@@ -241,6 +256,7 @@ fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
         match request {
             Ok(Request::Make(size)) => (wanted, told) = (Some(size), false),
             Ok(Request::Publish) => answer = Some(maker.publish().map_or_else(Answer::Failed, |()| Answer::Published)),
+            Ok(Request::Retain(first)) => answer = maker.retain(first).err().map(Answer::Failed),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -3,17 +3,30 @@
 //!
 //! Left out: the batches (`recover.rs`).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::batch::{BadHeader, BatchHeader, Voucher};
 use super::bytes::{BLOCK, BLOCK_LEN};
 use super::manifest::{self, Manifest};
+use super::packed::{Opened, open_segment, sequence_of_any};
 use super::reader::Reader;
-use super::segment::{SegmentHeader, file_name, sequence_of};
+use super::segment::{SegmentHeader, file_name};
 use super::verdict::scan;
 use super::{Position, WalError};
 use crate::env::Disk;
 use crate::types::StoreId;
+
+/// A segment as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Its size in bytes, unpacked.
+    pub size: u64,
+    /// What its file takes, if it is packed.
+    pub packed: Option<u64>,
+}
 
 /// What stands where, before any batch is read.
 pub struct Survey {
@@ -21,8 +34,8 @@ pub struct Survey {
     pub(super) manifest: Manifest,
     /// The manifest's other slot is damaged: the store can do without, but somebody should know.
     pub(super) has_damaged_slot: bool,
-    /// The sizes of the segments from the first retained to the highest.
-    sizes: Vec<u64>,
+    /// The segments from the first retained to the highest.
+    stored: Vec<Stored>,
     /// Segments whose first batch has a header with a voucher, sorted by the end that it names.
     pub(super) starts: Vec<(Voucher, u64)>,
 }
@@ -38,7 +51,7 @@ impl Survey {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_store()),
             names => names.map_err(WalError::io("list", dir.display().to_string()))?,
         };
-        let present: Vec<u64> = names.iter().filter_map(|name| sequence_of(name)).collect();
+        let present: BTreeSet<u64> = names.iter().filter_map(|name| sequence_of_any(name)).collect();
         if !names.iter().any(|name| name == manifest::NAME) {
             return match present.first() {
                 None => Err(no_store()),
@@ -46,16 +59,17 @@ impl Survey {
             };
         }
         let (manifest, has_damaged_slot) = Manifest::read(disk, dir)?;
-        let mut survey = Self { manifest, has_damaged_slot, sizes: Vec::new(), starts: Vec::new() };
+        let mut survey = Self { manifest, has_damaged_slot, stored: Vec::new(), starts: Vec::new() };
         for sequence in manifest.first_retained..=manifest.highest {
-            if present.binary_search(&sequence).is_err() {
+            if !present.contains(&sequence) {
                 return Err(damaged(&file_name(sequence), 0, "it is missing, but the manifest names it"));
             }
             survey.segment(disk, dir, sequence)?;
         }
         survey.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
-        for sequence in present.into_iter().filter(|sequence| !survey.contains(*sequence)) {
-            refuse_batches_outside(disk, dir, sequence, &manifest)?;
+        // What stands below is left over from dropping it, and no loss.
+        for sequence in present.into_iter().filter(|sequence| *sequence > manifest.highest) {
+            refuse_batches_above(disk, dir, sequence, &manifest)?;
         }
         Ok(survey)
     }
@@ -67,7 +81,7 @@ impl Survey {
     /// As [`super::recover`].
     pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
         let manifest = Manifest { store, generation: 0, first_retained: first, highest: last };
-        let mut survey = Self { manifest, has_damaged_slot: false, sizes: Vec::new(), starts: Vec::new() };
+        let mut survey = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };
         for sequence in first..=last {
             survey.segment(disk, dir, sequence)?;
         }
@@ -83,12 +97,13 @@ impl Survey {
     /// A segment's size; `None` outside the manifest's range.
     pub(super) fn size(&self, sequence: u64) -> Option<u64> {
         let index = sequence.checked_sub(self.manifest.first_retained)?;
-        self.sizes.get(usize::try_from(index).ok()?).copied()
+        self.stored.get(usize::try_from(index).ok()?).map(|stored| stored.size)
     }
 
-    /// Every segment that the manifest names: number and size.
-    pub(super) fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
-        (self.manifest.first_retained..).zip(self.sizes.iter().copied())
+    /// Every segment that the manifest names.
+    #[must_use]
+    pub fn segments(&self) -> &[Stored] {
+        &self.stored
     }
 
     /// The segments that claim to go on from exactly this end, oldest first, with their vouchers.
@@ -98,14 +113,9 @@ impl Survey {
         self.starts.get(from..to).unwrap_or_default()
     }
 
-    fn contains(&self, sequence: u64) -> bool {
-        (self.manifest.first_retained..=self.manifest.highest).contains(&sequence)
-    }
-
     fn segment(&mut self, disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(), WalError> {
-        let name = file_name(sequence);
+        let Opened { name, file, packed } = open_segment(disk, dir, sequence)?;
         let io = |call| WalError::io(call, name.as_str());
-        let file = disk.open_read(&dir.join(&name)).map_err(io("open"))?;
         file.sync().map_err(io("sync"))?;
         file.evict().map_err(io("evict"))?;
         let length = file.len().map_err(io("measure"))?;
@@ -113,7 +123,7 @@ impl Survey {
             return Err(damaged(&name, 0, &format!("a segment of {length} bytes")));
         }
         let mut blocks = [0; 2 * BLOCK_LEN];
-        file.read_exact_at(&mut blocks, 0).map_err(io("read"))?;
+        file.read_exact_at(&mut blocks, 0).map_err(|source| WalError::read(&name, 0, source))?;
         let (head, first) = blocks.split_at(BLOCK_LEN);
         let header = SegmentHeader::decode(head).map_err(|version| match version {
             Some(version) => WalError::Unsupported { file: name.clone(), what: format!("format version {version}") },
@@ -129,7 +139,7 @@ impl Survey {
         if size != length {
             return Err(damaged(&name, 40, &format!("it is {length} bytes long, and its header says {size}")));
         }
-        self.sizes.push(size);
+        self.stored.push(Stored { sequence, size, packed });
         if let Ok(BatchHeader { store, voucher: Some(voucher), .. }) = BatchHeader::decode(first)
             && store == self.manifest.store
         {
@@ -139,12 +149,11 @@ impl Survey {
     }
 }
 
-/// A file that the manifest does not name may be left over from a start that did not get far: but then there is no
-/// batch in it.
-fn refuse_batches_outside(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
-    let name = file_name(sequence);
+/// A segment above those that the manifest names may be left over from a start that did not get far: but then there is
+/// no batch in it.
+fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
+    let Opened { name, file, .. } = open_segment(disk, dir, sequence)?;
     let io = |call| WalError::io(call, name.as_str());
-    let file = disk.open_read(&dir.join(&name)).map_err(io("open"))?;
     file.sync().map_err(io("sync"))?;
     file.evict().map_err(io("evict"))?;
     let size = file.len().map_err(io("measure"))?;

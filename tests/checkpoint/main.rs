@@ -13,6 +13,8 @@
 mod sim;
 
 mod background;
+mod keeping;
 mod making;
+mod snapshots;
 mod starts;
 mod support;

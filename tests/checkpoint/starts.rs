@@ -202,7 +202,7 @@ fn dropped_history_needs_a_checkpoint() {
         disk.poke(&file(&name), 4096, b"no image");
     }
     let what = refused(&disk);
-    assert!(what.contains("the log's first segments are gone"), "{what}");
+    assert!(what.contains("the log's first segments were dropped"), "{what}");
 }
 
 /// Turns the voucher of the first batch in a segment into a repair's: what a repair would have written.

@@ -49,5 +49,6 @@ pub fn env(disk: &SimDisk, seed: u64) -> Env {
         clock: Arc::new(SimClock { wall: AtomicU64::new(wall - 315_360_000), monotonic: AtomicU64::new(0) }),
         entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
         preparer: Preparer::Inline,
+        keeping: bankd::engine::Keeping::default(),
     }
 }

@@ -64,6 +64,7 @@ pub fn env(disk: &SimDisk, seed: u64) -> Env {
         clock: Arc::new(SimClock(AtomicU64::new(0))),
         entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
         preparer: Preparer::Inline,
+        keeping: bankd::engine::Keeping::default(),
     }
 }
 

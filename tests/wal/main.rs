@@ -16,6 +16,7 @@ mod files;
 mod forged;
 mod golden;
 mod os;
+mod packing;
 mod rot;
 mod starts;
 mod support;

@@ -70,12 +70,14 @@ impl Dump {
             let read = engine::replay(&env, &self.store.data_dir, &mut |moment| {
                 if moment.counts {
                     let Moment { batch, position, lsn, entry, applied, bank, .. } = *moment;
+                    printer.begin(bank);
                     printer.see(&self, (batch, position, lsn), entry, Some((applied, bank)));
                 }
             });
             read.map(|(history, _)| history)
         } else {
-            engine::look(&env, &self.store.data_dir, &mut |seen| {
+            engine::look(&env, &self.store.data_dir, &mut |bank, seen| {
+                printer.begin(bank);
                 for (lsn, bytes) in seen.batch.entries() {
                     let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
                     printer.see(&self, (seen.batch.header, seen.batch.position, lsn), &entry, None);
@@ -134,6 +136,13 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
+    /// Takes from a bank what entries that were dropped have said.
+    fn begin(&mut self, bank: &Bank) {
+        if self.lineage == Lineage(0) {
+            (self.lineage, self.decimals) = (bank.lineage(), bank.decimals());
+        }
+    }
+
     fn see(&mut self, dump: &Dump, at: (&BatchHeader, Position, Lsn), entry: &Entry, became: Option<(&Applied, &Bank)>) {
         match entry.action {
             Action::Genesis { decimals, .. } => self.decimals = decimals,

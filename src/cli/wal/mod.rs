@@ -69,6 +69,9 @@ pub fn remark(history: &History) {
         (Some(holder), false) => say(&format!("a daemon ({holder}) has the store")),
         (None, _) => {}
     }
+    if history.from.0 > 0 {
+        say(&format!("the log's beginning was dropped: read on from the checkpoint at entry {}", history.from));
+    }
     if let Some(torn) = &history.log.torn {
         say(&format!("the next start will say: {torn}"));
     }

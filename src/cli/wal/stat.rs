@@ -4,7 +4,7 @@
 
 use bankd::engine::{self, Env};
 use bankd::types::{BankTime, Lsn};
-use bankd::wal::{Seen, file_name};
+use bankd::wal::{Seen, Stored, file_name, packed_name};
 use clap::Args;
 use serde_json::json;
 
@@ -18,6 +18,8 @@ use crate::cli::when::utc;
 struct Part {
     sequence: u64,
     size: u64,
+    /// What its file takes: less than its size where it is packed.
+    stored: u64,
     used: u64,
     batches: u64,
     entries: u64,
@@ -40,7 +42,7 @@ impl Stat {
     pub fn run(self) -> Result<Exit, Failure> {
         let mut parts: Vec<Part> = Vec::new();
         let mut incarnation = None;
-        let history = engine::look(&Env::os(), &self.store.data_dir, &mut |seen| {
+        let history = engine::look(&Env::os(), &self.store.data_dir, &mut |_, seen| {
             let sequence = seen.batch.position.segment;
             if parts.last().is_none_or(|part| part.sequence != sequence) {
                 parts.push(Part { sequence, ..Part::default() });
@@ -57,9 +59,9 @@ impl Stat {
             .log
             .segments
             .iter()
-            .map(|(sequence, size)| {
+            .map(|Stored { sequence, size, packed }| {
                 let part = written.iter().find(|part| part.sequence == *sequence).cloned().unwrap_or_default();
-                Part { sequence: *sequence, size: *size, ..part }
+                Part { sequence: *sequence, size: *size, stored: packed.unwrap_or(*size), ..part }
             })
             .collect();
         parts.iter().for_each(|part| all.join(part));
@@ -75,7 +77,7 @@ impl Stat {
             }));
         } else {
             tell(&format!("store {}", history.log.store));
-            parts.iter().for_each(|part| tell(&format!("{}  {}", file_name(part.sequence), part.line())));
+            parts.iter().for_each(|part| tell(&format!("{}  {}", part.file(), part.line())));
             tell(&format!("all {} segments  {}", parts.len(), all.line()));
             tell(&format!("{} incarnations; chain head {} at LSN {}", all.incarnations, end.chain, end.next_lsn.0.saturating_sub(1)));
         }
@@ -100,6 +102,7 @@ impl Part {
 
     fn join(&mut self, part: &Self) {
         self.size = self.size.saturating_add(part.size);
+        self.stored = self.stored.saturating_add(part.stored);
         self.used = self.used.saturating_add(part.used);
         self.batches = self.batches.saturating_add(part.batches);
         self.entries = self.entries.saturating_add(part.entries);
@@ -108,18 +111,28 @@ impl Part {
         self.times = span(self.times, part.times);
     }
 
+    /// The name of the file that it is kept in.
+    fn file(&self) -> String {
+        if self.stored == self.size { file_name(self.sequence) } else { packed_name(self.sequence) }
+    }
+
     fn line(&self) -> String {
-        let Self { size, used, batches, entries, .. } = self;
-        let (Some((from, to)), Some((first, last))) = (self.lsns, self.times) else {
-            return format!("{size} bytes, {used} used, {batches} batches, no entries");
+        let Self { stored, used, batches, entries, .. } = self;
+        let size = match self.size {
+            size if size == *stored => format!("{size} bytes"),
+            size => format!("{size} bytes in {stored}"),
         };
-        format!("{size} bytes, {used} used, {batches} batches, {entries} entries, LSN {from} to {to}, {} to {}", utc(first), utc(last))
+        let (Some((from, to)), Some((first, last))) = (self.lsns, self.times) else {
+            return format!("{size}, {used} used, {batches} batches, no entries");
+        };
+        format!("{size}, {used} used, {batches} batches, {entries} entries, LSN {from} to {to}, {} to {}", utc(first), utc(last))
     }
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "file": (self.sequence > 0).then(|| file_name(self.sequence)),
+            "file": (self.sequence > 0).then(|| self.file()),
             "size": self.size,
+            "stored": self.stored,
             "used": self.used,
             "batches": self.batches,
             "entries": self.entries,

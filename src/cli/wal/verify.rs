@@ -35,8 +35,12 @@ impl Verify {
         // First the journal, then the log: whatever was answered by now is in the log already.
         let told = self.against.as_deref().map(|path| read_journal(&env, path)).transpose()?.unwrap_or_default();
         let verified = engine::verify(&env, &self.store.data_dir, &told)?;
-        if told.len() > verified.held {
-            say(&format!("{} answer(s) in the journal are another bank's, and were left out", told.len() - verified.held));
+        let foreign = told.len().saturating_sub(verified.held).saturating_sub(verified.dropped);
+        if foreign > 0 {
+            say(&format!("{foreign} answer(s) in the journal are another bank's, and were left out"));
+        }
+        if verified.dropped > 0 {
+            say(&format!("{} answer(s) in the journal are older than what is left of this log, and were left out", verified.dropped));
         }
         if self.json {
             tell_json(&as_json(&verified));
@@ -111,7 +115,9 @@ fn as_json(verified: &Verified) -> serde_json::Value {
         "lsn": verified.entries,
         "outcome_digest": format!("{:016x}", verified.outcome_digest),
         "torn": log.torn.as_ref().map(ToString::to_string),
+        "from": verified.history.from.0,
         "receipts": verified.held,
+        "receipts_dropped": verified.dropped,
         "contradictions": verified.contradictions.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -15,6 +15,7 @@ use super::header::Header;
 use super::{Unusable, list};
 use crate::bank::Bank;
 use crate::engine::replay::Replay;
+use crate::engine::upkeep::{Keeping, Upkeep};
 use crate::env::Disk;
 use crate::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Finished, Survey, WalError};
@@ -44,7 +45,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// It was written, but does not read back. It was removed again; worth another try later.
-    #[error("the checkpoint {file} does not read back: {what}")]
+    #[error("{file} does not read back: {what}")]
     Unverified {
         /// The file's name in the data directory.
         file: String,
@@ -87,6 +88,7 @@ pub(in crate::engine) struct Maker {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
+    upkeep: Upkeep,
     /// Set when the store is being closed.
     pub(super) cancelled: Arc<AtomicBool>,
 }
@@ -99,8 +101,26 @@ struct Ground {
 }
 
 impl Maker {
-    pub(in crate::engine) fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Self {
-        Self { disk, dir: dir.to_owned(), store, cancelled: Arc::new(AtomicBool::new(false)) }
+    pub(in crate::engine) fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, keeping: Keeping) -> Self {
+        let upkeep = Upkeep::new(disk.clone(), dir.to_owned(), store, keeping);
+        Self { disk, dir: dir.to_owned(), store, upkeep, cancelled: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// What becomes of the segments that checkpoints have.
+    pub(in crate::engine) const fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// Packs what is finished, and tells how many segments that were.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]. The segments that it is about are still there.
+    pub(in crate::engine) fn pack(&self, finished: &Finished) -> Result<u64, CheckpointError> {
+        self.upkeep.pack(finished, &self.cancelled).map_err(|error| match error {
+            // One that does not read back is no news about the log.
+            WalError::Damaged { file, what, .. } => CheckpointError::Unverified { file, what },
+            error => error.into(),
+        })
     }
 
     /// Makes the checkpoint at the end of what is finished; none if there is one already.
@@ -133,6 +153,9 @@ impl Maker {
         drop(bank);
         self.verify(&header)?;
         self.remove_others(lsn, base.as_ref().map(Header::lsn));
+        if let Some(base) = &base {
+            self.upkeep.needs_from(base.anchor.end.position.segment);
+        }
         Ok(Some(Made { lsn, entries, image_bytes: header.image.length }))
     }
 

@@ -4,28 +4,34 @@
 //! over, loudly; but the log must go through every place that a sound one vouches for, or it has lost something.
 //! Here: an engine's checkpoints, made by a thread of their own, or by whoever asks (simulations, whose every run is
 //! the same). Left out: the file's layout (`header.rs`), reading and writing it (`file.rs`), which one a start begins
-//! with (`start.rs`), making one (`maker.rs`), and when that is done (`thread.rs`).
+//! with (`start.rs`), the ones in a snapshot (`copies.rs`), making one (`maker.rs`), and when that is done (`thread.rs`).
 
+mod copies;
 mod file;
 mod header;
 mod maker;
 mod start;
 mod thread;
 
+pub(super) use copies::{Held, hold, keep_sound};
 pub(super) use maker::Maker;
 pub use maker::{CheckpointError, Made};
-pub(super) use start::newest;
+pub(super) use start::{Start, newest, oldest};
 pub(super) use thread::Base;
 
 use start::{Unusable, list};
 use thread::Thread;
 
 use super::error::Fatal;
+use super::upkeep::Upkeep;
 use crate::wal::{Finished, Preparer};
 
 /// The maker, and what the log has moved on from.
 pub(in crate::engine) struct Checkpoints {
     workshop: Workshop,
+    upkeep: Upkeep,
+    /// Below which segment everything was dropped, as far as this life has told the log.
+    dropped_below: u64,
     /// None until the log has moved on for the first time.
     finished: Option<Finished>,
 }
@@ -41,11 +47,12 @@ impl Checkpoints {
     /// # Errors
     /// If the system gives no thread.
     pub(in crate::engine) fn start(maker: Maker, base: Base, preparer: Preparer) -> std::io::Result<Self> {
+        let upkeep = maker.upkeep().clone();
         let workshop = match preparer {
             Preparer::Inline => Workshop::Inline(maker),
             Preparer::Background => Workshop::Background(Thread::spawn(maker, base)?),
         };
-        Ok(Self { workshop, finished: None })
+        Ok(Self { workshop, upkeep, dropped_below: 0, finished: None })
     }
 
     /// The log has moved on. Never waits.
@@ -53,6 +60,28 @@ impl Checkpoints {
         self.finished = Some(finished);
         if let Workshop::Background(thread) = &self.workshop {
             thread.tell(finished);
+        }
+    }
+
+    /// Before which segment everything may be dropped, if that became more since the last call.
+    pub(in crate::engine) fn take_droppable(&mut self) -> Option<u64> {
+        let below = self.upkeep.droppable_below();
+        let is_more = below > self.dropped_below;
+        is_more.then(|| {
+            self.dropped_below = below;
+            below
+        })
+    }
+
+    /// Packs what is finished, now, and tells how many segments that were.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub(in crate::engine) fn pack_now(&self) -> Result<u64, CheckpointError> {
+        match (&self.workshop, &self.finished) {
+            (Workshop::Inline(maker), Some(finished)) => maker.pack(finished),
+            // A thread does so by itself.
+            _ => Ok(0),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Survey};
 
 /// What a start begins with: the bank that the newest sound checkpoint holds, or an empty one.
+#[derive(Default)]
 pub(in crate::engine) struct Start {
     /// The bank.
     pub(in crate::engine) bank: Bank,
@@ -50,7 +51,7 @@ pub(super) enum Unusable {
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
 pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Start, StoreError> {
-    let mut start = Start { bank: Bank::new(), anchor: None, image_bytes: 0, known: Vec::new() };
+    let mut start = Start::default();
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
         let name = file::name(lsn);
         let header = match file::read_header(disk, dir, lsn, survey.store()) {
@@ -78,6 +79,25 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) ->
         }
     }
     Ok(start)
+}
+
+/// What whoever reads the whole history begins with: an empty bank, or, where the log's first segments were dropped, the
+/// oldest checkpoint that can be used.
+///
+/// # Errors
+/// [`StoreError::Io`]; [`StoreError::Damaged`] if there is none.
+pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Start, StoreError> {
+    if !survey.is_cut() {
+        return Ok(Start::default());
+    }
+    for lsn in list(disk, dir).map_err(io_error("list", dir))?.into_iter().rev() {
+        let Ok(header) = file::read_header(disk, dir, lsn, survey.store()) else { continue };
+        let is_in_log = header.anchor.end.position.segment >= survey.first() && !survey.is_void(&header.anchor);
+        if is_in_log && let Ok(bank) = file::load(disk, dir, &header) {
+            return Ok(Start { bank, anchor: Some(header.anchor), image_bytes: header.image.length, ..Start::default() });
+        }
+    }
+    Err(StoreError::Damaged("the log's first segments were dropped, and there is no sound checkpoint to go on from".to_owned()))
 }
 
 /// The entries at which there are checkpoints, newest first, whatever is in the files.

@@ -1,8 +1,9 @@
-//! The thread that makes checkpoints while the daemon serves, and the rule for when one is due.
+//! The thread that makes checkpoints and packs segments while the daemon serves, and the rule for when a checkpoint is due.
 //!
 //! It is told of finished parts of the log by a channel and answers by another: no request ever waits for it. What goes
 //! wrong is logged, and tried again when the next segment is finished; only damage to what the log had made durable ends
-//! the daemon. Left out: making one (`maker.rs`).
+//! the daemon. Left out: making one (`maker.rs`), packing
+//! (`upkeep.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,10 +109,13 @@ fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Send
             request = newer;
         }
         let (finished, asker) = match request {
-            Request::Finished(finished) if !base.is_due(&finished) => continue,
             Request::Finished(finished) => (finished, None),
             Request::Now(finished, asker) => (finished, Some(asker)),
         };
+        if asker.is_none() && !base.is_due(&finished) {
+            pack(maker, &finished);
+            continue;
+        }
         log::debug!("making a checkpoint of what the log has finished, up to batch {}", finished.end.batch_number);
         let made = maker.make(&finished);
         match &made {
@@ -135,6 +139,16 @@ fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Send
         if is_over {
             return;
         }
+        pack(maker, &finished);
+    }
+}
+
+/// Packs what is finished. Segments that stay as they are, are as good.
+fn pack(maker: &Maker, finished: &Finished) {
+    match maker.pack(finished) {
+        Ok(_) => {}
+        Err(error) if error.is_no_space() => log::warn!("finished segments stay unpacked for now, for lack of space: {error}"),
+        Err(error) => log::error!("finished segments stay unpacked for now: {error}"),
     }
 }
 

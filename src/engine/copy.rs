@@ -1,0 +1,43 @@
+//! Copies a file's bytes durably: what a repair keeps and what a snapshot is made of.
+//!
+//! Left out: what is copied, and how the copy is checked (`repair.rs`, `snapshot.rs`).
+
+use std::path::Path;
+
+use super::error::StoreError;
+use super::store::io_error;
+use crate::env::{Disk, File};
+
+/// How much is copied at a time, in bytes.
+pub(super) const CHUNK: u64 = 1 << 20;
+
+/// Writes the first `count` bytes of `source` to a new file of `length` bytes, zeros behind them, and syncs it. Reads of
+/// the copy then ask the device. `from` is the name of the source, for messages. The caller syncs the directory.
+///
+/// # Errors
+/// [`StoreError::Io`]; what was written until then stays.
+pub(super) fn copy(
+    disk: &dyn Disk,
+    source: &dyn File,
+    from: &Path,
+    to: &Path,
+    count: u64,
+    length: u64,
+) -> Result<Box<dyn File>, StoreError> {
+    let target = disk.create(to).map_err(io_error("create", to))?;
+    let mut buffer = Vec::new();
+    let mut offset = 0;
+    while offset < length {
+        let end = offset.saturating_add(CHUNK).min(length);
+        let copied = count.clamp(offset, end);
+        buffer.resize(usize::try_from(end - offset).unwrap_or_default(), 0);
+        let (head, rest) = buffer.split_at_mut(usize::try_from(copied - offset).unwrap_or_default());
+        source.read_exact_at(head, offset).map_err(io_error("read", from))?;
+        rest.fill(0);
+        target.write_all_at(&buffer, offset).map_err(io_error("write", to))?;
+        offset = end;
+    }
+    target.sync().map_err(io_error("sync", to))?;
+    target.evict().map_err(io_error("evict", to))?;
+    Ok(target)
+}

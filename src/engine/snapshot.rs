@@ -1,0 +1,164 @@
+//! Copies a store, also while a daemon runs over it, to a directory that a start can go on from.
+//!
+//! Order: the directory; the marker `SNAPSHOT`, so that whatever of the copy is there is never taken for the store itself;
+//! the checkpoints; the segments, the last one as far as the log is sealed; all of it synced, read back from the device and
+//! replayed; and only then the manifest, which makes it a store. The key file is not copied: whoever has the snapshot has
+//! no PINs. Left out: the marker's bytes (`snapshot_marker.rs`), and the first start from a snapshot (`store.rs`).
+
+use std::io;
+use std::path::Path;
+
+use super::checkpoint::{self, Held};
+use super::copy::copy;
+use super::error::StoreError;
+use super::history::{read, survey};
+use super::replay::Replay;
+use super::snapshot_marker::{Marker, SNAPSHOT};
+use super::store::{Env, LOCK, io_error, make_dir, take_lock};
+use crate::env::File;
+use crate::types::{Chain, Lsn, StoreId};
+use crate::wal::{self, LogEnd, Survey};
+
+/// How often a segment is looked for that is just being packed.
+const LOOKS: usize = 4;
+
+/// A snapshot that was made and verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The store that it is a copy of.
+    pub store: StoreId,
+    /// Its last entry.
+    pub lsn: Lsn,
+    /// The chain head after it.
+    pub chain: Chain,
+    /// How many segments it has.
+    pub segments: u64,
+    /// How many checkpoints.
+    pub checkpoints: usize,
+    /// What its files take, in bytes.
+    pub bytes: u64,
+}
+
+/// Makes a snapshot of the store in `dir` in `target`, which must be empty or not there yet. Beside a running daemon it
+/// goes as far as the last sealed batch. Nothing in `dir` is changed, and no request waits for it.
+///
+/// # Errors
+/// [`StoreError`]; what was made until then is removed again, as far as that works, and is no store.
+pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreError> {
+    if !wal::exists(&*env.disk, dir)? {
+        return Err(StoreError::NoStore { dir: dir.to_owned() });
+    }
+    // Opened before the log is read: so the log is known to go on beyond each of them, and none can vanish.
+    let held = checkpoint::hold(&*env.disk, dir, &survey(env, dir)?)?;
+    let newest = held.first().map(Held::anchor);
+    let log = read(env, dir, newest.as_ref(), &mut |_, _| Ok(()))?.log;
+    let marker = Marker { store: log.store, end: log.end };
+    make_dir(env, target)?;
+    let _lock = take_lock(env, target)?;
+    refuse_content(env, target)?;
+    let first = log.segments.first().map_or(1, |stored| stored.sequence);
+    let made = Copying { env, dir, target, marker, first }.make(held);
+    if made.is_err() {
+        discard(env, target);
+    }
+    made
+}
+
+/// A copy on its way.
+struct Copying<'a> {
+    env: &'a Env,
+    dir: &'a Path,
+    target: &'a Path,
+    marker: Marker,
+    /// The first segment.
+    first: u64,
+}
+
+impl Copying<'_> {
+    fn make(&self, held: Vec<Held>) -> Result<Snapshot, StoreError> {
+        let (disk, target) = (&*self.env.disk, self.target);
+        let sync = || disk.sync_dir(target).map_err(io_error("sync", target));
+        let LogEnd { position, chain, .. } = self.marker.end;
+        self.marker.write(disk, target)?;
+        sync()?;
+        let mut bytes = 0;
+        for checkpoint in held {
+            bytes += checkpoint.copy_to(disk, self.dir, target)?;
+        }
+        for sequence in self.first..=position.segment {
+            bytes += self.segment(sequence)?;
+        }
+        sync()?;
+        let checkpoints = self.verify()?;
+        wal::publish_copy(disk, target, self.marker.store, self.first, position.segment)?;
+        let segments = position.segment.saturating_sub(self.first).saturating_add(1);
+        Ok(Snapshot { store: self.marker.store, lsn: self.marker.lsn(), chain, segments, checkpoints, bytes })
+    }
+
+    /// Copies a segment as it is kept; the last one unpacked, without what stands behind the end.
+    fn segment(&self, sequence: u64) -> Result<u64, StoreError> {
+        let disk = &*self.env.disk;
+        let end = self.marker.end.position;
+        let (name, source) = if sequence == end.segment {
+            (wal::file_name(sequence), wal::open_unpacked(disk, self.dir, sequence)?)
+        } else {
+            self.open_as_kept(sequence)?
+        };
+        let from = self.dir.join(&name);
+        let length = source.len().map_err(io_error("measure", &from))?;
+        let count = if sequence == end.segment { end.offset } else { length };
+        copy(disk, source.as_ref(), &from, &self.target.join(name), count, length)?;
+        Ok(length)
+    }
+
+    /// Opens the file that a segment is kept in, and gives its name.
+    fn open_as_kept(&self, sequence: u64) -> Result<(String, Box<dyn File>), StoreError> {
+        let disk = &*self.env.disk;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let name = wal::kept_in(disk, self.dir, sequence)?;
+            let from = self.dir.join(&name);
+            match disk.open_read(&from) {
+                Ok(file) => return Ok((name, file)),
+                // It was packed just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && looks < LOOKS => {}
+                Err(error) => return Err(io_error("open", &from)(error)),
+            }
+        }
+    }
+
+    /// Replays the copy from the device, and tells how many checkpoints it has.
+    fn verify(&self) -> Result<usize, StoreError> {
+        let (disk, target) = (&*self.env.disk, self.target);
+        let survey = Survey::part(disk, target, self.marker.store, self.first, self.marker.end.position.segment)?;
+        let known = checkpoint::keep_sound(disk, target, &survey)?;
+        let start = checkpoint::oldest(disk, target, &survey)?;
+        let mut replay = Replay::new(start.bank);
+        let recovered = survey.recover(disk, target, start.anchor.as_ref(), &known, &mut |batch| replay.batch(batch))?;
+        if recovered.end != self.marker.end {
+            let what = format!("the copy ends with batch {} instead of {}", recovered.end.batch_number, self.marker.end.batch_number);
+            return Err(StoreError::Damaged(what));
+        }
+        replay.finish().map_err(StoreError::Damaged)?;
+        Ok(known.len())
+    }
+}
+
+/// Only the lock that was just taken may be there.
+fn refuse_content(env: &Env, target: &Path) -> Result<(), StoreError> {
+    let names = env.disk.list(target).map_err(io_error("list", target))?;
+    match names.into_iter().find(|name| name != LOCK) {
+        Some(found) => Err(StoreError::NotEmpty { dir: target.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+/// Removes the parts of a copy that came to nothing; the marker last.
+fn discard(env: &Env, target: &Path) {
+    let names = env.disk.list(target).unwrap_or_default();
+    for name in names.iter().filter(|name| *name != SNAPSHOT) {
+        let _ = env.disk.remove(&target.join(name));
+    }
+    let _ = env.disk.remove(&target.join(SNAPSHOT));
+}

@@ -1,0 +1,298 @@
+//! A finished segment in less room: the same bytes in zstd frames, behind an index that `zstd -d` passes over.
+//!
+//! ```text
+//! 0   4  0x184D2A5B: a skippable frame        4   4 its length, H - 8
+//! 8   8  magic "BKDPACKD"                     16  4 CRC-32 of bytes 20..H
+//! 20  2  format version, 2 zero               24 16 store id
+//! 40  8  sequence number of the segment       48  8 its size in bytes, unpacked
+//! 56  4  frames, n                            60  4 bytes that each of them unpacks to, 262,144; the last to the rest
+//! 64 8n  of each frame: its length, 4; its CRC-32, 4
+//! H = 64 + 8n: the frames, one after the other, to the end of the file
+//! ```
+//! A reader sees the segment as it was, byte for byte. Left out: making one (`pack.rs`).
+
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use super::bytes::{Put, Take, to_len, to_u64};
+use super::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
+use super::{FORMAT_VERSION, WalError};
+use crate::env::{Disk, File};
+use crate::types::StoreId;
+
+/// What each frame but the last unpacks to.
+pub(super) const FRAME: usize = 256 << 10;
+const MAGIC: &[u8; 8] = b"BKDPACKD";
+/// One of the sixteen numbers that zstd passes over.
+const SKIPPABLE: u32 = 0x184D_2A5B;
+/// The header without the index.
+const FIXED: usize = 64;
+/// No frame takes more than what it holds, but for a few bytes about it.
+const MAX_FRAME: usize = FRAME + 1024;
+
+/// The name of a packed segment's file.
+#[must_use]
+pub fn packed_name(sequence: u64) -> String {
+    format!("{}.zst", file_name(sequence))
+}
+
+/// The sequence number of a file name that is a segment's, packed or not.
+pub(super) fn sequence_of_any(name: &str) -> Option<u64> {
+    sequence_of(name.strip_suffix(".zst").unwrap_or(name))
+}
+
+/// A segment that is open for reading, whichever way it is kept.
+pub(super) struct Opened {
+    /// The name of its file.
+    pub(super) name: String,
+    /// What it holds, unpacked.
+    pub(super) file: Box<dyn File>,
+    /// What its file takes, if it is packed.
+    pub(super) packed: Option<u64>,
+}
+
+/// Opens a segment as it is, or packed. Where both are there, the segment itself was not yet removed, and counts.
+///
+/// # Errors
+/// What the system says; [`WalError::Damaged`] for a packed one that is not whole.
+pub(super) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Opened, WalError> {
+    let plain = file_name(sequence);
+    match disk.open_read(&dir.join(&plain)) {
+        Ok(file) => return Ok(Opened { name: plain, file, packed: None }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(WalError::io("open", plain)(error)),
+    }
+    let name = packed_name(sequence);
+    match disk.open_read(&dir.join(&name)) {
+        Ok(file) => {
+            let packed = Packed::open(file, &name)?;
+            if packed.sequence != sequence {
+                return Err(damaged(&name, 40, format!("it says that it is segment {}", packed.sequence)));
+            }
+            let length = packed.length;
+            Ok(Opened { name, file: Box::new(packed), packed: Some(length) })
+        }
+        // It is the segment that is missed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(WalError::io("open", plain)(error)),
+        Err(error) => Err(WalError::io("open", name)(error)),
+    }
+}
+
+/// The name of the file that a segment is kept in.
+///
+/// # Errors
+/// As reading it.
+pub fn kept_in(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<String, WalError> {
+    Ok(open_segment(disk, dir, sequence)?.name)
+}
+
+/// Opens a segment for reading; where it is packed, offsets and length are still the segment's.
+///
+/// # Errors
+/// What the system says; [`WalError::Damaged`] for a packed one that is not whole.
+pub fn open_unpacked(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Box<dyn File>, WalError> {
+    Ok(open_segment(disk, dir, sequence)?.file)
+}
+
+/// Where a frame stands, and what its bytes must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// Its length in bytes.
+    pub(super) length: u32,
+    /// Its checksum.
+    pub(super) crc: u32,
+}
+
+/// The length of the header of a segment of so many bytes.
+pub(super) fn header_len(size: u64) -> usize {
+    FIXED.saturating_add(frames_of(size).saturating_mul(8))
+}
+
+/// The header of a packed segment.
+pub(super) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame]) -> Vec<u8> {
+    let mut header = vec![0; header_len(size)];
+    let field = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let rest = field(header.len().saturating_sub(8));
+    let mut put = Put(&mut header);
+    put.u32(SKIPPABLE);
+    put.u32(rest);
+    put.bytes(MAGIC);
+    put.u32(0);
+    put.u16(FORMAT_VERSION);
+    put.u16(0);
+    put.bytes(&store.0);
+    put.u64(sequence);
+    put.u64(size);
+    put.u32(field(frames.len()));
+    put.u32(field(FRAME));
+    for frame in frames {
+        put.u32(frame.length);
+        put.u32(frame.crc);
+    }
+    debug_assert!(put.0.is_empty(), "as many frames as the size says");
+    let crc = header.get(20..).map_or(0, crc32fast::hash);
+    if let Some(slot) = header.get_mut(16..20) {
+        slot.copy_from_slice(&crc.to_le_bytes());
+    }
+    header
+}
+
+/// A packed segment, open for reading: its offsets and its length are those of the segment.
+pub(super) struct Packed {
+    file: Box<dyn File>,
+    sequence: u64,
+    size: u64,
+    /// The length of the file.
+    length: u64,
+    /// Where each frame begins.
+    frames: Vec<(u64, Frame)>,
+    last: Mutex<Unpacked>,
+}
+
+/// The frame that was read last: reading on from the middle of it is frequent.
+#[derive(Default)]
+struct Unpacked {
+    index: Option<usize>,
+    bytes: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Packed {
+    /// Reads the header and the index; `name` is for messages.
+    ///
+    /// # Errors
+    /// [`WalError::Damaged`], [`WalError::Unsupported`], or what the system says.
+    pub(super) fn open(file: Box<dyn File>, name: &str) -> Result<Self, WalError> {
+        let io = |call| WalError::io(call, name);
+        let length = file.len().map_err(io("measure"))?;
+        let mut fixed = [0; FIXED];
+        if length < to_u64(FIXED) {
+            return Err(damaged(name, 0, "it is shorter than a header".to_owned()));
+        }
+        file.read_exact_at(&mut fixed, 0).map_err(io("read"))?;
+        let mut take = Take(&fixed);
+        let (mark, rest) = (take.u32(), take.u32().map_or(0, u64::from));
+        let is_ours = mark == Some(SKIPPABLE) && take.array() == Some(*MAGIC);
+        let most = to_u64(header_len(MAX_SIZE));
+        if !is_ours || !(to_u64(FIXED)..=most.min(length)).contains(&rest.saturating_add(8)) {
+            return Err(damaged(name, 0, "its header is not whole".to_owned()));
+        }
+        let mut header = vec![0; to_len(rest.saturating_add(8))];
+        file.read_exact_at(&mut header, 0).map_err(io("read"))?;
+        let mut take = Take(header.get(16..).unwrap_or_default());
+        if take.u32() != Some(crc32fast::hash(take.0)) {
+            return Err(damaged(name, 0, "its header is not whole".to_owned()));
+        }
+        let version = take.u16();
+        if version != Some(FORMAT_VERSION) {
+            let what = format!("format version {}", version.unwrap_or_default());
+            return Err(WalError::Unsupported { file: name.to_owned(), what });
+        }
+        let nonsense = || damaged(name, 20, "its header says what no packed segment says".to_owned());
+        let (sequence, size, frames) = fields(take).ok_or_else(nonsense)?;
+        let mut at = to_u64(header.len());
+        let frames = frames.into_iter().map(|frame| {
+            let begin = at;
+            at = at.saturating_add(u64::from(frame.length));
+            (begin, frame)
+        });
+        let frames = frames.collect();
+        if at != length {
+            return Err(damaged(name, 0, format!("it is {length} bytes long, and its frames take {at}")));
+        }
+        Ok(Self { file, sequence, size, length, frames, last: Mutex::new(Unpacked::default()) })
+    }
+
+    /// Unpacks a frame, unless it is the one that was unpacked last.
+    fn unpack(&self, index: usize, last: &mut Unpacked) -> io::Result<()> {
+        if last.index == Some(index) {
+            return Ok(());
+        }
+        last.index = None;
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let (at, frame) = *self.frames.get(index).ok_or(io::ErrorKind::UnexpectedEof)?;
+        last.frame.resize(to_len(u64::from(frame.length)), 0);
+        self.file.read_exact_at(&mut last.frame, at)?;
+        if crc32fast::hash(&last.frame) != frame.crc {
+            return Err(invalid(format!("the packed frame at offset {at} was changed")));
+        }
+        let length = FRAME.min(to_len(self.size.saturating_sub(to_u64(index.saturating_mul(FRAME)))));
+        last.bytes.resize(length, 0);
+        match zstd::bulk::decompress_to_buffer(&last.frame, &mut last.bytes) {
+            Ok(count) if count == length => {}
+            Ok(count) => return Err(invalid(format!("the packed frame at offset {at} holds {count} bytes instead of {length}"))),
+            Err(error) => return Err(invalid(format!("the packed frame at offset {at} does not unpack: {error}"))),
+        }
+        last.index = Some(index);
+        Ok(())
+    }
+}
+
+impl File for Packed {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rest, mut at) = (buf, to_len(offset));
+        while !rest.is_empty() {
+            self.unpack(at / FRAME, &mut last)?;
+            let found = last.bytes.get(at % FRAME..).unwrap_or_default();
+            let count = found.len().min(rest.len());
+            let (Some(found), Some((head, tail))) = (found.get(..count), rest.split_at_mut_checked(count)) else { break };
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            head.copy_from_slice(found);
+            rest = tail;
+            at = at.saturating_add(count);
+        }
+        Ok(())
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        self.file.evict()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// Number and size of the segment, and its frames. Whose it is, it says itself once unpacked.
+fn fields(mut take: Take<'_>) -> Option<(u64, u64, Vec<Frame>)> {
+    let zero = take.u16()?;
+    take.bytes(16)?;
+    let (sequence, size) = (take.u64()?, take.u64()?);
+    let (count, unpacked) = (to_len(u64::from(take.u32()?)), to_len(u64::from(take.u32()?)));
+    let is_legal = zero == 0 && sequence > 0 && (MIN_SIZE..=MAX_SIZE).contains(&size) && unpacked == FRAME;
+    if !is_legal || count != frames_of(size) || take.0.len() != count.saturating_mul(8) {
+        return None;
+    }
+    let mut frames = Vec::with_capacity(count);
+    while let (Some(length), Some(crc)) = (take.u32(), take.u32()) {
+        if to_len(u64::from(length)) > MAX_FRAME {
+            return None;
+        }
+        frames.push(Frame { length, crc });
+    }
+    Some((sequence, size, frames))
+}
+
+fn frames_of(size: u64) -> usize {
+    to_len(size).div_ceil(FRAME)
+}
+
+fn damaged(name: &str, offset: u64, what: String) -> WalError {
+    WalError::Damaged { file: name.to_owned(), offset, last_good: None, what }
+}

@@ -13,8 +13,13 @@
     missing_docs
 )]
 
+#[path = "support/banks.rs"]
+mod banks;
 #[path = "support/engine.rs"]
 mod engine_load;
+#[allow(dead_code)]
+#[path = "support/sheet.rs"]
+mod sheet;
 mod support;
 
 use std::fs;
@@ -23,13 +28,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bankd::bench::OwnBank;
+use bankd::bench::load::Plan;
 use bankd::engine::{self, Env};
 use bankd::env::Disk;
 use bankd::env::os::OsDisk;
 use bankd::types::{BankTime, StoreId};
 use bankd::wal::{Log, Preparer, SegmentSizes};
+use banks::{Shared, names, plan, resident};
 use engine_load::{Load, create, median, remove_checkpoints, setting};
-use support::{BareFile, Daemon, percentiles};
+use support::{BareFile, percentiles};
 
 /// As long as a withdrawal's entry.
 const ENTRY: [u8; 48] = [0x5A; 48];
@@ -68,7 +76,7 @@ fn commit() {
     let block = [0xA5; 4096];
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..10_000 {
-        let mut time = |samples: &mut Vec<Duration>, work: &mut dyn FnMut()| {
+        let time = |samples: &mut Vec<Duration>, work: &mut dyn FnMut()| {
             let began = Instant::now();
             work();
             samples.push(began.elapsed());
@@ -153,7 +161,7 @@ fn replay() {
 
 fn segments(data: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "seg" || extension == "zst"));
     paths.sort();
     paths
 }
@@ -183,19 +191,26 @@ fn read_all(data: &Path) {
 
 /// A real daemon's resident memory: without a checkpoint, and the most that it ever had, a checkpoint included.
 fn memory() {
+    let shared = Shared::new();
     for accounts in [1_000_000, setting("MEMORY_ACCOUNTS", 10_000_000) as u32] {
-        let daemon = Daemon::start(accounts);
-        let at_start = daemon.resident_kib() >> 10;
-        let load = support::Load { connections: 16, depth: 256, accounts, duration: Duration::from_secs(5) };
+        let (dir, bank) = shared.bank(accounts);
+        let at_start = resident(&bank);
+        let checkpoints = || names(&dir.path().join("store")).iter().filter(|name| name.ends_with(".ckpt")).count();
         let mut rounds = 0;
-        while daemon.checkpoints() == 0 && rounds < 24 {
-            load.run(daemon.address);
+        while checkpoints() == 0 && rounds < 24 {
+            shared.load(&bank, &Plan { accounts, duration: Duration::from_secs(5), ..plan(16, 256) });
             rounds += 1;
         }
-        let checkpoints = daemon.checkpoints();
-        let (now, most) = (daemon.resident_kib() >> 10, daemon.peak_kib() >> 10);
         let target = if accounts == 10_000_000 { " (target at most 2048 outside a checkpoint)" } else { "" };
-        println!("a daemon with {accounts} accounts, MiB resident: {at_start} after its start{target}");
-        println!("  {now} after {checkpoints} checkpoint(s) and {} s of load, {most} at most", rounds * 5);
+        println!("a daemon with {accounts} accounts, MiB resident: {at_start:.0} after its start{target}");
+        let (now, most, seconds) = (resident(&bank), peak(&bank), rounds * 5);
+        println!("  {now:.0} after {} checkpoint(s) and {seconds} s of load, {most} at most", checkpoints());
     }
+}
+
+/// The most that a bank's daemon ever had resident, in MiB.
+fn peak(bank: &OwnBank) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", bank.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
 }

@@ -1,9 +1,10 @@
-//! A daemon of the bench's own, over a store that goes with it, and the files that a sweep leaves.
+//! A daemon of the bench's own, over a store that it makes; and the files that a bench leaves.
 //!
-//! Left out: load (`clerk.rs`, `throughput.rs`).
+//! Left out: load (`load/`, `clerk.rs`), looking at the daemon meanwhile (`watch.rs`).
 
 use std::io;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::sweep::BenchError;
@@ -13,35 +14,99 @@ use crate::prove::Daemon;
 use crate::secret::Secret;
 use crate::wire::message::Role;
 
-/// How many accounts there are.
-pub(super) const ACCOUNTS: u32 = 1000;
-/// What each of them holds at first.
+/// What each account of a sweep holds at first, in minor units.
 pub(super) const OPENING: u64 = 1_000_000;
+/// What each account of a load holds: it does not run dry, and ten million of them are far below the largest amount.
+const PLENTY: u64 = 100_000_000_000;
 
 const TOKEN: &str = "a token for the bench";
+/// The accounts file is written in pieces of about this size.
+const PIECE: usize = 1 << 20;
 
 /// The login of whoever makes the load.
 pub(super) fn teller() -> Login {
     Login { role: Role::Teller, name: "bench".to_owned(), secret: Secret::new(TOKEN.to_owned()) }
 }
 
-/// Makes a store in `dir` and serves it.
-pub(super) fn start(disk: &dyn Disk, exe: &Path, dir: &Path) -> Result<Daemon, BenchError> {
-    let list = dir.join("accounts.csv");
-    let mut text = format!("kind,name,secret,balance\nteller,bench,{TOKEN},\n");
-    for account in 0..ACCOUNTS {
-        text.push_str(&format!("account,account {account},2718281828,{OPENING}\n"));
+/// A running daemon over a store of its own, with a teller that a load can log in as. Killed when dropped; the store stays.
+pub struct OwnBank {
+    daemon: Daemon,
+    store: PathBuf,
+}
+
+impl OwnBank {
+    /// Makes a store of so many accounts in the empty directory `dir` and serves it with
+    /// the program `exe`.
+    ///
+    /// # Errors
+    /// [`BenchError`] with what the program said.
+    pub fn start(disk: &dyn Disk, exe: &Path, dir: &Path, accounts: u32) -> Result<Self, BenchError> {
+        Self::with_opening(disk, exe, dir, accounts, PLENTY)
     }
-    write(disk, &list, &text)?;
-    let store = dir.join("store");
-    let made = Command::new(exe).arg("init").arg("--data-dir").arg(&store).arg("--accounts").arg(&list).output();
-    let made = made.map_err(|source| BenchError::Io { what: "bankd init".to_owned(), source })?;
-    if !made.status.success() {
-        return Err(BenchError::Bank(String::from_utf8_lossy(&made.stderr).into_owned()));
+
+    pub(super) fn with_opening(disk: &dyn Disk, exe: &Path, dir: &Path, accounts: u32, opening: u64) -> Result<Self, BenchError> {
+        let store = dir.join("store");
+        let list = dir.join("accounts.csv");
+        write_accounts(disk, &list, accounts, opening).map_err(|source| BenchError::Io { what: list.display().to_string(), source })?;
+        let made = Command::new(exe).arg("init").arg("--data-dir").arg(&store).arg("--accounts").arg(&list).output();
+        let made = made.map_err(|source| BenchError::Io { what: "bankd init".to_owned(), source })?;
+        if !made.status.success() {
+            return Err(BenchError::Bank(String::from_utf8_lossy(&made.stderr).into_owned()));
+        }
+        // A list of ten million is hundreds of megabytes.
+        disk.remove(&list).map_err(|source| BenchError::Io { what: list.display().to_string(), source })?;
+        Self::serve(exe, &store)
     }
-    let mut serve = Command::new(exe);
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).arg("--data-dir").arg(&store);
-    Daemon::start(serve).map_err(|error| BenchError::Bank(error.to_string()))
+
+    /// Serves a store that [`OwnBank::start`] made before, with the program `exe`. Returns when it is ready.
+    ///
+    /// # Errors
+    /// [`BenchError`] with what the program said.
+    pub fn serve(exe: &Path, store: &Path) -> Result<Self, BenchError> {
+        let mut serve = Command::new(exe);
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).arg("--data-dir").arg(store);
+        let daemon = Daemon::start(serve).map_err(|error| BenchError::Bank(error.to_string()))?;
+        Ok(Self { daemon, store: store.to_owned() })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.daemon.address()
+    }
+
+    /// The daemon's process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.daemon.id()
+    }
+
+    /// The store's directory.
+    #[must_use]
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// The teller's login.
+    #[must_use]
+    pub fn login(&self) -> Login {
+        teller()
+    }
+}
+
+fn write_accounts(disk: &dyn Disk, path: &Path, accounts: u32, opening: u64) -> io::Result<()> {
+    let file = disk.create(path)?;
+    let mut piece = format!("kind,name,secret,balance\nteller,bench,{TOKEN},\n");
+    let mut end = 0;
+    for account in 0..accounts {
+        piece.push_str(&format!("account,account {account},2718281828,{opening}\n"));
+        if piece.len() >= PIECE {
+            file.write_all_at(piece.as_bytes(), end)?;
+            end += piece.len() as u64;
+            piece.clear();
+        }
+    }
+    file.write_all_at(piece.as_bytes(), end)
 }
 
 /// Writes a file, in the place of an older one.

@@ -1,4 +1,5 @@
-//! Load and charts: what errors on the way cost, and what connections bring.
+//! Load and charts: what the bank does in a second and how long each request takes, what errors on the way cost, and
+//! what connections bring.
 //!
 //! It uses the client, the wire and the fault proxy, as any outsider would. Means and charts are the one place where
 //! floating point is right: no money is among them. Left out: options and printing (`cli/`).
@@ -7,8 +8,15 @@
 mod bank;
 mod chart;
 mod clerk;
+pub mod load;
 mod page;
+mod report;
 mod sweep;
-mod throughput;
+mod trial;
+mod watch;
 
+pub use bank::OwnBank;
+pub use report::CSV_HEADER;
 pub use sweep::{BenchError, Sweep, sweep};
+pub use trial::{Report, Target, trial};
+pub use watch::DaemonFigures;

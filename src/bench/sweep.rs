@@ -10,15 +10,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bank::OwnBank;
 use super::clerk::{Clerk, Kind, Taken};
-use super::{bank, page, throughput};
-use crate::client::World;
+use super::load::{BadPlan, Plan};
+use super::trial::{Target, trial};
+use super::{bank, page};
+use crate::client::{ConnectError, JournalError, World};
 use crate::env::sim::Random;
 use crate::prove::{Faults, Proxy, Share};
 use crate::types::AccountId;
 
 /// Error rates in percent.
 const RATES: [u8; 7] = [0, 10, 20, 30, 40, 50, 60];
+/// How many accounts there are.
+const ACCOUNTS: u32 = 1000;
 /// Connections.
 const CONNECTIONS: [usize; 4] = [1, 4, 16, 64];
 /// Each error rate is measured in so many parts.
@@ -47,6 +52,14 @@ pub enum BenchError {
     /// The bank does not do what it should.
     #[error("the bank: {0}")]
     Bank(String),
+    /// Nobody answers there; nothing was sent.
+    #[error("the bank at {address} cannot be reached: {source}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        source: ConnectError,
+    },
     /// A file or address.
     #[error("{what}: {source}")]
     Io {
@@ -55,6 +68,12 @@ pub enum BenchError {
         /// What the system says.
         source: io::Error,
     },
+    /// A load that makes no sense.
+    #[error("the load needs {0}")]
+    Plan(#[from] BadPlan),
+    /// The generator's journal.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
     /// A chart.
     #[error("a chart cannot be drawn: {0}")]
     Chart(String),
@@ -112,7 +131,7 @@ pub(super) struct Rate {
 /// [`BenchError`]; some files may have been written.
 pub fn sweep(world: &World, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec<PathBuf>, BenchError> {
     let disk = &*world.disk;
-    let daemon = bank::start(disk, &plan.exe, &plan.dir)?;
+    let daemon = OwnBank::with_opening(disk, &plan.exe, &plan.dir, ACCOUNTS, bank::OPENING)?;
     let mut random = Random::new(plan.seed);
     let transactions = if plan.is_quick { 40 } else { 1500 };
     let mut all = Vec::new();
@@ -129,7 +148,7 @@ pub fn sweep(world: &World, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec
     let lasting = if plan.is_quick { Duration::from_millis(100) } else { Duration::from_secs(3) };
     for connections in CONNECTIONS {
         progress(&format!("{connections} connections"));
-        let (per_second, mean) = throughput::measure(world, &daemon.address().to_string(), connections, lasting)?;
+        let (per_second, mean) = throughput(world, &daemon, connections, lasting)?;
         rates.push(Rate { connections, per_second, mean });
     }
     if !disk.exists(&plan.out).map_err(|source| BenchError::Io { what: plan.out.display().to_string(), source })? {
@@ -187,6 +206,14 @@ fn series(
         Point { percent: *percent, transactions, attempts: taken.attempts as f64 / count, mean }
     };
     Ok(Series { error, kind, points: measured.iter().map(point).collect(), answered, failed })
+}
+
+/// How many deposits a second the bank answers on so many connections, one in flight each, and the mean time of one in
+/// microseconds.
+fn throughput(world: &World, bank: &OwnBank, connections: usize, lasting: Duration) -> Result<(f64, f64), BenchError> {
+    let plan = Plan { connections, warm_up: lasting / 10, duration: lasting, accounts: ACCOUNTS, ..Plan::default() };
+    let measured = trial(world, &Target::Own(bank), &plan, None, &mut |_| {})?.measured;
+    Ok((measured.rate(), measured.latency.mean() / 1e3))
 }
 
 /// 1/(1-p).

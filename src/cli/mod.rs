@@ -8,6 +8,7 @@ mod atm;
 mod batch;
 mod batch_lines;
 mod bench;
+mod bench_run;
 mod explain;
 mod failure;
 mod init;

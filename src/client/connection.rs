@@ -115,6 +115,17 @@ impl Connection {
         matches!(frame::front(&self.pipe.input), Ok(Front::Whole { .. }))
     }
 
+    /// The socket of a TCP connection, for whoever goes on by a loop of its own; none where it is no TCP connection, is
+    /// broken, or has read more than it has told.
+    #[must_use]
+    pub fn into_stream(self) -> Option<TcpStream> {
+        let Pipe { socket, input, broken, .. } = self.pipe;
+        match socket {
+            Socket::Tcp(stream) if input.is_empty() && !broken => Some(stream),
+            _ => None,
+        }
+    }
+
     fn greet(socket: Socket, deadline: &Deadline) -> Result<Self, ConnectError> {
         let mut pipe = Pipe { socket, output: Vec::with_capacity(1024), input: Vec::with_capacity(1024), broken: false };
         match pipe.ask(&Ask::Hello { version: VERSION }, deadline) {

@@ -12,8 +12,8 @@ use super::journal_record::{Record, Settled};
 use crate::env::{Disk, ReadOnly};
 use crate::types::{RequestId, StoreId};
 
-/// Beyond this many bytes a file is no journal.
-const MAX_BYTES: u64 = 16 << 20;
+/// Beyond this many bytes a file is no journal: some five million requests of a load generator.
+pub(super) const MAX_BYTES: u64 = 1 << 30;
 
 /// An answer that a journal holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod journal_crash_tests;
 mod journal_evidence;
 mod journal_format;
 mod journal_record;
+mod journal_stream;
 mod link;
 mod pipeline;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use journal::{Journal, JournalError, OpenJournal};
 pub use journal_book::{End, Request};
 pub use journal_evidence::{Told, told};
 pub use journal_record::{ClosedReason, Intent, Record, Settled};
+pub use journal_stream::JournalStream;
 pub use link::{Link, Login};
 pub use pipeline::{Fate, Stopped, Tell};
 pub use pursuit::Answer;

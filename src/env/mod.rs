@@ -5,6 +5,7 @@
 //! Left out: sockets, which only the event loop and the client know.
 
 pub mod os;
+pub mod process;
 mod read_only;
 pub mod sim;
 

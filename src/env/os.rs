@@ -271,14 +271,28 @@ pub fn remove_socket(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn make_temporary_dir(purpose: &str) -> io::Result<PathBuf> {
+    make_dir_of_chance(&std::env::temp_dir(), purpose)
+}
+
+/// The same on a disk of this machine: where temporary files go; if that is in memory, in `/var/tmp`; if that is too, here.
+///
+/// # Errors
+/// What the system says.
+pub fn make_temporary_dir_on_disk(purpose: &str) -> io::Result<PathBuf> {
+    let places = [std::env::temp_dir(), PathBuf::from("/var/tmp")];
+    let on_disk = places.into_iter().find(|place| matches!(OsDisk.file_system(place), Ok(FileSystem::Local)));
+    make_dir_of_chance(&on_disk.map_or_else(std::env::current_dir, Ok)?, purpose)
+}
+
+fn make_dir_of_chance(parent: &Path, purpose: &str) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     OsEntropy.fill(&mut random)?;
-    let path = std::env::temp_dir().join(format!("bankd-{purpose}-{:016x}", u64::from_le_bytes(random)));
+    let path = parent.join(format!("bankd-{purpose}-{:016x}", u64::from_le_bytes(random)));
     OsDisk.create_dir(&path)?;
     Ok(path)
 }
 
-/// Removes a directory and everything in it; for what [`make_temporary_dir`] made.
+/// Removes a directory and everything in it; for a temporary one.
 ///
 /// # Errors
 /// What the system says; some of it may be gone then.

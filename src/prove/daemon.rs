@@ -60,6 +60,12 @@ impl Daemon {
         self.address
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, at once.
     pub fn kill(mut self) -> Ended {
         let before = self.child.try_wait().ok().flatten();

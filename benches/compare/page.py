@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Makes docs/performance.md, its charts and the README's table of what benches/compare/run has measured.
+
+    page.py RESULTS
+
+RESULTS holds machine.json, end_to_end.jsonl, cost.jsonl and compare.json. No figure comes from anywhere else.
+Left out: measuring.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import chart
+
+ROOT = Path(__file__).resolve().parents[2]
+CHARTS = ROOT / "docs" / "performance"
+
+TITLES = {
+    "alone": "One connection, one deposit at a time",
+    "terminals": "64 connections, one deposit at a time each",
+    "crowd": "1,000 connections, one deposit at a time each",
+    "deposits": "Pipelined deposits: 16 connections, 256 in flight each, 10 thousand accounts",
+    "transfers": "Pipelined transfers between random accounts: 16 x 256",
+    "runs": "Runs of 128 transfers a frame: 16 x 1,024",
+    "large": "Pipelined deposits, 10 million accounts",
+    "recovery": "A start over the log of a pipelined load, without a checkpoint",
+    "tail": "Open loop at half load, 64 connections, while segments are switched and checkpoints made",
+    "memory": "Memory",
+    "sessions": "Memory of sessions",
+    "log": "Log",
+    "processor": "Processor time of the daemon a command, all threads, system calls included",
+    "startup": "Start, from the start of the process until it is ready, 10 thousand accounts",
+}
+
+# The rows of the README's table: what it says, and which figure that is.
+README = [
+    ("one connection, one request at a time: p50 against a bare 4 KiB write + fdatasync in the same run", "alone", "p50 / bare write + fdatasync"),
+    ("64 connections, one request each, against one connection's rate", "terminals", "rate / rate of one connection"),
+    ("1,000 connections, one request each, against 64: rate", "crowd", "rate / rate of 64 connections"),
+    ("pipelined deposits, 10 million accounts against 10 thousand: rate", "large", "rate / rate at 10 thousand"),
+    ("a start without a checkpoint, entries a second, against the pipelined rate", "recovery", "entries a second / pipelined rate"),
+    ("open loop at half load across segment switches and checkpoints: p99.9 against bare write + fdatasync", "tail", "p99.9 / bare write + fdatasync p99.9"),
+]
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def number(value):
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def span(entry):
+    return f"{number(entry['low'])} to {number(entry['high'])}" if entry["rounds"] > 1 else ""
+
+
+def targets(entry):
+    if "target" not in entry:
+        return "", ""
+    [(kind, bound)] = entry["target"].items()
+    return f"{kind} {bound:g}", "yes" if entry["reached"] else "**no**"
+
+
+def scenario_tables(entries):
+    out, last = [], None
+    for entry in entries:
+        if entry["scenario"] != last:
+            last = entry["scenario"]
+            out += [f"\n### {TITLES[last]}\n", "| | Median | Rounds | Target | Reached |", "|---|---|---|---|---|"]
+        target, reached = targets(entry)
+        unit = entry.get("unit", "")
+        out.append(f"| {entry['what']} | {number(entry['median'])} {unit} | {span(entry)} | {target} | {reached} |")
+    return out
+
+
+def cost_tables(entries):
+    out, last = [], None
+    for entry in entries:
+        if entry["scenario"] != last:
+            last = entry["scenario"]
+            out += [f"\n### {TITLES[last]}\n", "| | | Rounds |", "|---|---|---|"]
+        out.append(f"| {entry['what']} | {number(entry['median'])} {entry['unit']} | {span(entry)} |")
+    return out
+
+
+def comparison_tables(compare):
+    out = ["| bankd | Against | Median of ratios | Rounds | Target | Reached |", "|---|---|---|---|---|---|"]
+    for entry in compare["ratios"]:
+        front = f"| {entry['ours'].removeprefix('bankd ')} | {entry['theirs']} |"
+        bound = "" if entry["target"] is None else f"at least {entry['target']:g}x"
+        if "median" not in entry:
+            out.append(f"{front} not measured | | {bound} | |")
+            continue
+        reached = "" if entry["target"] is None else "yes" if entry["median"] >= entry["target"] else "**no**"
+        out.append(f"{front} {entry['median']:.2f}x | {entry['low']:.2f} to {entry['high']:.2f} | {bound} | {reached} |")
+    out += ["\nThe rates themselves, medians; they say something of this machine only:\n", "| Load | A second | p50 in us | p99 in us |", "|---|---|---|---|"]
+    middle = lambda samples, name: sorted(sample[name] for sample in samples)[len(samples) // 2]
+    for name, samples in compare["samples"].items():
+        cells = [number(middle(samples, part)) if samples[0][part] is not None else "" for part in ("rate", "p50", "p99")]
+        out.append(f"| {name} | {' | '.join(cells)} |")
+    return out
+
+
+def charts(compare, cost):
+    CHARTS.mkdir(exist_ok=True)
+    bars = [(f"{entry['ours'].removeprefix('bankd ')} / {entry['theirs']}", entry["median"], entry["low"], entry["high"], entry["target"]) for entry in compare["ratios"] if "median" in entry]
+    (CHARTS / "against.svg").write_text(chart.ratios("Rate of bankd against the rate of others", bars))
+    series = {"as it is left": [], "without checkpoints": []}
+    for entry in cost:
+        if entry["scenario"] == "startup":
+            length, kind = entry["what"].split(": ")
+            series[kind].append((float(length.split()[0]), entry["median"]))
+    drawn = chart.lines("Start-up time by the length of the log", "million entries in the log", "seconds until ready", list(series.items()))
+    (CHARTS / "startup.svg").write_text(drawn)
+
+
+def not_reached(compare, end_to_end):
+    out = []
+    for entry in compare["ratios"]:
+        if entry["target"] and "median" in entry and entry["median"] < entry["target"]:
+            out.append(f"- {entry['ours']} against {entry['theirs']}: {entry['median']:.2f}x of {entry['target']:g}x.")
+    for entry in end_to_end:
+        if entry.get("reached") is False:
+            out.append(f"- {TITLES[entry['scenario']]}, {entry['what']}: {number(entry['median'])}, {targets(entry)[0]} was wanted.")
+    return out or ["- None of those that were measured."]
+
+
+def page(machine, compare, end_to_end, cost):
+    versions = "; ".join(compare["versions"].values())
+    left_out = "".join(f" {name} was not measured: {why}." for name, why in compare["missing"].items())
+    parts = [
+        "# Performance\n",
+        f"Made by `benches/compare/run`; do not edit. Measured on {machine['date']} at commit `{machine['commit']}`.\n",
+        f"Machine: {machine['processor']}, {machine['processors']} processors, {machine['memory']} of memory, Linux {machine['kernel']}, "
+        f"{machine['file_system']}. Daemon, load generator and whatever else ran shared the {machine['processors']} processors, "
+        "and other work ran on the machine at the same time: read the ratios. Every ratio is of loads that ran next to each other, and what "
+        "is told is the median of the rounds, with the least and the most of them.\n",
+        f"{versions}.{left_out}\n",
+        "## Targets that are not reached\n",
+        *not_reached(compare, end_to_end),
+        "\n## Against other systems\n",
+        "One disk, servers on 127.0.0.1, the other system's own load generator (redis-benchmark, pgbench). \"64 x 1\" is 64 connections with "
+        "one request in flight each. Redis: `appendfsync always`, INCRBY on one of 10 thousand keys, which is neither refused nor done "
+        "once; and a script that keeps each request's answer under its id, which is. PostgreSQL: as Debian ships it, `fsync` and "
+        "`synchronous_commit` on, one statement that moves the money and keeps the answer under the request's id, by prepared statements. "
+        "bankd: deposits to 10 thousand accounts, numbered, answered from the synced log, exactly once. What each is asked stands in "
+        "`benches/compare/loads.py`.\n",
+        "![Rate of bankd against others](performance/against.svg)\n",
+        *comparison_tables(compare),
+        "\n## End to end\n",
+        "`cargo bench --bench end_to_end`. \"Bare write + fdatasync\" is a 4 KiB write and an fdatasync into a file of zeros on the same "
+        "disk, \"bare loopback\" the same bytes each way between two poll loops that look at nothing. The time that the daemon waits for "
+        "the disk is sampled: the share of looks, every few milliseconds, at which its thread was in a write or a sync.",
+        *scenario_tables(end_to_end),
+        "\n## Cost\n",
+        "`cargo bench --bench cost`. Everything written includes the zeros that segments are filled with ahead of their use, and "
+        "checkpoints. There are no free-form keys yet, so there is no figure for one.",
+        *cost_tables(cost),
+        "\n![Start-up time by the length of the log](performance/startup.svg)\n",
+        "## To measure it again\n",
+        "```sh\nbenches/compare/install   # Redis 7 and PostgreSQL 15, from Debian\nbenches/compare/run       # everything, and this page\n```\n",
+        "[benches/compare/README.md](../benches/compare/README.md) tells the parts.\n",
+    ]
+    return "\n".join(parts)
+
+
+def readme_table(compare, end_to_end):
+    rows = []
+    find = lambda scenario, what: next(entry for entry in end_to_end if (entry["scenario"], entry["what"]) == (scenario, what))
+    for words, scenario, what in README:
+        rows.append(f"| {words} | {number(find(scenario, what)['median'])}x |")
+    for entry in compare["ratios"]:
+        if "median" in entry:
+            rows.append(f"| {entry['ours']} against {entry['theirs']}: rate | {entry['median']:.1f}x |")
+    small, large = (number(find("memory", what)["median"]) for what in ("idle, 4 accounts: MiB", "1 million accounts: MiB"))
+    rows.append(f"| resident memory: idle; with 1 million accounts | {small} MiB; {large} MiB |")
+    return "\n".join(rows)
+
+
+def main():
+    results = Path(sys.argv[1])
+    machine, compare = (json.loads((results / name).read_text()) for name in ("machine.json", "compare.json"))
+    end_to_end, cost = (read(results / name) for name in ("end_to_end.jsonl", "cost.jsonl"))
+    charts(compare, cost)
+    (ROOT / "docs" / "performance.md").write_text(page(machine, compare, end_to_end, cost))
+    readme = ROOT / "README.md"
+    block = re.compile(r"(<!-- made by benches/compare/run -->\n).*?(<!-- end -->)", re.S)
+    table = "\n| | |\n|---|---|\n" + readme_table(compare, end_to_end) + "\n\n"
+    before = readme.read_text()
+    assert block.search(before), "the README has no place for the table"
+    readme.write_text(block.sub(lambda found: found[1] + table + found[2], before))
+    print("docs/performance.md, its charts and the README's table are made")
+
+
+if __name__ == "__main__":
+    main()

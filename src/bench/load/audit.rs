@@ -1,0 +1,68 @@
+//! The generator's journal: every command before it is sent, and every answer, for `bankd wal verify --against`.
+//!
+//! Left out: the file (`client/`).
+
+use std::path::Path;
+
+use super::frames::Answers;
+use crate::amount::Amount;
+use crate::bench::BenchError;
+use crate::client::{Intent, JournalError, JournalStream, Login, Record, Settled, World};
+use crate::command::{Body, Command, Outcome};
+use crate::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
+use crate::wire::message::Receipt;
+
+/// A journal that grows.
+pub(super) struct Audit {
+    stream: JournalStream,
+    /// An intent whose request is replaced each time: its texts stay the same.
+    intent: Record,
+}
+
+impl Audit {
+    pub(super) fn create(world: &World, path: &Path, store: StoreId, login: &Login, address: &str) -> Result<Self, JournalError> {
+        let stream = JournalStream::create(world, path)?;
+        let at = u64::try_from(world.clock.wall().as_micros()).unwrap_or(u64::MAX);
+        let id = request(SessionId { lineage: Default::default(), lsn: Lsn(0) }, 0);
+        let command = Command::Deposit { account: AccountId(0), amount: Amount::ZERO };
+        let (role, name, address) = (login.role, login.name.clone(), address.to_owned());
+        Ok(Self { stream, intent: Record::Intent(Intent { store, id, at, role, name, address, command }) })
+    }
+
+    /// Writes down commands with consecutive numbers that are about to be sent.
+    pub(super) fn intend(&mut self, session: SessionId, first: u64, commands: &[Command]) -> Result<(), BenchError> {
+        for (number, command) in (first..).zip(commands) {
+            if let Record::Intent(intent) = &mut self.intent {
+                (intent.id, intent.command) = (request(session, number), *command);
+            }
+            self.stream.put(&self.intent)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down answers.
+    pub(super) fn settle(&mut self, session: SessionId, answers: &Answers<'_>) -> Result<(), BenchError> {
+        let [chain @ .., _, _, _, _, _, _, _, _] = answers.receipt;
+        let mut receipt = Receipt { chain: Chain::default(), lsn: Lsn(answers.receipt_lsn()) };
+        receipt.chain.0.copy_from_slice(chain);
+        for (number, told) in (answers.first..).zip(answers.told()) {
+            let Some(told) = told else { continue };
+            let [_, _, _, _, b0, b1, b2, b3, b4, b5, b6, b7, lsn @ ..] = *told.body;
+            let outcome = if told.outcome() == 0 { Outcome::Done } else { Outcome::InsufficientBalance };
+            let balance = Amount::new(u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]));
+            let balance = balance.ok_or_else(|| BenchError::Bank("it tells a balance that no account can have".to_owned()))?;
+            let body = Body { outcome, balance, lsn: Lsn(u64::from_le_bytes(lsn)) };
+            self.stream.put(&Record::Reply(request(session, number), Settled { body, replayed: told.replayed, receipt }))?;
+        }
+        Ok(())
+    }
+
+    /// Has everything on the disk.
+    pub(super) fn sync(&mut self) -> Result<(), BenchError> {
+        Ok(self.stream.sync()?)
+    }
+}
+
+const fn request(session: SessionId, number: u64) -> RequestId {
+    RequestId { session, number: RequestNumber(number) }
+}

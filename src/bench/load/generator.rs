@@ -1,0 +1,294 @@
+//! The loop: connects, keeps the plan's load up, and measures it.
+//!
+//! One thread and one poll. In a closed loop it waits in the poll; in an open one it looks at the clock all the time
+//! and gives way to other threads in between, since a request that is a timer's tick late would be the generator's
+//! fault. Left out: one connection's matters (`lane.rs`).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use mio::{Events, Interest, Poll, Token};
+
+use super::audit::Audit;
+use super::draw::Draw;
+use super::lane::{Lane, Source};
+use super::plan::Plan;
+use super::schedule::{Schedule, nanos};
+use super::tally::{Measured, Tally};
+use crate::bench::BenchError;
+use crate::client::{Connection, Deadline, Login, World};
+use crate::types::StoreId;
+use crate::wire::message::{Ask, Reply};
+
+/// A bank that says nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes read at a time.
+const READ: usize = 256 * 1024;
+/// How often progress is told, and the journal synced.
+const TICK: Duration = Duration::from_secs(1);
+/// The poll waits by the millisecond; what is due sooner is waited for by looking at the clock.
+const COARSE: Duration = Duration::from_millis(2);
+
+/// A moment of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The warm-up is over.
+    Begin,
+    /// About a second has passed; so many answers so far, warm-up included.
+    Tick(u64),
+    /// The measured time is over.
+    End,
+}
+
+/// Puts the load on the bank at `server` and measures what comes of it. Every answer is checked. `mark` is told the
+/// moments, on the generator's thread, and should be brief. With `journal`, a new file there holds every command and
+/// answer.
+///
+/// # Errors
+/// [`BenchError`]: a plan that makes no sense, a bank that does not do what it should, a journal that cannot be written.
+pub fn load(
+    world: &World,
+    server: SocketAddr,
+    login: &Login,
+    plan: &Plan,
+    journal: Option<&Path>,
+    mark: &mut dyn FnMut(Mark),
+) -> Result<Measured, BenchError> {
+    plan.check()?;
+    let (lanes, store) = connect(world, server, login, plan)?;
+    let audit = journal.map(|path| Audit::create(world, path, store, login, &server.to_string())).transpose()?;
+    let source = Source { draw: Draw::new(plan), audit, run: plan.run, depth: plan.depth };
+    let poll = Poll::new().map_err(|error| system(&error))?;
+    let began = world.clock.monotonic();
+    let (warm, end) = (began + plan.warm_up, began + plan.warm_up + plan.duration);
+    let tally = Tally::new(plan.rate.map(|_| (nanos(warm), nanos(end))))?;
+    let mut generator = Generator { world, poll, lanes, source, tally, buffer: vec![0; READ], waited: Duration::ZERO, last: began };
+    generator.register()?;
+    let mut events = Events::with_capacity(1024);
+    let mut schedule = Schedule::new(plan, began);
+    generator.run(&mut events, &mut schedule, (began, warm, end), mark)?;
+    let unsent = generator.drain(&mut events, &mut schedule)?;
+    generator.say_farewell(&mut events)?;
+    Ok(generator.tally.end(unsent))
+}
+
+/// Connects every lane, logs it in and opens its session.
+fn connect(world: &World, server: SocketAddr, login: &Login, plan: &Plan) -> Result<(Vec<Lane>, StoreId), BenchError> {
+    let bank = |error: &dyn std::fmt::Display| BenchError::Bank(error.to_string());
+    let mut lanes = Vec::with_capacity(plan.connections);
+    let mut store = StoreId::default();
+    for _ in 0..plan.connections {
+        let deadline = Deadline::after(&world.clock, PATIENCE);
+        let mut connection = Connection::tcp(&server.to_string(), &deadline)
+            .map_err(|source| BenchError::Unreachable { address: server.to_string(), source })?;
+        store = connection.welcome().store;
+        let Login { role, name, secret } = login.clone();
+        match connection.ask(&Ask::Login { role, name, secret }, &deadline).map_err(|error| bank(&error))? {
+            Reply::LoggedIn { .. } => {}
+            Reply::Refused(refusal) => return Err(bank(&format!("it does not let {} in: {refusal}", login.name))),
+            other => return Err(bank(&format!("an answer to a login that makes no sense: {other:?}"))),
+        }
+        let session = match connection.ask(&Ask::OpenSession, &deadline).map_err(|error| bank(&error))? {
+            Reply::Session(info) => info.session,
+            other => return Err(bank(&format!("it opens no session: {other:?}"))),
+        };
+        let stream = connection.into_stream().ok_or_else(|| bank(&"it says more than it was asked"))?;
+        stream.set_nonblocking(true).map_err(|error| system(&error))?;
+        lanes.push(Lane::new(mio::net::TcpStream::from_std(stream), session, plan));
+    }
+    Ok((lanes, store))
+}
+
+/// Everything of a load under way.
+struct Generator<'a> {
+    world: &'a World,
+    poll: Poll,
+    lanes: Vec<Lane>,
+    source: Source,
+    tally: Tally,
+    buffer: Vec<u8>,
+    /// How long there was nothing to do, of the time that is measured.
+    waited: Duration,
+    /// When the bank last said something.
+    last: Duration,
+}
+
+impl Generator<'_> {
+    fn register(&mut self) -> Result<(), BenchError> {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut lane.stream, Token(index), interest).map_err(|error| system(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Until the end of the measured time.
+    fn run(
+        &mut self,
+        events: &mut Events,
+        schedule: &mut Option<Schedule>,
+        (began, warm, end): (Duration, Duration, Duration),
+        mark: &mut dyn FnMut(Mark),
+    ) -> Result<(), BenchError> {
+        let (mut opened, mut tick) = (began, began + TICK);
+        if schedule.is_none() {
+            for index in 0..self.lanes.len() {
+                self.fill(index, began, &mut None)?;
+            }
+        }
+        loop {
+            let now = self.now();
+            if now >= warm && !self.tally.is_open() {
+                mark(Mark::Begin);
+                opened = self.now();
+                self.tally.open();
+            }
+            if now >= end {
+                break;
+            }
+            if now >= tick {
+                tick += TICK;
+                mark(Mark::Tick(self.tally.seen));
+                self.source.audit.as_mut().map_or(Ok(()), Audit::sync)?;
+            }
+            let left = if self.tally.is_open() { end } else { warm }.min(tick).saturating_sub(now);
+            match schedule {
+                None => self.wait(events, left)?,
+                Some(due) => self.send_due(due, events, now, left)?,
+            }
+            self.gather(events, schedule)?;
+        }
+        let closed = self.now();
+        self.tally.close(closed.saturating_sub(opened), self.waited);
+        mark(Mark::End);
+        Ok(())
+    }
+
+    /// Sends what is due by the schedule, and waits for events no longer than until the next is.
+    fn send_due(&mut self, schedule: &mut Schedule, events: &mut Events, now: Duration, left: Duration) -> Result<(), BenchError> {
+        let is_due = schedule.next() <= now;
+        while schedule.next() <= now {
+            let (moment, index) = schedule.deal();
+            self.tally.late(nanos(now.saturating_sub(moment)));
+            self.send_waiting(schedule, index)?;
+        }
+        let left = schedule.next().saturating_sub(now).min(left);
+        if left > COARSE {
+            return self.wait(events, left.saturating_sub(COARSE));
+        }
+        self.poll(events, Duration::ZERO)?;
+        if !is_due && events.is_empty() {
+            std::thread::yield_now();
+            if self.tally.is_open() {
+                self.waited += self.now().saturating_sub(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the events announce; every answer makes room for another request.
+    fn gather(&mut self, events: &Events, schedule: &mut Option<Schedule>) -> Result<(), BenchError> {
+        for event in events {
+            let Token(index) = event.token();
+            let now = if event.is_readable() { self.read(index)? } else { self.now() };
+            if event.is_read_closed() {
+                return Err(BenchError::Bank("it closed a connection".to_owned()));
+            }
+            self.fill(index, now, schedule)?;
+        }
+        Ok(())
+    }
+
+    /// Reads and judges everything that a connection has. Gives the time of the last reading.
+    fn read(&mut self, index: usize) -> Result<Duration, BenchError> {
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(self.last) };
+        while let Some((bytes, is_more)) = lane.read(&mut self.buffer)? {
+            self.last = self.world.clock.monotonic();
+            lane.take(bytes, nanos(self.last), &mut self.tally, &mut self.source)?;
+            if !is_more {
+                break;
+            }
+        }
+        Ok(self.last)
+    }
+
+    /// Sends as much as there is room for: new requests in a closed loop, those that wait in an open one.
+    fn fill(&mut self, index: usize, now: Duration, schedule: &mut Option<Schedule>) -> Result<(), BenchError> {
+        if let Some(schedule) = schedule {
+            return self.send_waiting(schedule, index);
+        }
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        while lane.has_room(&self.source) {
+            lane.send(nanos(now), &mut self.source)?;
+        }
+        lane.flush()
+    }
+
+    fn send_waiting(&mut self, schedule: &mut Schedule, index: usize) -> Result<(), BenchError> {
+        let Some(lane) = self.lanes.get_mut(index) else { return Ok(()) };
+        while lane.has_room(&self.source)
+            && let Some(moment) = schedule.take(index)
+        {
+            lane.send(moment, &mut self.source)?;
+        }
+        lane.flush()
+    }
+
+    /// Waits for events, and counts the time.
+    fn wait(&mut self, events: &mut Events, at_most: Duration) -> Result<(), BenchError> {
+        let before = self.now();
+        self.poll(events, at_most)?;
+        let after = self.now();
+        if self.tally.is_open() {
+            self.waited += after.saturating_sub(before);
+        }
+        if events.is_empty() && after.saturating_sub(self.last) > PATIENCE && self.is_waiting() {
+            return Err(BenchError::Bank(format!("it has not answered for {} s", PATIENCE.as_secs())));
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, events: &mut Events, at_most: Duration) -> Result<(), BenchError> {
+        match self.poll.poll(events, Some(at_most)) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
+            polled => polled.map_err(|error| system(&error)),
+        }
+    }
+
+    /// Takes every answer that is still to come, and sends what an open loop has waiting, if there is time. Gives how
+    /// many commands were never sent.
+    fn drain(&mut self, events: &mut Events, schedule: &mut Option<Schedule>) -> Result<u64, BenchError> {
+        self.last = self.now();
+        let until = self.last + PATIENCE;
+        let mut none = Some(Schedule::default());
+        while self.is_waiting() {
+            self.wait(events, TICK)?;
+            let is_time = self.now() < until && schedule.is_some();
+            self.gather(events, if is_time { schedule } else { &mut none })?;
+        }
+        self.source.audit.as_mut().map_or(Ok(()), Audit::sync)?;
+        Ok((schedule.as_ref().map_or(0, Schedule::waiting) * self.source.run) as u64)
+    }
+
+    /// Closes every session, so that the next load finds room for its own.
+    fn say_farewell(&mut self, events: &mut Events) -> Result<(), BenchError> {
+        for lane in &mut self.lanes {
+            lane.say_farewell()?;
+            lane.flush()?;
+        }
+        self.drain(events, &mut None).map(|_| ())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.in_flight() > 0)
+    }
+
+    fn now(&self) -> Duration {
+        self.world.clock.monotonic()
+    }
+}
+
+fn system(error: &std::io::Error) -> BenchError {
+    BenchError::Io { what: "the generator's sockets".to_owned(), source: std::io::Error::new(error.kind(), error.to_string()) }
+}

@@ -1,0 +1,94 @@
+//! What Linux tells of a running process: processor time, memory, bytes written, and whether it waits for the disk.
+//!
+//! Left out: what any of it means (`bench/`).
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// A process at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// Processor time of all its threads since it began, in the kernel's ticks (a hundredth of a second as a rule).
+    pub cpu: Duration,
+    /// Resident memory in bytes.
+    pub resident: u64,
+    /// The most resident memory that it ever had, in bytes.
+    pub peak: u64,
+    /// Bytes that it caused to be sent to the disk; 0 where the system does not tell.
+    pub written: u64,
+}
+
+/// Looks at a process of this user.
+///
+/// # Errors
+/// What the system says; `InvalidData` where it tells something else than Linux.
+pub fn process_figures(pid: u32) -> io::Result<ProcessFigures> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    // Without permission, and on kernels without this account, there is no such figure.
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    parse(&stat, &status, &io, rustix::param::clock_ticks_per_second())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the system tells nothing of the process that can be read"))
+}
+
+/// Whether the main thread of a process waits for the disk at this moment (the state "D").
+///
+/// # Errors
+/// What the system says.
+pub fn waits_for_disk(pid: u32) -> io::Result<bool> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    Ok(after_name(&stat).is_some_and(|rest| rest.starts_with('D')))
+}
+
+fn parse(stat: &str, status: &str, io: &str, ticks: u64) -> Option<ProcessFigures> {
+    // Behind the name: the state is the first field, user and system time are the 12th and 13th.
+    let mut times = after_name(stat)?.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
+    let spent = times.next()?.ok()?.checked_add(times.next()?.ok()?)?;
+    let kib = |name: &str| number(status, name).map(|kib| kib.saturating_mul(1024));
+    Some(ProcessFigures {
+        cpu: Duration::from_nanos(spent.saturating_mul(1_000_000_000).checked_div(ticks)?),
+        resident: kib("VmRSS:")?,
+        peak: kib("VmHWM:")?,
+        written: number(io, "write_bytes:").unwrap_or(0),
+    })
+}
+
+/// What follows the program's name, which may hold spaces and brackets itself.
+fn after_name(stat: &str) -> Option<&str> {
+    stat.rsplit_once(") ").map(|(_, rest)| rest)
+}
+
+fn number(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_files_are_read() {
+        let stat = "77 (a b) c) S 1 77 77 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 2 0 100 1000 200 18446744073709551615";
+        let status = "Name:\tbankd\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        let expected = ProcessFigures { cpu: Duration::from_secs(2), resident: 1 << 20, peak: 2 << 20, written: 4096 };
+        assert_eq!(parse(stat, status, "rchar: 1\nwrite_bytes: 4096\n", 100), Some(expected));
+        assert_eq!(parse(stat, status, "", 100).unwrap().written, 0);
+        assert_eq!(parse("77 (bankd) S 1", status, "", 100), None);
+        assert_eq!(parse(stat, "Name:\tx\n", "", 100), None);
+    }
+
+    #[test]
+    fn a_state_is_found_behind_any_name() {
+        assert_eq!(after_name("77 (a) D) D 1"), Some("D 1"));
+        assert_eq!(after_name("77"), None);
+    }
+
+    #[test]
+    fn this_process_can_be_looked_at() {
+        let own = std::process::id();
+        let figures = process_figures(own).unwrap();
+        assert!(figures.resident > 0 && figures.peak >= figures.resident);
+        assert!(process_figures(u32::MAX).is_err() && waits_for_disk(u32::MAX).is_err());
+    }
+}

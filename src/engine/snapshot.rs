@@ -50,9 +50,10 @@ pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreE
         return Err(StoreError::NoStore { dir: dir.to_owned() });
     }
     // Opened before the log is read: so the log is known to go on beyond each of them, and none can vanish.
-    let held = checkpoint::hold(&*env.disk, dir, &survey(env, dir)?)?;
+    let survey = survey(env, dir)?;
+    let held = checkpoint::hold(&*env.disk, dir, &survey)?;
     let newest = held.first().map(Held::anchor);
-    let log = read(env, dir, newest.as_ref(), &mut |_, _| Ok(()))?.log;
+    let log = read(env, dir, newest.as_ref(), survey.extent(newest.as_ref()), &mut |_, _| Ok(()))?.log;
     let marker = Marker { store: log.store, end: log.end };
     make_dir(env, target)?;
     let _lock = take_lock(env, target)?;

@@ -178,6 +178,9 @@ const fn after_refusal(refusal: Refusal) -> &'static str {
         Refusal::NotAnInteger => "give decimal digits with an optional sign",
         Refusal::Gap { .. } => "nothing was executed; check the number behind the slash",
         Refusal::Conflict => "nothing was executed; check the request id and the amount",
+        Refusal::StoreRolledBack => {
+            "nothing was executed; what was done since may be gone with the old store: ask the bank, and see the balance"
+        }
         Refusal::BalanceNotZero => "withdraw what is left first",
         _ => "nothing was changed; see `bankd help`",
     }

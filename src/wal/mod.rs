@@ -14,6 +14,7 @@ mod inspect;
 mod log;
 mod maker;
 mod manifest;
+mod open_batch;
 mod reader;
 mod recover;
 mod repair;

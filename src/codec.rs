@@ -2,6 +2,8 @@
 //!
 //! Fixed-width little-endian integers, enum variants as `u32`, lengths as `u64`. Decoding must consume every byte
 //! and reads at most [`LIMIT`]; versions stand outside what is encoded here.
+//! Left out: commands and the messages of the hot path, whose same bytes are written out by hand (`command.rs`,
+//! `wire/fixed.rs`).
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
@@ -55,6 +57,20 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         0 => Ok(value),
         left => Err(CodecError::LeftOver(left)),
     }
+}
+
+/// Takes an integer off the front of `bytes`, for layouts that are written out by hand.
+pub fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u32::from_le_bytes(*head))
+}
+
+/// As [`take_u32`].
+pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*head))
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ mod setting;
 pub use setting::Setting;
 
 use crate::amount::Amount;
-use crate::codec::{self, CodecError};
 use crate::command::Command;
 use crate::types::{AccountId, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
 
@@ -165,8 +164,8 @@ pub enum EntryError {
     #[error("an entry whose {0} is out of range")]
     Range(&'static str),
     /// A command that does not decode.
-    #[error("an entry whose command does not decode: {0}")]
-    Command(#[from] CodecError),
+    #[error("an entry whose command does not decode")]
+    Command,
 }
 
 /// The longest entry in bytes: an account of the longest name.
@@ -185,11 +184,11 @@ impl Entry {
             Origin::None => 0,
             Origin::Session { .. } => 1,
         };
-        out.extend_from_slice(&[self.action.kind(), owner_kind, origin_kind, 0]);
-        put_u32(out, owner_id);
+        let [id0, id1, id2, id3] = owner_id.to_le_bytes();
+        out.extend_from_slice(&[self.action.kind(), owner_kind, origin_kind, 0, id0, id1, id2, id3]);
         if let Origin::Session { session, number, acked_below } = self.origin {
-            put_u64(out, session.0);
-            put_u64(out, number.0);
+            let place = u128::from(session.0) | u128::from(number.0) << 64;
+            out.extend_from_slice(&place.to_le_bytes());
             put_u64(out, acked_below.0);
         }
         self.action.encode_into(out);
@@ -292,11 +291,7 @@ impl Action {
             Self::LoginAttempt(tag) => out.extend_from_slice(tag.as_slice()),
             Self::OpenSession { evicted } => put_u64(out, evicted.map_or(0, |lsn| lsn.0)),
             Self::CloseSession | Self::Ack | Self::Cancel => {}
-            Self::Request(command) => {
-                // A command is a few fixed-width fields, far below the codec's limit, which is its only error.
-                let encoded = codec::encode_into(command, out);
-                debug_assert!(encoded.is_ok(), "a command fits the codec's limit");
-            }
+            Self::Request(command) => command.encode_into(out),
         }
     }
 
@@ -321,7 +316,7 @@ impl Action {
             13 => Self::CloseSession,
             14 => Self::Ack,
             15 => Self::Cancel,
-            16 => Self::Request(codec::decode(std::mem::take(&mut reader.rest))?),
+            16 => Self::Request(Command::take(&mut reader.rest).ok_or(EntryError::Command)?),
             _ => return Err(EntryError::Unknown("kind")),
         })
     }

@@ -3,7 +3,9 @@
 //! What is refused by its content or for want of a login is settled here, since nothing in the turn can change it;
 //! what is new goes into the batch; everything else is listed as it is. Left out: answering (`walk.rs`).
 
-use super::native;
+use std::ops::Range;
+
+use super::native::{self, Question};
 use super::service::{ConnectionId, Service};
 use super::walk::{Item, Logged};
 use crate::bank::credential::Party;
@@ -38,12 +40,18 @@ impl Service {
         while !self.is_full {
             let Some(connection) = self.connections.get(slot).filter(|connection| connection.may_decode()) else { break };
             let id = ConnectionId { slot, generation: connection.generation };
-            match native::next(bytes.get(consumed..).unwrap_or_default()) {
+            match native::next(bytes.get(consumed..).unwrap_or_default(), &mut self.run_commands) {
                 Ok(None) => break,
-                Ok(Some((ask, length))) => match self.arrive(id, ask)? {
-                    Taken::Yes => consumed += length,
-                    Taken::NextTurn => self.is_full = true,
-                },
+                Ok(Some((question, length))) => {
+                    let taken = match question {
+                        Question::Run { first, acked_below, commands } => self.arrive_run(id, first, acked_below, commands),
+                        Question::Ask(ask) => self.arrive(id, ask)?,
+                    };
+                    match taken {
+                        Taken::Yes => consumed += length,
+                        Taken::NextTurn => self.is_full = true,
+                    }
+                }
                 Err(refusal) => {
                     self.refuse(id, refusal);
                     self.hang_up(id);
@@ -62,9 +70,7 @@ impl Service {
         let Some(connection) = self.connection(id) else { return Ok(Taken::Yes) };
         let (owner, session, greeted) = (connection.owner, connection.session, connection.greeted);
         if greeted == matches!(ask, Ask::Hello { .. }) {
-            self.refuse(id, Refusal::HelloFirst);
-            self.hang_up(id);
-            return Ok(Taken::Yes);
+            return Ok(self.hello_first(id));
         }
         // The hot path first.
         if let Ask::Request { number, acked_below, command } = ask {
@@ -87,6 +93,12 @@ impl Service {
             },
         }
         Ok(Taken::Yes)
+    }
+
+    fn hello_first(&mut self, id: ConnectionId) -> Taken {
+        self.refuse(id, Refusal::HelloFirst);
+        self.hang_up(id);
+        Taken::Yes
     }
 
     fn hello(&mut self, id: ConnectionId, version: u32) {
@@ -138,7 +150,6 @@ impl Service {
             }
             (Ask::Operate(_), _) => self.refused(id, Refusal::NotPermitted),
             (_, None) => self.refused(id, Refusal::NoSession),
-            (Ask::Run { first, acked_below, commands }, Some(session)) => self.run(id, owner, session, first, acked_below, commands),
             (Ask::Cancel { number, acked_below }, Some(session)) => {
                 if let Err(refusal) = check_numbers(number, acked_below) {
                     return self.refused(id, refusal);
@@ -189,24 +200,49 @@ impl Service {
         self.take(id, admission, Logged::Close(session.lsn), || Ask::CloseSession { session })
     }
 
-    fn run(
+    /// Judges a run whose commands are the last in `run_commands`.
+    fn arrive_run(&mut self, id: ConnectionId, first: RequestNumber, acked_below: RequestNumber, commands: Range<usize>) -> Taken {
+        let Some(connection) = self.connection(id) else { return Taken::Yes };
+        if !connection.greeted {
+            return self.hello_first(id);
+        }
+        let start = commands.start;
+        let refusal = match self.admit_run(id, first, acked_below, commands.clone()) {
+            Ok(Some(admitted)) => {
+                self.list(id, Item::Run { id, first, commands, admitted });
+                return Taken::Yes;
+            }
+            Ok(None) => None,
+            Err(refusal) => Some(refusal),
+        };
+        self.run_commands.truncate(start);
+        refusal.map_or(Taken::NextTurn, |refusal| self.refused(id, refusal))
+    }
+
+    /// Puts into the batch what is new of a run: gives which of its commands those are, or none where they do not fit
+    /// any more.
+    fn admit_run(
         &mut self,
         id: ConnectionId,
-        owner: Owner,
-        session: Lsn,
         first: RequestNumber,
         acked_below: RequestNumber,
-        commands: Vec<Command>,
-    ) -> Taken {
+        commands: Range<usize>,
+    ) -> Result<Option<Range<usize>>, Refusal> {
+        let who = self.connection(id).map(|connection| (connection.owner, connection.session));
+        let (owner, session) = match who {
+            Some((Some(Owner::Operator(_)), _)) => return Err(Refusal::NotPermitted),
+            Some((Some(owner), Some(session))) => (owner, session),
+            Some((Some(_), None)) => return Err(Refusal::NoSession),
+            Some((None, _)) | None => return Err(Refusal::NotLoggedIn),
+        };
+        let commands = self.run_commands.get(commands).unwrap_or_default();
         let length = u64::try_from(commands.len()).unwrap_or(u64::MAX);
         if commands.is_empty() || commands.len() > MAX_RUN || first.0.checked_add(length).is_none() {
-            return self.refused(id, Refusal::BadNumbers);
+            return Err(Refusal::BadNumbers);
         }
-        if let Err(refusal) = check_numbers(first, acked_below) {
-            return self.refused(id, refusal);
-        }
+        check_numbers(first, acked_below)?;
         if self.engine.pending() > 0 && !self.engine.has_batch_room(commands.len()) {
-            return Taken::NextTurn;
+            return Ok(None);
         }
         // Numbers are consecutive, so what is admitted is: behind the duplicates, before the first that is not.
         let mut admitted = 0..0;
@@ -224,8 +260,7 @@ impl Service {
             }
             number = number.next().unwrap_or(number);
         }
-        self.list(id, Item::Run { id, first, commands, admitted });
-        Taken::Yes
+        Ok(Some(admitted))
     }
 
     fn operate(&mut self, id: ConnectionId, owner: Owner, ask: Ask) -> Result<Taken, Fatal> {

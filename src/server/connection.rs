@@ -222,6 +222,12 @@ impl Connection {
         }
     }
 
+    /// One of its questions is answered, at the end of its output.
+    pub const fn begin_reply(&mut self, now: Duration) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.began_output(now);
+    }
+
     /// Whether the connection can be dropped: everything answered and sent, and either it is closing, or its client
     /// has ended it and nothing waits to be decoded.
     #[must_use]

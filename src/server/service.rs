@@ -14,6 +14,7 @@ use super::conversation::Lab;
 use super::lab::Port;
 use super::lab_rules::LabRules;
 use super::walk::Item;
+use crate::command::Command;
 use crate::engine::{Engine, Fatal};
 use crate::types::{Lsn, Owner};
 
@@ -48,6 +49,8 @@ pub struct Service {
     pub(super) engine: Engine,
     pub(super) connections: Slab<Connection>,
     pub(super) turn: Vec<Item>,
+    /// The commands of the turn's runs, one run after the other.
+    pub(super) run_commands: Vec<Command>,
     pub(super) live: FxHashMap<Lsn, ConnectionId>,
     /// The batch took no more: nothing further is decoded in this turn.
     pub(super) is_full: bool,
@@ -77,6 +80,7 @@ impl Service {
             engine,
             connections: Slab::new(),
             turn: Vec::new(),
+            run_commands: Vec::new(),
             live: FxHashMap::default(),
             is_full: false,
             primes: 0,

@@ -16,17 +16,16 @@ use crate::engine::Fatal;
 use crate::entry::Setting;
 use crate::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
 use crate::utilities;
+use crate::wire::fixed::RunAnswer;
 use crate::wire::frame::MAX_PAYLOAD;
-use crate::wire::message::{
-    self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, RunItem, SessionInfo, Welcome,
-};
+use crate::wire::message::{self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, SessionInfo, Welcome};
 
 /// One question of the turn.
 pub(super) enum Item {
     /// It is the batch's next entry.
     Logged { id: ConnectionId, logged: Logged },
-    /// Some of its commands are the batch's next entries.
-    Run { id: ConnectionId, first: RequestNumber, commands: Vec<Command>, admitted: Range<usize> },
+    /// Some of its commands, which stand there in the list of the turn's, are the batch's next entries.
+    Run { id: ConnectionId, first: RequestNumber, commands: Range<usize>, admitted: Range<usize> },
     /// It is to be decided against applied state.
     Ask { id: ConnectionId, ask: Ask },
     /// It was refused when it arrived.
@@ -54,6 +53,7 @@ impl Service {
     pub(super) fn walk(&mut self, now: Duration) -> Result<(), Fatal> {
         let receipt = self.engine.receipt();
         let mut turn = std::mem::take(&mut self.turn);
+        let mut run_commands = std::mem::take(&mut self.run_commands);
         for item in turn.drain(..) {
             match item {
                 Item::Logged { id, logged } => {
@@ -67,8 +67,8 @@ impl Service {
                     self.reply(id, &reply, now);
                 }
                 Item::Run { id, first, commands, admitted } => {
-                    let items = self.run_items(id, first, &commands, &admitted)?;
-                    self.reply(id, &Reply::RunAnswer { first, items, receipt }, now);
+                    let commands = run_commands.get(commands).unwrap_or_default();
+                    self.answer_run(id, first, commands, &admitted, &receipt, now)?;
                 }
                 Item::Ask { id, ask } => {
                     let reply = self.decide(id, ask, receipt).unwrap_or_else(Reply::Refused);
@@ -78,14 +78,15 @@ impl Service {
             }
         }
         self.turn = turn;
+        run_commands.clear();
+        self.run_commands = run_commands;
         Ok(())
     }
 
     fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) {
         // A connection that is gone hears nothing; what it asked was executed all the same.
         let Some(connection) = self.connection(id) else { return };
-        connection.unanswered = connection.unanswered.saturating_sub(1);
-        connection.began_output(now);
+        connection.begin_reply(now);
         match connection.front_end {
             FrontEnd::Native => native::put(reply, connection.output()),
             FrontEnd::Lab(_) => self.say(id, reply),
@@ -174,18 +175,24 @@ impl Service {
         }
     }
 
-    fn run_items(
+    fn answer_run(
         &mut self,
         id: ConnectionId,
         first: RequestNumber,
         commands: &[Command],
         admitted: &Range<usize>,
-    ) -> Result<Vec<RunItem>, Fatal> {
-        let (owner, session) = match self.connection(id) {
-            Some(connection) => (connection.owner, connection.session),
-            None => (None, None),
+        receipt: &Receipt,
+        now: Duration,
+    ) -> Result<(), Fatal> {
+        // As in `reply`: for a connection that is gone it is written to nobody.
+        let (owner, session, mut output) = match self.connection(id) {
+            Some(connection) => {
+                connection.begin_reply(now);
+                (connection.owner, connection.session, std::mem::take(connection.output()))
+            }
+            None => (None, None, Vec::new()),
         };
-        let mut items = Vec::with_capacity(commands.len());
+        let answer = RunAnswer::begin(first, u64::try_from(commands.len()).unwrap_or(u64::MAX), &mut output);
         let mut number = first;
         for (index, command) in commands.iter().enumerate() {
             let decided = if admitted.contains(&index) {
@@ -200,13 +207,15 @@ impl Service {
                     self.decide_numbered(session, number, Some(command))
                 })
             };
-            items.push(match decided {
-                Ok((body, replayed)) => RunItem::Answer { body, replayed },
-                Err(refusal) => RunItem::Refused(refusal),
-            });
+            answer.item(decided, &mut output);
             number = number.next().unwrap_or(number);
         }
-        Ok(items)
+        answer.end(receipt, &mut output);
+        if let Some(connection) = self.connection(id) {
+            *connection.output() = output;
+            self.mark_dirty(id.slot);
+        }
+        Ok(())
     }
 
     /// Answers a question against applied state.

@@ -13,11 +13,12 @@
 //! 256 .. payload: records (u32 length, u32 CRC-32 of the entry, the entry); then 0xFF to the block's end
 //! ```
 //! The chain of a batch with entries is the SHA-256 of bytes 204 to the payload's end.
-//! Left out: whether a batch belongs where it stands (`recover.rs`), and what entries mean.
+//! Left out: how the open batch grows (`open_batch.rs`), whether a batch belongs where it stands (`recover.rs`), and what
+//! entries mean.
 
 use sha2::{Digest, Sha256};
 
-use super::bytes::{BLOCK_LEN, Put, Take, open_crc, round_up, seal_crc};
+use super::bytes::{Put, Take, open_crc, round_up, seal_crc};
 use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position};
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
@@ -26,7 +27,7 @@ pub(super) const HEADER: usize = 256;
 /// The bytes of a record before its entry.
 pub(super) const RECORD: usize = 8;
 /// Where the hashed part of a batch begins.
-const HASHED: usize = 204;
+pub(super) const HASHED: usize = 204;
 const MAGIC: &[u8; 8] = b"BKDBATCH";
 
 /// One life of the daemon on a store: a counter, and random bits that tell two lives of the same counter apart,
@@ -271,48 +272,8 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Opens a batch in `buffer`: room for a header, no records. The buffer keeps its capacity.
-pub(super) fn begin(buffer: &mut Vec<u8>) {
-    buffer.clear();
-    buffer.resize(HEADER, 0);
-}
-
-/// Appends one record around what `encode` writes. On an empty or overlong entry the buffer is as before, and this
-/// is `false`.
-pub(super) fn push_record(buffer: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
-    let start = buffer.len();
-    buffer.extend_from_slice(&[0; RECORD]);
-    encode(buffer);
-    let fits = match buffer.get_mut(start..).and_then(|record| record.split_first_chunk_mut::<RECORD>()) {
-        Some((head, entry)) if !entry.is_empty() && entry.len() <= MAX_ENTRY => {
-            let mut put = Put(head);
-            put.u32(u32::try_from(entry.len()).unwrap_or(u32::MAX));
-            put.u32(crc32fast::hash(entry));
-            true
-        }
-        _ => false,
-    };
-    if !fits {
-        buffer.truncate(start);
-    }
-    fits
-}
-
-/// Closes the batch in `buffer`: fills in the payload length and both chain heads of `header`, pads, and writes the
-/// header in its place. `header.chain_before`, first LSN, count and bank time must be right.
-pub(super) fn finish(buffer: &mut Vec<u8>, header: &mut BatchHeader) {
-    let end = buffer.len();
-    header.payload_len = u32::try_from(end.saturating_sub(HEADER)).unwrap_or(u32::MAX);
-    buffer.resize(round_up(end), 0xFF);
-    // The hashed part of the header must stand before it is hashed.
-    header.encode(buffer);
-    header.chain_after = chain_after(header.chain_before, header.count, buffer.get(HASHED..end).unwrap_or_default());
-    header.encode(buffer);
-    debug_assert!(buffer.len().is_multiple_of(BLOCK_LEN) && buffer.len() <= MAX_BATCH);
-}
-
-/// The chain head after a batch whose bytes from 204 to the payload's end are `hashed`.
-fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
+/// The chain head after a batch whose bytes from [`HASHED`] to the payload's end are `hashed`.
+pub(super) fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
     if count == 0 { before } else { Chain(Sha256::digest(hashed).into()) }
 }
 

@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::anchor::Finished;
-use super::batch::{self, BatchHeader, Incarnation, Voucher, VoucherKind};
+use super::batch::{BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
 use super::maker::{Maker, Segment, remove_dropped, remove_temporaries};
+use super::open_batch::OpenBatch;
 use super::recover::{LogEnd, Recovered};
 use super::repair::Tail;
 use super::segment::file_name;
 use super::supplier::{Preparer, Supplier};
-use super::{LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position, SegmentSizes, WalError, manifest};
+use super::{LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
@@ -42,7 +43,7 @@ pub struct Log {
     /// The segment in use, and where its next batch goes. None before the first batch.
     current: Option<(Segment, u64)>,
     /// The open batch: room for its header, then records.
-    buffer: Vec<u8>,
+    buffer: OpenBatch,
     pending: u32,
     /// The LSN that the next entry gets.
     next_lsn: Lsn,
@@ -139,16 +140,13 @@ impl Log {
     }
 
     fn new(store: StoreId, incarnation: Incarnation, voucher: Option<Voucher>, supplier: Supplier, end: &LogEnd) -> Self {
-        // An entry is encoded before it is known whether it fits.
-        let mut buffer = Vec::with_capacity(MAX_BATCH + 2 * MAX_ENTRY);
-        batch::begin(&mut buffer);
         Self {
             store,
             incarnation,
             voucher,
             supplier,
             current: None,
-            buffer,
+            buffer: OpenBatch::new(),
             pending: 0,
             next_lsn: end.next_lsn,
             batch_number: end.batch_number,
@@ -247,7 +245,7 @@ impl Log {
             return Err(Full::Batch);
         }
         let before = self.buffer.len();
-        if !batch::push_record(&mut self.buffer, encode) {
+        if !self.buffer.push(encode) {
             self.latch(WalError::Misuse("an entry that is empty or too long"));
             return Err(Full::Batch);
         }
@@ -311,6 +309,14 @@ impl Log {
         }
         if to_u64(total) > self.rest() {
             self.current = self.supplier.ready.pop_front().map(|segment| (segment, BLOCK));
+            if let Some((segment, _)) = &self.current {
+                // Past the page cache: whoever reads it reads the device, and the copy would cost more than the sync.
+                segment.file.set_direct(true).map_err(|source| WalError::Io {
+                    call: "set the flags of",
+                    file: file_name(segment.sequence),
+                    source,
+                })?;
+            }
         }
         let Some((segment, offset)) = &mut self.current else {
             return Err(WalError::Misuse("a batch without a segment"));
@@ -334,12 +340,12 @@ impl Log {
             chain_after: self.chain,
             voucher: self.voucher,
         };
-        batch::finish(&mut self.buffer, &mut header);
-        if self.buffer.chunks(super::bytes::SECTOR).any(is_zero) {
+        self.buffer.finish(&mut header);
+        if self.buffer.bytes().chunks(super::bytes::SECTOR).any(is_zero) {
             return Err(WalError::Misuse("a batch with a sector of zeros"));
         }
         let name = || file_name(segment.sequence);
-        segment.file.write_all_at(&self.buffer, *offset).map_err(|source| WalError::Io { call: "write", file: name(), source })?;
+        segment.file.write_all_at(self.buffer.bytes(), *offset).map_err(|source| WalError::Io { call: "write", file: name(), source })?;
         segment.file.sync().map_err(|source| WalError::Io { call: "sync", file: name(), source })?;
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
@@ -361,7 +367,7 @@ impl Log {
         self.bank_time = header.bank_time;
         self.is_unsealed = self.pending > 0;
         self.pending = 0;
-        batch::begin(&mut self.buffer);
+        self.buffer.begin();
         Ok(())
     }
 

@@ -15,6 +15,7 @@ mod inspect;
 mod log;
 mod maker;
 mod manifest;
+mod open_batch;
 mod pack;
 mod packed;
 mod reader;

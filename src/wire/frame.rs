@@ -67,20 +67,31 @@ pub fn front(bytes: &[u8]) -> Result<Front<'_>, FrameError> {
 /// # Errors
 /// [`CodecError::TooLarge`] if the message does not fit a frame; `out` is then as it was.
 pub fn put<T: serde::Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER]);
+    let start = begin(out);
     if let Err(error) = codec::encode_into(message, out) {
         out.truncate(start);
         return Err(error);
     }
-    if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER>()) {
-        // The codec's limit is far below 2^32.
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let [l0, l1, l2, l3] = length.to_le_bytes();
-        let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
-        *header = [l0, l1, l2, l3, c0, c1, c2, c3];
-    }
+    end(out, start);
     Ok(())
+}
+
+/// Begins a frame whose payload, at most [`MAX_PAYLOAD`], the caller appends to `out` before it calls [`end`] with what
+/// this gives.
+#[must_use]
+pub fn begin(out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    start
+}
+
+/// Ends a frame: writes the header before the payload.
+pub fn end(out: &mut [u8], start: usize) {
+    if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER>()) {
+        debug_assert!(payload.len() <= MAX_PAYLOAD, "a payload too large for its frame");
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        *header = (u64::from(length) | u64::from(crc32fast::hash(payload)) << 32).to_le_bytes();
+    }
 }
 
 #[cfg(test)]

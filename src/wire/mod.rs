@@ -2,5 +2,6 @@
 //!
 //! Left out: sockets, buffers and limits of a connection (`server/`, `client/`), and what a message does.
 
+pub mod fixed;
 pub mod frame;
 pub mod message;

@@ -5,17 +5,15 @@
 //! `ACCOUNTS=10000 ENTRIES=100000 CHECKPOINTS=1 cargo bench --bench checkpoint`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+#[path = "support/engine.rs"]
+mod engine_load;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bankd::amount::Amount;
-use bankd::command::Command;
-use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
-
-const OWNER: Owner = Owner::Teller(TellerId(0));
+use bankd::engine::{self, Env};
+use engine_load::{Load, create, remove_checkpoints, setting};
 
 /// Listens to the log for when a checkpoint begins and ends.
 struct Listener;
@@ -41,52 +39,6 @@ impl log::Log for Listener {
     }
 
     fn flush(&self) {}
-}
-
-struct Load {
-    accounts: u32,
-    session: Lsn,
-    number: u64,
-}
-
-impl Load {
-    fn begin(engine: &mut Engine, accounts: u32) -> Self {
-        assert!(matches!(engine.submit_open(OWNER, &|_| false), Ok(Admission::Logged)));
-        engine.commit().unwrap();
-        let (session, _) = engine.apply_next().unwrap();
-        Self { accounts, session, number: 0 }
-    }
-
-    /// One turn of `count` deposits; the time that its commit took.
-    fn turn(&mut self, engine: &mut Engine, count: u64) -> Duration {
-        let first = self.number + 1;
-        for number in first..first + count {
-            let account = AccountId(((number * 7919) % u64::from(self.accounts)) as u32);
-            let command = Command::Deposit { account, amount: Amount::new(1).unwrap() };
-            let logged = engine.submit_request(OWNER, self.session, RequestNumber(number), RequestNumber(first), command);
-            assert!(matches!(logged, Ok(Admission::Logged)));
-        }
-        let since = Instant::now();
-        engine.commit().unwrap();
-        let took = since.elapsed();
-        for _ in 0..count {
-            engine.apply_next().unwrap();
-        }
-        self.number += count;
-        took
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
-fn create(env: &Env, data: &Path, key: &Path, accounts: u32) {
-    let secret = || Secret::new("123456".to_owned());
-    let records = (0..accounts)
-        .map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO })
-        .chain([NewRecord::Teller { name: "load".into(), token: secret() }]);
-    engine::create(env, data, key, NewStore::default(), records.map(Ok::<_, String>)).unwrap();
 }
 
 /// Resident memory in MiB: now, and at most.
@@ -135,12 +87,7 @@ fn starts(env: &Env, data: &Path, key: &Path, accounts: u32, entries: u64) {
         println!("a start {name}: {:?}", since.elapsed());
     };
     open("with a checkpoint");
-    for entry in std::fs::read_dir(data).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "ckpt") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    remove_checkpoints(data);
     open("without");
 }
 

@@ -52,6 +52,32 @@ fn signals_end_it_cleanly_and_nothing_is_lost() {
     assert_eq!(store.serve().login("Sami").balance(SAMI), 45_722);
 }
 
+/// The simulated disk does it a thousand times (`tests/wal/starts.rs`); here is the real one, with whole files compared.
+#[test]
+fn starts_that_log_nothing_take_no_disk() {
+    let store = Store::new();
+    store.serve().stop();
+    let taken = || {
+        let names = fs::read_dir(store.data()).unwrap().map(|entry| entry.unwrap());
+        // The lock names its last holder; the operator's socket goes with the next start.
+        let kept = names.filter(|entry| entry.file_name() != "LOCK" && entry.file_type().unwrap().is_file());
+        let mut files: Vec<_> = kept.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let before = taken();
+    for round in 0..12 {
+        let daemon = store.serve();
+        if round % 2 == 0 {
+            assert_eq!(daemon.connect().ask(&Ask::Ping), Reply::Pong);
+            daemon.stop();
+        } else {
+            daemon.kill();
+        }
+        assert!(taken() == before, "start {round} left something");
+    }
+}
+
 #[test]
 fn what_cannot_be_served_is_refused() {
     let store = Store::new();

@@ -32,6 +32,7 @@ impl Bank {
             entropy: Arc::new(OsEntropy),
             preparer: Preparer::Inline,
             keeping: bankd::engine::Keeping::default(),
+            watch: Arc::new(bankd::engine::Unwatched),
         };
         let sami = NewRecord::Account { name: "Sami".into(), pin: Secret::new("1234".to_owned()), balance: Amount::new(45_720).unwrap() };
         let new = NewStore { decimals: 0, segments: SegmentSizes { first: 64 << 10, max: 64 << 10 } };

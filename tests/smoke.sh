@@ -178,4 +178,18 @@ strace -f -qq -o /dev/null -e trace=rename -e inject=rename:error=EIO "$BANKD" i
 [[ $code -ne 0 ]] && grep -q rename said || fail "a failed rename was not told: $code, $(cat said)"
 "$BANKD" init --data-dir other > said 2>&1 || fail "creation does not begin afresh: $(cat said)"
 
+echo "smoke: a long reading shows how far it is"
+"$BANKD" init --data-dir slow > said 2>&1 || fail "no store to read slowly: $(cat said)"
+slow="strace -f -qq -o /dev/null -e trace=pread64 -e inject=pread64:delay_enter=600000 $BANKD"
+$slow wal verify --data-dir slow --json > said 2> shown || fail "a slow verification failed: $(cat shown)"
+[[ $(wc -l < said) == 1 ]] || fail "more than JSON on stdout: $(cat said)"
+grep -q '^reading the log: .* entries' shown || fail "no line told of a slow verification: $(cat shown)"
+grep -q '^read [1-9][0-9]* entries in .*, nothing dropped$' shown || fail "no summary of a slow verification: $(cat shown)"
+"$BANKD" wal verify --data-dir slow > said 2> shown
+[[ ! -s shown ]] || fail "a quick verification is not silent: $(cat shown)"
+if command -v script > /dev/null; then
+    TERM=xterm script -qec "$slow wal verify --data-dir slow" shown < /dev/null > /dev/null || fail "a slow verification on a terminal failed: $(cat shown)"
+    grep -q 'reading the log \[' shown || fail "no bar on a terminal: $(cat shown)"
+fi
+
 echo "smoke: done"

@@ -132,6 +132,7 @@ fn names_have_their_place() {
         ("fn f() { rand::random() }", "`rand`"),
         ("use bincode::config;", "`bincode` is allowed in: src/codec.rs"),
         ("use tokio::net;", "`tokio` is allowed in: nowhere"),
+        ("use indicatif::ProgressBar;", "`indicatif` is allowed in: src/cli/progress.rs"),
         ("use std::time::SystemTime;", "`SystemTime`"),
         ("use std::time::{Duration, UNIX_EPOCH};", "`UNIX_EPOCH`"),
         ("fn f() { let t = std::time::Instant::now(); }", "`Instant::now`"),

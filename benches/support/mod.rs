@@ -1,6 +1,6 @@
-//! What the benches share: a disk's bare speed and a daemon of their own.
+//! What the benches share: a disk's bare speed.
 //!
-//! Left out: load, which is `bankd::bench`'s; bare sockets (`loopback.rs`), rounds and targets (`sheet.rs`).
+//! Left out: banks and load, which are `bankd::bench`'s (`banks.rs`); bare sockets (`loopback.rs`), rounds and targets (`sheet.rs`).
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -12,14 +12,9 @@
 )]
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-pub const TOKEN: &str = "a token for the load generator";
 
 /// A file of zeros, written and synced, as a segment is: what a bare commit writes into.
 pub struct BareFile {
@@ -54,50 +49,4 @@ impl BareFile {
 pub fn percentiles(samples: &mut [Duration]) -> (Duration, Duration) {
     samples.sort_unstable();
     (samples[samples.len() / 2], samples[samples.len() * 99 / 100])
-}
-
-/// A daemon over a store of its own, ended when dropped.
-pub struct Daemon {
-    child: Child,
-    pub address: SocketAddr,
-    _dir: tempfile::TempDir,
-}
-
-impl Daemon {
-    /// Makes a store of `accounts` accounts and a teller, and serves it.
-    pub fn start(accounts: u32) -> Self {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let list = dir.path().join("accounts.csv");
-        let mut file = io::BufWriter::new(std::fs::File::create(&list).unwrap());
-        writeln!(file, "kind,name,secret,balance\nteller,load,{TOKEN},").unwrap();
-        for account in 0..accounts {
-            writeln!(file, "account,account {account},123456,1000000").unwrap();
-        }
-        drop(file);
-        let store = dir.path().join("store");
-        let bankd = env!("CARGO_BIN_EXE_bankd");
-        let made = Command::new(bankd).arg("init").arg("--data-dir").arg(&store).arg("--accounts").arg(&list).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut child = Command::new(bankd)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
-            .arg(&store)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let line = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
-        let address = line.strip_prefix("ready native ").unwrap().parse().unwrap();
-        Self { child, address, _dir: dir }
-    }
-
-    pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Whatever a customer types gets one clear line, and the machine goes on. A bank that goes away and comes back is
 //! waited for; only an outcome that stays unknown ends the dialogue, so that nobody presses the same key again.
-//! What an earlier run left in doubt is ended when its customer logs in, and told before the menu (`resolve.rs`).
+//! What an earlier run left in doubt is ended when its customer logs in, and told before the menu (`resolve.rs`); and so
+//! is what it had an answer to and told nobody (`untold.rs`).
 //! Left out: sending and resending (`bankd::client`).
 
 use std::io;
@@ -16,9 +17,10 @@ use clap::Args;
 
 use super::failure::{Exit, Failure};
 use super::options::{JournalOption, ServerOptions};
-use super::output::{declined, say, tell};
+use super::output::{declined, say, show, tell};
 use super::resolve::{OnDoubt, doubt_in_words, ending_in_words};
 use super::secrets::{line_of_input, pin_at_the_machine};
+use super::untold::{Whose, catch_up};
 
 const MENU: &str = "
 Enter the commands below:
@@ -83,6 +85,8 @@ impl Machine {
     fn dialogue(&mut self) -> Result<Exit, Failure> {
         let Some((name, account)) = self.log_in()? else { return Ok(Exit::Done) };
         tell("Successfully Logged in");
+        let whose = Whose { role: Role::Customer, name: &name, store: self.store };
+        catch_up(&mut self.client, whose, self.decimals, &show);
         self.end_doubts(&name)?;
         tell(MENU);
         while let Some(line) = input(line_of_input())? {
@@ -131,9 +135,10 @@ impl Machine {
     fn end_doubts(&mut self, name: &str) -> Result<(), Failure> {
         for request in self.doubts(Some(name))? {
             match self.on_doubt.end(&mut self.client, &request) {
-                Ok(answer) => tell(&ending_in_words(&request, &answer, self.decimals)),
+                Ok(answer) => tell(&ending_in_words(&request, &answer.body, answer.replayed, self.decimals)),
                 Err(error) => tell(&format!("{}: still in doubt: {error}", doubt_in_words(&request, self.decimals))),
-            }
+            };
+            self.client.mark_told();
         }
         Ok(())
     }
@@ -165,9 +170,12 @@ impl Machine {
                 if self.verbose {
                     say(&format!("request {}{}", answer.request, if answer.replayed { " (replayed)" } else { "" }));
                 }
-                match answer.body.outcome {
-                    Outcome::Done => tell(&format!("New balance is {}", answer.body.balance.display(self.decimals))),
-                    outcome => tell(declined(outcome)),
+                let is_shown = match answer.body.outcome {
+                    Outcome::Done => show(&format!("New balance is {}", answer.body.balance.display(self.decimals))),
+                    outcome => show(declined(outcome)),
+                };
+                if is_shown {
+                    self.client.mark_told();
                 }
                 if let Some(failure) = answer.journal_failure {
                     // The customer has the answer; without a journal no further money can be moved.
@@ -175,7 +183,13 @@ impl Machine {
                 }
                 Ok(())
             }
-            Err(error) => go_on("nothing was moved", &error),
+            Err(error) => {
+                let went_on = go_on("nothing was moved", &error);
+                if went_on.is_ok() {
+                    self.client.mark_told();
+                }
+                went_on
+            }
         }
     }
 }

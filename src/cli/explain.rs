@@ -2,7 +2,7 @@
 //!
 //! Left out: finding it (`engine/`).
 
-use bankd::engine::{self, Ending, Env, Executed, Explanation, Place};
+use bankd::engine::{self, Ending, Executed, Explanation, Place};
 use bankd::entry::LineageCause;
 use bankd::types::RequestId;
 use clap::Args;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
 use super::output::{command_in_words, declined, tell, tell_json};
+use super::progress;
 use super::wal::{StoreOption, owner_in_words, remark};
 use super::when::utc;
 
@@ -32,13 +33,14 @@ impl Explain {
     /// # Errors
     /// [`Failure`] with exit code 3 where the log holds nothing of the request, 6 for a damaged log.
     pub fn run(self) -> Result<Exit, Failure> {
-        let found = engine::explain(&Env::os(), &self.store.data_dir, self.request)?;
+        let (env, progress) = progress::tool();
+        let found = engine::explain(&env, &self.store.data_dir, self.request)?;
         if self.json {
             tell_json(&as_json(&found));
         } else {
             lines(&found).iter().for_each(|line| tell(line));
         }
-        remark(&found.history);
+        remark(&found.history, Some(&progress));
         if found.executed.is_some() {
             return Ok(Exit::Done);
         }

@@ -133,10 +133,9 @@ impl Failure {
         self.outcome.filter(|_| self.exit == Exit::OutcomeUnknown).and_then(|(_, request)| request)
     }
 
-    /// Prints it to stderr, as one line.
-    pub fn print(&self) {
-        // Nobody is left to tell if that fails.
-        let _ = writeln!(std::io::stderr(), "bankd: {}", self.line);
+    /// Prints it to stderr, as one line; says whether it could be printed.
+    pub fn print(&self) -> bool {
+        writeln!(std::io::stderr(), "bankd: {}", self.line).is_ok()
     }
 }
 

@@ -5,6 +5,8 @@
 mod account;
 mod accounts_file;
 mod atm;
+mod batch;
+mod batch_lines;
 mod bench;
 mod bench_run;
 mod explain;
@@ -15,6 +17,7 @@ mod money;
 mod operator;
 mod options;
 mod output;
+mod progress;
 mod prove;
 mod proxy;
 mod resolve;
@@ -24,6 +27,7 @@ mod sessions;
 mod snapshot;
 mod store_paths;
 mod teller;
+mod untold;
 mod utility;
 mod wal;
 mod when;
@@ -59,6 +63,8 @@ enum Command {
     Withdraw(money::Withdraw),
     /// Moves money from one account to another
     Transfer(money::Transfer),
+    /// Moves money many times: commands from a file or standard input, many under way at once
+    Batch(batch::Batch),
     /// Ends everything that is in doubt in the journal
     Resolve(resolve::Resolve),
     /// Lists or closes sessions
@@ -121,6 +127,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Deposit(deposit) => deposit.run(),
         Command::Withdraw(withdraw) => withdraw.run(),
         Command::Transfer(transfer) => transfer.run(),
+        Command::Batch(batch) => batch.run(),
         Command::Resolve(resolve) => resolve.run(),
         Command::Sessions(sessions) => sessions.run(),
         Command::Lower(lower) => lower.run(),

@@ -130,14 +130,16 @@ impl How {
         typed: &str,
         command: impl FnOnce(&mut Client, AccountId, Amount) -> Made,
     ) -> Result<Exit, Failure> {
-        self.send(what, name, typed, command).inspect_err(|failure| {
-            if let Some(request) = failure.in_doubt() {
-                say(&format!("request {request}"));
-            }
-            if self.json {
-                failure.tell_json(self.request);
-            }
-        })
+        self.send(what, name, typed, command).inspect_err(|failure| self.tell_failure(failure))
+    }
+
+    fn tell_failure(&self, failure: &Failure) {
+        if let Some(request) = failure.in_doubt() {
+            say(&format!("request {request}"));
+        }
+        if self.json {
+            failure.tell_json(self.request);
+        }
     }
 
     fn send(
@@ -160,7 +162,17 @@ impl How {
             Some(id) => client.request_again(id, command),
             None => client.execute(command),
         };
-        Ok(report(&answer.map_err(failed)?, welcome.decimals, self.json))
+        let (exit, is_shown) = match answer.map_err(failed) {
+            Ok(answer) => report(&answer, welcome.decimals, self.json),
+            Err(failure) => {
+                self.tell_failure(&failure);
+                (failure.exit, failure.print())
+            }
+        };
+        if is_shown {
+            client.mark_told();
+        }
+        Ok(exit)
     }
 }
 

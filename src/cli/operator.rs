@@ -39,7 +39,7 @@ impl OperatorOptions {
         let deadline = Deadline::after(&World::real().clock, TIMEOUT);
         match Connection::unix(&path, &deadline) {
             Ok(connection) => Ok(Operator { connection, deadline, what: what.to_owned() }),
-            Err(ConnectError::Unreachable(why)) => {
+            Err(ConnectError::Unreachable(why) | ConnectError::HungUp(why)) => {
                 let why = format!("no daemon answers at {}: {why}", path.display());
                 let next = "nothing was sent; start it with `bankd serve`, or name its store with --data-dir";
                 Err(Failure::because(Exit::Unreachable, what, why, next))

@@ -12,8 +12,9 @@ use bankd::wire::message::{Role, Welcome};
 use clap::Args;
 
 use super::failure::{Exit, Failure};
-use super::output::say;
+use super::output::show_aside;
 use super::secrets::{PinSource, read_token};
+use super::untold::{Whose, catch_up};
 
 /// Where the bank is, and how long to try.
 #[derive(Clone, Debug, Args)]
@@ -148,15 +149,7 @@ impl ClientOptions {
             Owner::Customer(account) => account,
             _ => client.find_account(name).map_err(failed)?,
         };
-        // A remark only: what is wrong with the journal is told when it is needed, and nobody waits for it before.
-        let at_once = Deadline::after(&World::real().clock, Duration::ZERO);
-        let doubts = client
-            .journal()
-            .open(&at_once)
-            .map_or(0, |journal| journal.in_doubt().filter(|request| request.intent.role == role && request.intent.name == who).count());
-        if doubts > 0 {
-            say(&format!("{doubts} earlier request(s) of {who} are in doubt; `bankd resolve` ends that"));
-        }
+        catch_up(&mut client, Whose { role, name: &who, store: welcome.store }, welcome.decimals, &show_aside);
         Ok(Desk { client, welcome, account })
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use bankd::amount::{Amount, DisplayAmount};
 use bankd::client::Answer;
-use bankd::command::{Command, Outcome};
+use bankd::command::{Body, Command, Outcome};
 use bankd::types::{Lsn, RequestId};
 use serde::Serialize;
 
@@ -14,13 +14,23 @@ use super::failure::{Exit, Failure};
 
 /// A line of the result, on stdout. A reader that has gone away is no failure of ours.
 pub fn tell(line: &str) {
+    show(line);
+}
+
+/// The same, and says whether it could be printed.
+pub fn show(line: &str) -> bool {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_ok()
 }
 
 /// A line of chatter, on stderr.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    show_aside(line);
+}
+
+/// The same, and says whether it could be printed.
+pub fn show_aside(line: &str) -> bool {
+    writeln!(std::io::stderr(), "{line}").is_ok()
 }
 
 /// The JSON of a money command or balance; what is not known is null.
@@ -37,10 +47,9 @@ pub struct RequestJson {
 
 impl RequestJson {
     /// Of a recorded outcome.
-    pub fn answer(answer: &Answer, decimals: u8) -> Self {
-        let Answer { request, body, replayed, .. } = answer;
+    pub fn answer(request: RequestId, body: &Body, replayed: bool, decimals: u8) -> Self {
         let balance = Some(body.balance.display(decimals).to_string());
-        Self { balance, lsn: Some(body.lsn.0), replayed: *replayed, ..Self::without_answer(body.outcome.name(), Some(*request)) }
+        Self { balance, lsn: Some(body.lsn.0), replayed, ..Self::without_answer(body.outcome.name(), Some(request)) }
     }
 
     /// Of a balance.
@@ -57,12 +66,17 @@ impl RequestJson {
 
 /// JSON, on one line of stdout.
 pub fn tell_json(value: &impl Serialize) {
-    // Only a map with keys that are no strings fails, and there is none.
-    tell(&serde_json::to_string(value).unwrap_or_default());
+    show_json(value);
 }
 
-/// Prints what became of a money request, and says how the program ends.
-pub fn report(answer: &Answer, decimals: u8, json: bool) -> Exit {
+/// The same, and says whether it could be printed.
+pub fn show_json(value: &impl Serialize) -> bool {
+    // Only a map with keys that are no strings fails, and there is none.
+    show(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Prints what became of a money request; says how the program ends, and whether the result could be printed.
+pub fn report(answer: &Answer, decimals: u8, json: bool) -> (Exit, bool) {
     let Answer { request, body, replayed, .. } = answer;
     if let Some(failure) = &answer.journal_failure {
         say(&format!("bankd: the answer stands, but could not be kept: {failure}; `bankd resolve` will ask for it once more"));
@@ -71,17 +85,13 @@ pub fn report(answer: &Answer, decimals: u8, json: bool) -> Exit {
         say("the bank no longer keeps this answer; the journal does");
     }
     say(&format!("request {request}{}", if *replayed { " (replayed)" } else { "" }));
-    if json {
-        tell_json(&RequestJson::answer(answer, decimals));
-    }
+    let is_shown = match body.outcome {
+        _ if json => show_json(&RequestJson::answer(*request, body, *replayed, decimals)),
+        Outcome::Done => show(&format!("New balance is {}", body.balance.display(decimals))),
+        outcome => show(declined(outcome)),
+    };
     if body.outcome == Outcome::Done {
-        if !json {
-            tell(&format!("New balance is {}", body.balance.display(decimals)));
-        }
-        return Exit::Done;
-    }
-    if !json {
-        tell(declined(body.outcome));
+        return (Exit::Done, is_shown);
     }
     let next = match body.outcome {
         Outcome::InsufficientBalance => format!("nothing was moved; the balance is {}", body.balance.display(decimals)),
@@ -89,7 +99,7 @@ pub fn report(answer: &Answer, decimals: u8, json: bool) -> Exit {
         _ => "nothing was moved".to_owned(),
     };
     Failure::because(Exit::Declined, "declined by the bank", body.outcome.name().replace('_', " "), next).print();
-    Exit::Declined
+    (Exit::Declined, is_shown)
 }
 
 /// A recorded outcome in words for a customer; the report's own where it has them.
@@ -105,6 +115,15 @@ pub const fn declined(outcome: Outcome) -> &'static str {
     }
 }
 
+/// A recorded outcome with the balance behind it, where it tells one: `Done, balance 160`.
+pub fn outcome_in_words(body: &Body, decimals: u8) -> String {
+    let outcome = declined(body.outcome);
+    match body.outcome {
+        Outcome::Cancelled | Outcome::NoSuchAccount => outcome.to_owned(),
+        _ => format!("{outcome}, balance {}", body.balance.display(decimals)),
+    }
+}
+
 /// A command in words: `withdraw 20 (account 1)`.
 pub fn command_in_words(command: &Command, decimals: u8) -> String {
     let amount = |amount: Amount| amount.display(decimals);
@@ -117,9 +136,7 @@ pub fn command_in_words(command: &Command, decimals: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bankd::command::Body;
     use bankd::types::{Lineage, RequestNumber, SessionId};
-    use bankd::wire::message::Receipt;
 
     use super::*;
 
@@ -128,10 +145,9 @@ mod tests {
         let session = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
         let request = RequestId { session, number: RequestNumber(3) };
         let body = Body { outcome: Outcome::Done, balance: Amount::new(160).unwrap(), lsn: Lsn(78) };
-        let answer = Answer { request, body, replayed: true, receipt: Receipt::default(), from_journal: false, journal_failure: None };
         let text = |json: &RequestJson| serde_json::to_string(json).unwrap();
         assert_eq!(
-            text(&RequestJson::answer(&answer, 1)),
+            text(&RequestJson::answer(request, &body, true, 1)),
             r#"{"outcome":"done","balance":"16.0","session":"0000000000000abc-77","number":3,"lsn":78,"replayed":true}"#
         );
         assert_eq!(

@@ -113,7 +113,10 @@ impl Prove {
             "kills: {} of the daemon, {} of clients; {} runs abandoned; {} tails torn",
             deeds.daemon_kills, deeds.client_kills, deeds.runs_abandoned, deeds.tails_torn
         ));
-        tell(&format!("absorbed: {} duplicates; resolved: {} in doubt", checked.duplicates_absorbed, deeds.doubts_resolved));
+        tell(&format!(
+            "absorbed: {} duplicates; resolved: {} in doubt; {} requests were under way in a window of others",
+            checked.duplicates_absorbed, deeds.doubts_resolved, deeds.in_windows
+        ));
         tell(&format!(
             "checked: {} journals against {} entries in {} batches of {} starts, {} torn tails; {} receipts, {} pairs in real time",
             checked.journals, checked.entries, checked.batches, checked.incarnations, checked.torn_tails, checked.receipts, checked.ordered

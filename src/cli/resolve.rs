@@ -5,14 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use bankd::client::{Answer, Client, ClientError, Deadline, Journal, Login, Request, World};
-use bankd::types::{RequestNumber, SessionId};
+use bankd::client::{Answer, Client, ClientError, Deadline, End, Journal, Login, Request, World};
+use bankd::command::Body;
+use bankd::types::{RequestId, RequestNumber, SessionId};
 use bankd::wire::message::Role;
 use clap::{Args, ValueEnum};
 
 use super::failure::{Exit, Failure};
 use super::options::ClientOptions;
-use super::output::{RequestJson, command_in_words, declined, say, tell, tell_json};
+use super::output::{RequestJson, command_in_words, outcome_in_words, say, show, show_json, tell};
+use super::untold::end_in_words;
 
 const WHAT: &str = "cannot resolve";
 
@@ -58,16 +60,17 @@ pub(super) fn doubt_in_words(request: &Request, decimals: u8) -> String {
 }
 
 /// What became of it, for people.
-pub(super) fn ending_in_words(request: &Request, answer: &Answer, decimals: u8) -> String {
-    let balance = answer.body.balance.display(decimals);
-    let replayed = if answer.replayed { " (replayed)" } else { "" };
-    format!("{}: {}, balance {balance}{replayed}", doubt_in_words(request, decimals), declined(answer.body.outcome))
+pub(super) fn ending_in_words(request: &Request, body: &Body, replayed: bool, decimals: u8) -> String {
+    let replayed = if replayed { " (replayed)" } else { "" };
+    format!("{}: {}{replayed}", doubt_in_words(request, decimals), outcome_in_words(body, decimals))
 }
 
 /// What was found and what became of it.
 #[derive(Default)]
 struct Findings {
     lines: Vec<RequestJson>,
+    /// The requests whose end was told, or is in `lines`.
+    told: Vec<RequestId>,
     /// The first thing that is still open, if anything is.
     failure: Option<Failure>,
 }
@@ -80,14 +83,14 @@ impl Findings {
 }
 
 impl Resolve {
-    /// Goes through the logins that have something in doubt or unacknowledged here.
+    /// Goes through the logins that have something in doubt, untold or unacknowledged here.
     pub fn run(self) -> Result<Exit, Failure> {
         let requests = self.requests()?;
-        let in_doubt = requests.iter().filter(|request| request.end.is_none());
-        let mut doubtful: BTreeSet<String> = in_doubt.map(|request| request.intent.name.clone()).collect();
-        if doubtful.is_empty() {
+        if requests.iter().all(|request| request.end.is_some()) {
             say("nothing is in doubt in this journal");
         }
+        let open = requests.iter().filter(|request| request.end.is_none() || !request.is_told);
+        let mut doubtful: BTreeSet<String> = open.map(|request| request.intent.name.clone()).collect();
         if let Some(name) = self.named() {
             // Also to acknowledge, where nothing is in doubt.
             doubtful.insert(name.to_owned());
@@ -103,17 +106,15 @@ impl Resolve {
                 findings.fail(failure);
             }
         }
-        if self.json {
-            tell_json(&findings.lines);
+        if !self.json || show_json(&findings.lines) {
+            self.mark_told(&findings.told);
         }
         Ok(findings.failure.map_or(Exit::Done, |failure| failure.exit))
     }
 
     /// The journal's requests that this run is about.
     fn requests(&self) -> Result<Vec<Request>, Failure> {
-        let world = World::real();
-        let deadline = Deadline::after(&world.clock, self.options.server.timeout());
-        let mut journal = Journal::new(&world, &self.options.journal.path()?);
+        let (mut journal, deadline) = self.journal()?;
         let journal = journal.open(&deadline).map_err(|error| Failure::journal(WHAT, &error))?;
         let role = if self.options.login.teller().is_some() { Role::Teller } else { Role::Customer };
         let mine = |request: &&Request| request.intent.role == role && self.named().is_none_or(|name| request.intent.name == name);
@@ -122,6 +123,19 @@ impl Resolve {
             say(&format!("{others} request(s) of others stay in doubt; run `bankd resolve`, for a teller with --teller"));
         }
         Ok(journal.requests().filter(mine).cloned().collect())
+    }
+
+    fn journal(&self) -> Result<(Journal, Deadline), Failure> {
+        let world = World::real();
+        let deadline = Deadline::after(&world.clock, self.options.server.timeout());
+        Ok((Journal::new(&world, &self.options.journal.path()?), deadline))
+    }
+
+    /// Notes who was told what. What cannot be noted is told once more.
+    fn mark_told(&self, told: &[RequestId]) {
+        if let Ok((mut journal, deadline)) = self.journal() {
+            let _ = journal.open(&deadline).and_then(|mut journal| journal.tell(told));
+        }
     }
 
     /// The one login that this run is about, if there is one.
@@ -139,8 +153,12 @@ impl Resolve {
         }
         let login: Login = self.options.login.login(name)?;
         client.log_in(login).map_err(|error| Failure::client(&format!("cannot resolve for {name}"), &error))?;
-        for request in theirs.iter().filter(|request| request.end.is_none() && request.intent.store == welcome.store) {
-            self.end(&mut client, request, welcome.decimals, findings);
+        for request in theirs.iter().filter(|request| request.intent.store == welcome.store) {
+            match request.end {
+                None => self.end(&mut client, request, welcome.decimals, findings),
+                Some(_) if request.is_told => {}
+                Some(end) => self.tell_late(request, end, welcome.decimals, findings),
+            }
         }
         acknowledge(&mut client);
         Ok(())
@@ -150,9 +168,9 @@ impl Resolve {
     fn end(&self, client: &mut Client, request: &Request, decimals: u8, findings: &mut Findings) {
         match self.on_doubt.end(client, request) {
             Ok(answer) => {
-                findings.lines.push(RequestJson::answer(&answer, decimals));
-                if !self.json {
-                    tell(&ending_in_words(request, &answer, decimals));
+                findings.lines.push(RequestJson::answer(request.intent.id, &answer.body, answer.replayed, decimals));
+                if self.json || show(&ending_in_words(request, &answer.body, answer.replayed, decimals)) {
+                    findings.told.push(request.intent.id);
                 }
             }
             Err(error) => {
@@ -162,8 +180,32 @@ impl Resolve {
                     _ => "unknown",
                 };
                 findings.lines.push(RequestJson::without_answer(outcome, Some(request.intent.id)));
+                // If it is closed, it was told; if it is in doubt, there is nothing to be marked.
+                findings.told.push(request.intent.id);
                 findings.fail(failure);
             }
+        }
+    }
+
+    /// Tells what an earlier run knew already and told nobody.
+    fn tell_late(&self, request: &Request, end: End, decimals: u8, findings: &mut Findings) {
+        let id = request.intent.id;
+        findings.lines.push(match end {
+            End::Answered(settled) => RequestJson::answer(id, &settled.body, settled.replayed, decimals),
+            End::Closed(_) if request.must_be_asked_about() => RequestJson::without_answer("unknown", Some(id)),
+            End::Closed(_) => RequestJson::without_answer("not_executed", Some(id)),
+        });
+        findings.told.push(id);
+        if request.must_be_asked_about() {
+            let why = "the bank no longer answers it";
+            findings.fail(Failure::because(
+                Exit::OutcomeUnknown,
+                doubt_in_words(request, decimals),
+                why,
+                format!("have the bank run `bankd explain {id}`"),
+            ));
+        } else if !self.json {
+            end_in_words(request, decimals).iter().for_each(|words| tell(words));
         }
     }
 }

@@ -45,6 +45,11 @@ impl PinSource {
         self.pin_file.is_some()
     }
 
+    /// Whether it takes lines from standard input.
+    pub const fn is_stdin(&self) -> bool {
+        self.pin_stdin
+    }
+
     /// Reads a new PIN, on a terminal twice, and checks that it is hard enough to guess.
     pub fn read_new(&self, name: &str, allow_short: bool) -> Result<Secret, Failure> {
         let pin = self.read(&format!("New PIN of {name}: "))?;

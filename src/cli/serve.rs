@@ -13,7 +13,7 @@ use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
 use clap::builder::FalseyValueParser;
 
 use super::failure::{Exit, Failure};
-use super::{init, logging, store_paths};
+use super::{init, logging, progress, store_paths};
 
 /// The store of `--demo`.
 const DEMO_STORE: &str = "data/demo/store";
@@ -149,8 +149,9 @@ impl Serve {
                 ),
             ));
         }
+        let (env, _) = progress::env(|line| log::info!("{line}"));
         let keeping = Keeping { packs: !self.no_compress, drops: self.retain_log == Retain::Needed };
-        let env = Env { keeping, ..Env::os() };
+        let env = Env { keeping, ..env };
         let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));

@@ -4,12 +4,13 @@
 
 use std::path::PathBuf;
 
-use bankd::engine::{self, Env};
+use bankd::engine;
 use clap::Args;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
 use super::output::{say, tell, tell_json};
+use super::progress;
 use super::store_paths::DEFAULT_STORE;
 
 /// Copies a store to a new directory, as far as its log is sealed, and verifies the copy. Works beside a running daemon.
@@ -32,7 +33,8 @@ impl Snapshot {
     /// # Errors
     /// [`Failure`] with exit code 6 for a damaged store, 8 where there is none or the copy cannot be made.
     pub fn run(self) -> Result<Exit, Failure> {
-        let made = engine::snapshot(&Env::os(), &self.data_dir, &self.target)?;
+        let (env, _) = progress::tool();
+        let made = engine::snapshot(&env, &self.data_dir, &self.target)?;
         let engine::Snapshot { store, lsn, chain, segments, checkpoints, bytes } = made;
         if self.json {
             tell_json(&json!({

@@ -28,6 +28,9 @@ pub enum ConnectError {
     /// Nobody answers there, or not in this protocol.
     #[error("{0}")]
     Unreachable(String),
+    /// Somebody was there and hung up before a word was said: a bank that was just ended, or a cut line.
+    #[error("{0}")]
+    HungUp(String),
     /// The bank answered the greeting with a refusal.
     #[error("{0}")]
     Refused(Refusal),
@@ -89,12 +92,13 @@ impl Connection {
         self.pipe.ask(ask, deadline)
     }
 
-    /// Sends one message without waiting, for those who keep several under way; replies come in the same order.
+    /// Sends messages, in one write, without waiting, for those who keep several under way; replies come in the same
+    /// order.
     ///
     /// # Errors
     /// [`AskError`]; the connection is useless then.
-    pub fn send(&mut self, ask: &Ask, deadline: &Deadline) -> Result<(), AskError> {
-        self.pipe.send(ask, deadline)
+    pub fn send(&mut self, asks: &[Ask], deadline: &Deadline) -> Result<(), AskError> {
+        self.pipe.send(asks, deadline)
     }
 
     /// Waits for the next reply.
@@ -103,6 +107,12 @@ impl Connection {
     /// [`AskError::Lost`]; the connection is useless then.
     pub fn receive(&mut self, deadline: &Deadline) -> Result<Reply, AskError> {
         self.pipe.receive(deadline)
+    }
+
+    /// Whether a whole reply is here already, for which nobody has to wait.
+    #[must_use]
+    pub fn has_reply(&self) -> bool {
+        matches!(frame::front(&self.pipe.input), Ok(Front::Whole { .. }))
     }
 
     /// The socket of a TCP connection, for whoever goes on by a loop of its own; none where it is no TCP connection, is
@@ -122,6 +132,7 @@ impl Connection {
             Ok(Reply::Welcome(welcome)) if welcome.version == VERSION => Ok(Self { pipe, welcome }),
             Ok(Reply::Refused(refusal)) => Err(ConnectError::Refused(refusal)),
             Ok(_) => Err(ConnectError::Unreachable("what answers there is no bankd of this version".to_owned())),
+            Err(AskError::Lost(why)) if pipe.input.is_empty() => Err(ConnectError::HungUp(why)),
             Err(error) => Err(ConnectError::Unreachable(error.to_string())),
         }
     }
@@ -139,16 +150,16 @@ struct Pipe {
 
 impl Pipe {
     fn ask(&mut self, ask: &Ask, deadline: &Deadline) -> Result<Reply, AskError> {
-        self.send(ask, deadline)?;
+        self.send(std::slice::from_ref(ask), deadline)?;
         self.receive(deadline)
     }
 
-    fn send(&mut self, ask: &Ask, deadline: &Deadline) -> Result<(), AskError> {
+    fn send(&mut self, asks: &[Ask], deadline: &Deadline) -> Result<(), AskError> {
         if self.broken {
             return Err(AskError::NotSent("the connection is closed".to_owned()));
         }
         self.output.clear();
-        if let Err(error) = frame::put(ask, &mut self.output) {
+        if let Err(error) = asks.iter().try_for_each(|ask| frame::put(ask, &mut self.output)) {
             return Err(AskError::NotSent(format!("the message does not fit a frame: {error}")));
         }
         let sent = write_frame(&mut self.socket, &self.output, deadline);
@@ -225,7 +236,8 @@ fn failed_sending(sent_any: bool, error: &io::Error) -> AskError {
 /// Reads one frame into `input`; more than one frame's bytes stay there for the next.
 fn read_frame(socket: &mut Socket, input: &mut Vec<u8>, deadline: &Deadline) -> Result<Reply, AskError> {
     let lost = |error: io::Error| AskError::Lost(plain(&error));
-    let mut chunk = [0; 4096];
+    // So much that the replies to many requests come with one read.
+    let mut chunk = [0; 16 << 10];
     loop {
         match frame::front(input).map_err(|error| AskError::Lost(format!("the bank sent {error}")))? {
             Front::Whole { payload, consumed } => {
@@ -290,7 +302,7 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let short = Deadline::after(&World::real().clock, Duration::from_millis(50));
         let error = Connection::tcp(&silent.local_addr().unwrap().to_string(), &short).err();
-        assert_eq!(error, Some(ConnectError::Unreachable("no answer in time".to_owned())));
+        assert_eq!(error, Some(ConnectError::HungUp("no answer in time".to_owned())));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The journal file: what was about to be sent and what came back, synced, shared by processes one at a time.
 //!
 //! A process holds the lock while a request of its own is under way, so nobody resolves what is not lost yet.
-//! The file is append-only; beyond 1 MiB it is rewritten with what is in doubt and the most recent answers.
+//! Frames are appended; beyond 1 MiB the file is rewritten with what is in doubt and the most recent answers.
+//! Only the last byte of a frame ever changes, and without a sync: it says that the customer was told.
 //! Left out: bytes (`journal_format.rs`), what they add up to (`journal_book.rs`), when to write (`requests.rs`).
 
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::journal_book::{Book, Contradiction, End, Request};
-use super::journal_format::{self, FormatError, HEADER, MAX_RECORD};
+use super::journal_format::{self, FormatError, Frame, HEADER, MAX_RECORD, Mark, Scan};
 use super::journal_record::{ClosedReason, Intent, Record, Settled};
 use super::retry::{Deadline, World};
 use crate::env::{Disk, File, Lock};
@@ -18,7 +19,7 @@ use crate::types::{RequestId, RequestNumber, SessionId};
 
 /// Beyond this many bytes the file is rewritten; a journal whose doubts alone are larger takes no new request.
 const SIZE_LIMIT: u64 = 1 << 20;
-/// How many ended requests a rewriting keeps.
+/// How many ended requests a rewriting keeps: of those whose customers were told, and of those whose were not.
 const KEPT: usize = 256;
 /// How often a lock that another process has is asked for.
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
@@ -98,9 +99,17 @@ impl Journal {
         if !disk.exists(&self.path).map_err(|error| self.io("looked for", &error))? {
             self.replace(1, &[]).map_err(|error| self.io("created", &error))?;
         }
-        let file = disk.open(&self.path).map_err(|error| self.io("opened", &error))?;
-        let (generation, book, end) = self.read(file.as_ref())?;
-        Ok(OpenJournal { journal: self, file, generation, book, end, _lock: lock })
+        let mut file = disk.open(&self.path).map_err(|error| self.io("opened", &error))?;
+        let mut scan = self.read(file.as_ref())?;
+        if scan.version < journal_format::VERSION {
+            let marked = |frame: Frame| frame.records.into_iter().map(move |record| (record, frame.mark.is_told));
+            let records: Vec<(Record, bool)> = scan.frames.into_iter().flat_map(marked).collect();
+            self.replace(scan.generation + 1, &records).map_err(|error| self.io("rewritten in the present format", &error))?;
+            file = disk.open(&self.path).map_err(|error| self.io("opened", &error))?;
+            scan = self.read(file.as_ref())?;
+        }
+        let book = self.book(&scan)?;
+        Ok(OpenJournal { journal: self, file, generation: scan.generation, book, end: scan.end as u64, _lock: lock })
     }
 
     fn lock(&self, deadline: &Deadline) -> Result<Box<dyn Send>, JournalError> {
@@ -118,7 +127,7 @@ impl Journal {
     }
 
     /// Reads the whole file, and cuts its torn tail if it has one.
-    fn read(&self, file: &dyn File) -> Result<(u64, Book, u64), JournalError> {
+    fn read(&self, file: &dyn File) -> Result<Scan, JournalError> {
         let damaged = |why: String| JournalError::Damaged { path: self.path.clone(), why };
         let length = file.len().map_err(|error| self.io("read", &error))?;
         let size = usize::try_from(length).ok().filter(|_| length <= 4 * SIZE_LIMIT);
@@ -126,28 +135,34 @@ impl Journal {
         let mut bytes = vec![0; size];
         file.read_exact_at(&mut bytes, 0).map_err(|error| self.io("read", &error))?;
         let scan = journal_format::scan(&bytes).map_err(|error: FormatError| damaged(error.to_string()))?;
-        let mut book = Book::default();
-        for record in &scan.records {
-            book.add(record).map_err(|error| damaged(error.to_string()))?;
-        }
         if scan.end < size {
             // A crash left it half-written, so it was never synced, and nothing was sent or acknowledged upon it.
             let cut = file.set_len(scan.end as u64).and_then(|()| file.sync());
             cut.map_err(|error| self.io("cut behind its last whole record", &error))?;
         }
-        Ok((scan.generation, book, scan.end as u64))
+        Ok(scan)
+    }
+
+    /// What the file's frames add up to.
+    fn book(&self, scan: &Scan) -> Result<Book, JournalError> {
+        let mut book = Book::default();
+        let added = scan.frames.iter().try_for_each(|frame| book.add_frame(frame));
+        added.map_err(|error| JournalError::Damaged { path: self.path.clone(), why: error.to_string() })?;
+        Ok(book)
     }
 
     /// Writes a new file of that content and puts it in the old one's place, durably.
-    fn replace(&self, generation: u64, records: &[Record]) -> io::Result<()> {
+    fn replace(&self, generation: u64, records: &[(Record, bool)]) -> io::Result<()> {
         let disk = self.world.disk.as_ref();
         let fresh = sibling(&self.path, ".new");
         if disk.exists(&fresh)? {
             disk.remove(&fresh)?;
         }
         let mut bytes = journal_format::header(generation).to_vec();
-        let all_fit = records.iter().all(|record| journal_format::put(record, &mut bytes));
-        debug_assert!(all_fit, "records that were read fit");
+        for (record, is_told) in records {
+            let put = journal_format::put(std::slice::from_ref(record), *is_told, &mut bytes);
+            debug_assert_eq!(put, 1, "records that were read fit");
+        }
         let file = disk.create(&fresh)?;
         file.write_all_at(&bytes, 0)?;
         file.sync()?;
@@ -178,13 +193,7 @@ impl OpenJournal<'_> {
     /// # Errors
     /// [`JournalError`]; the request must not be sent.
     pub fn intend(&mut self, intent: Intent) -> Result<(), JournalError> {
-        if self.end >= SIZE_LIMIT {
-            self.rewrite()?;
-        }
-        if self.end >= SIZE_LIMIT {
-            return Err(self.full("too many requests in it are in doubt"));
-        }
-        self.append(&Record::Intent(intent))
+        self.write(&[Record::Intent(intent)])
     }
 
     /// Writes and syncs a recorded outcome. Only then may it be acknowledged.
@@ -192,7 +201,7 @@ impl OpenJournal<'_> {
     /// # Errors
     /// [`JournalError::Damaged`] if the bank told another body before; otherwise as the file system says.
     pub fn settle(&mut self, id: RequestId, settled: Settled) -> Result<(), JournalError> {
-        self.append(&Record::Reply(id, settled))
+        self.write(&[Record::Reply(id, settled)])
     }
 
     /// Writes and syncs that no reply will come.
@@ -200,7 +209,34 @@ impl OpenJournal<'_> {
     /// # Errors
     /// [`JournalError`].
     pub fn close(&mut self, id: RequestId, reason: ClosedReason) -> Result<(), JournalError> {
-        self.append(&Record::Closed(id, reason))
+        self.write(&[Record::Closed(id, reason)])
+    }
+
+    /// Writes records, as many in a frame and under one sync as it holds. The ends in it are told together.
+    ///
+    /// # Errors
+    /// [`JournalError`]; what was not written by then is as if it had never been asked for.
+    pub fn write(&mut self, mut records: &[Record]) -> Result<(), JournalError> {
+        if records.iter().any(|record| matches!(record, Record::Intent(_))) {
+            self.make_room()?;
+        }
+        while !records.is_empty() {
+            let written = self.append(records)?;
+            records = records.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Notes that the customers of these requests were told how they ended. Not synced: what a power cut makes of it is at
+    /// worst told twice.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; then it is told again.
+    pub fn tell(&mut self, ids: &[RequestId]) -> Result<(), JournalError> {
+        for mark in self.book.tell(ids) {
+            self.file.write_all_at(&[journal_format::TOLD], mark.at).map_err(|error| self.journal.io("written", &error))?;
+        }
+        Ok(())
     }
 
     /// What is known of a request.
@@ -214,6 +250,11 @@ impl OpenJournal<'_> {
         self.book.in_doubt()
     }
 
+    /// Everything that ended and whose customer was not told how, by session and number.
+    pub fn untold(&self) -> impl Iterator<Item = &Request> {
+        self.book.untold()
+    }
+
     /// Everything, by session and number.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
         self.book.requests()
@@ -225,22 +266,38 @@ impl OpenJournal<'_> {
         self.book.acked_below(session)
     }
 
-    fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+    /// Makes room for a new request, unless it is in doubts that the room is.
+    fn make_room(&mut self) -> Result<(), JournalError> {
+        if self.end >= SIZE_LIMIT {
+            self.rewrite()?;
+        }
+        if self.end >= SIZE_LIMIT {
+            return Err(self.full("too many requests in it are in doubt"));
+        }
+        Ok(())
+    }
+
+    /// Writes and syncs one frame with the first of these records, and says how many it took.
+    fn append(&mut self, records: &[Record]) -> Result<usize, JournalError> {
         if let Some(why) = &self.journal.failed {
             return Err(JournalError::Io { path: self.journal.path.clone(), what: "written", why: why.clone() });
         }
         let mut bytes = Vec::with_capacity(MAX_RECORD);
-        if !journal_format::put(record, &mut bytes) {
+        let count = journal_format::put(records, false, &mut bytes);
+        let records = records.get(..count).unwrap_or_default();
+        if records.is_empty() {
             return Err(self.full("a name or a server address is too long"));
         }
         // The same judgement as when it will be read, before it is written.
-        self.book.check(record).map_err(|error| self.contradiction(error))?;
+        records.iter().try_for_each(|record| self.book.check(record)).map_err(|error| self.contradiction(error))?;
         if let Err(error) = self.file.write_all_at(&bytes, self.end).and_then(|()| self.file.sync()) {
             self.journal.failed = Some(error.to_string());
             return Err(self.journal.io("written", &error));
         }
         self.end += bytes.len() as u64;
-        self.book.add(record).map_err(|error| self.contradiction(error))
+        let mark = Mark { at: self.end - 1, is_told: false };
+        records.iter().try_for_each(|record| self.book.add(record, mark)).map_err(|error| self.contradiction(error))?;
+        Ok(count)
     }
 
     fn contradiction(&self, error: Contradiction) -> JournalError {
@@ -250,23 +307,22 @@ impl OpenJournal<'_> {
     fn rewrite(&mut self) -> Result<(), JournalError> {
         let records = self.book.digest(KEPT);
         self.generation += 1;
-        let replaced = self.journal.replace(self.generation, &records);
-        let opened = replaced.and_then(|()| self.journal.world.disk.open(&self.journal.path));
-        let opened = opened.and_then(|file| Ok((file.len()?, file)));
-        match opened {
-            Ok((length, file)) => {
-                debug_assert!(length >= HEADER as u64, "a journal has a header");
-                let mut book = Book::default();
-                let added = records.iter().try_for_each(|record| book.add(record));
-                debug_assert!(added.is_ok(), "a digest does not contradict itself");
-                (self.file, self.end, self.book) = (file, length, book);
-                Ok(())
-            }
-            Err(error) => {
-                self.journal.failed = Some(error.to_string());
-                Err(self.journal.io("rewritten", &error))
-            }
+        let rewritten = self.reopen(&records);
+        if let Err(error) = &rewritten {
+            self.journal.failed = Some(error.to_string());
         }
+        rewritten
+    }
+
+    /// Puts a file with these records in the place of this one, and goes on with it.
+    fn reopen(&mut self, records: &[(Record, bool)]) -> Result<(), JournalError> {
+        let replaced = self.journal.replace(self.generation, records);
+        let opened = replaced.and_then(|()| self.journal.world.disk.open(&self.journal.path));
+        let file = opened.map_err(|error| self.journal.io("rewritten", &error))?;
+        let scan = self.journal.read(file.as_ref())?;
+        debug_assert!(scan.end >= HEADER, "a journal has a header");
+        (self.book, self.end, self.file) = (self.journal.book(&scan)?, scan.end as u64, file);
+        Ok(())
     }
 
     fn full(&self, why: &str) -> JournalError {
@@ -298,7 +354,8 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
 
 /// Makes a directory and those above it that are missing, each name durable.
 fn make_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    if disk.exists(dir)? {
+    // The root and the working directory are there.
+    if dir.parent().is_none_or(|above| above.as_os_str().is_empty() && dir == Path::new(".")) || disk.exists(dir)? {
         return Ok(());
     }
     let above = parent(dir);
@@ -394,8 +451,8 @@ mod tests {
             // Filled without a sync a record, for speed: only the size matters here.
             let mut bytes = Vec::new();
             for record in [Record::Intent(intent(number)), Record::Reply(id(number), settled())] {
-                open.book.add(&record).unwrap();
-                assert!(journal_format::put(&record, &mut bytes));
+                open.book.add(&record, Mark::default()).unwrap();
+                assert_eq!(journal_format::put(&[record], false, &mut bytes), 1);
             }
             open.file.write_all_at(&bytes, open.end).unwrap();
             open.end += bytes.len() as u64;

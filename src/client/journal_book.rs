@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::journal_format::{Frame, Mark};
 use super::journal_record::{ClosedReason, Intent, Record, Settled};
 use crate::types::{RequestId, RequestNumber, SessionId};
 
@@ -14,6 +15,8 @@ pub struct Request {
     pub intent: Intent,
     /// How it ended; none while it is in doubt.
     pub end: Option<End>,
+    /// Whether its customer was told how it ended.
+    pub is_told: bool,
 }
 
 /// How a request ended for this journal.
@@ -35,9 +38,18 @@ pub(super) struct Contradiction(pub(super) RequestId);
 /// Invariants: a request has one command for ever; once answered it stays answered, with the same body.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    requests: BTreeMap<RequestId, (u64, Request)>,
+    requests: BTreeMap<RequestId, Line>,
     /// Counts intents, so that the most recent ones are known.
     count: u64,
+}
+
+#[derive(Debug)]
+struct Line {
+    /// Which intent it was, counted from 1.
+    order: u64,
+    request: Request,
+    /// Where the frame with its end says whether the customer was told.
+    mark: Mark,
 }
 
 impl Book {
@@ -60,45 +72,79 @@ impl Book {
         if agrees { Ok(()) } else { Err(Contradiction(id)) }
     }
 
-    /// Takes in one record.
+    /// Takes in the records of one frame.
+    ///
+    /// # Errors
+    /// [`Contradiction`]; the book has then taken in what stands before.
+    pub(super) fn add_frame(&mut self, frame: &Frame) -> Result<(), Contradiction> {
+        frame.records.iter().try_for_each(|record| self.add(record, frame.mark))
+    }
+
+    /// Takes in one record of a frame with this mark.
     ///
     /// # Errors
     /// [`Contradiction`]; the book is then as it was.
-    pub(super) fn add(&mut self, record: &Record) -> Result<(), Contradiction> {
+    pub(super) fn add(&mut self, record: &Record, mark: Mark) -> Result<(), Contradiction> {
         self.check(record)?;
         match record {
             Record::Intent(intent) => {
                 self.count += 1;
                 // A request that was closed may be asked again in so many words: it is in doubt once more.
-                let answered = self.find(intent.id).and_then(|request| request.end).filter(|end| matches!(end, End::Answered(_)));
-                self.requests.insert(intent.id, (self.count, Request { intent: intent.clone(), end: answered }));
+                let earlier = self.requests.remove(&intent.id).filter(|line| matches!(line.request.end, Some(End::Answered(_))));
+                let (end, mark) = earlier.map_or((None, Mark::default()), |line| (line.request.end, line.mark));
+                let request = Request { intent: intent.clone(), end, is_told: mark.is_told };
+                self.requests.insert(intent.id, Line { order: self.count, request, mark });
             }
-            Record::Reply(id, settled) => self.end(*id, |_| Some(End::Answered(*settled))),
-            Record::Closed(id, reason) => {
-                self.end(*id, |end| end.filter(|end| matches!(end, End::Answered(_))).or(Some(End::Closed(*reason))))
-            }
+            Record::Reply(id, settled) => self.end(*id, End::Answered(*settled), mark),
+            Record::Closed(id, reason) => self.end(*id, End::Closed(*reason), mark),
         }
         Ok(())
     }
 
-    fn end(&mut self, id: RequestId, change: impl FnOnce(Option<End>) -> Option<End>) {
-        if let Some((_, request)) = self.requests.get_mut(&id) {
-            request.end = change(request.end);
+    fn end(&mut self, id: RequestId, end: End, mark: Mark) {
+        if let Some(line) = self.requests.get_mut(&id)
+            // What is answered stays so.
+            && !matches!((line.request.end, end), (Some(End::Answered(_)), End::Closed(_)))
+        {
+            (line.request.end, line.request.is_told, line.mark) = (Some(end), mark.is_told, mark);
         }
     }
 
+    /// Takes it that the customers of these requests were told how they ended. Gives the marks that say so, once each.
+    pub(super) fn tell(&mut self, ids: &[RequestId]) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        for id in ids {
+            if let Some(line) = self.requests.get_mut(id)
+                && line.request.end.is_some()
+                && !line.request.is_told
+            {
+                line.request.is_told = true;
+                line.mark.is_told = true;
+                marks.push(line.mark);
+            }
+        }
+        marks.sort_unstable();
+        marks.dedup();
+        marks
+    }
+
     pub(super) fn find(&self, id: RequestId) -> Option<&Request> {
-        self.requests.get(&id).map(|(_, request)| request)
+        self.requests.get(&id).map(|line| &line.request)
     }
 
     /// Every request, by session and number.
     pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
-        self.requests.values().map(|(_, request)| request)
+        self.requests.values().map(|line| &line.request)
     }
 
     /// Everything in doubt, by session and number.
     pub(super) fn in_doubt(&self) -> impl Iterator<Item = &Request> {
         self.requests().filter(|request| request.end.is_none())
+    }
+
+    /// Everything that ended and whose customer was not told how, by session and number.
+    pub(super) fn untold(&self) -> impl Iterator<Item = &Request> {
+        self.requests().filter(|request| request.end.is_some() && !request.is_told)
     }
 
     /// The highest number such that every reply below it that ever will come is in this journal; 1 if none is.
@@ -108,8 +154,8 @@ impl Book {
         let first = RequestId { session, number: RequestNumber(0) };
         let last = RequestId { session, number: RequestNumber(u64::MAX) };
         let mut below = RequestNumber(1);
-        for (id, (_, request)) in self.requests.range(first..=last) {
-            match request.end {
+        for (id, line) in self.requests.range(first..=last) {
+            match line.request.end {
                 None => break,
                 Some(End::Answered(_)) => below = id.number.next().unwrap_or(id.number),
                 Some(End::Closed(_)) => {}
@@ -118,21 +164,26 @@ impl Book {
         below
     }
 
-    /// The records of what is in doubt and of the `recent` last requests besides, in order of first writing.
-    pub(super) fn digest(&self, recent: usize) -> Vec<Record> {
-        let mut ended: Vec<u64> = self.requests.values().filter(|(_, request)| request.end.is_some()).map(|(at, _)| *at).collect();
-        ended.sort_unstable();
-        let keep_from = ended.iter().rev().nth(recent.saturating_sub(1)).copied().unwrap_or(0);
-        let mut kept: Vec<&(u64, Request)> =
-            self.requests.values().filter(|(at, request)| request.end.is_none() || *at >= keep_from).collect();
-        kept.sort_unstable_by_key(|(at, _)| *at);
-        let records = kept.into_iter().flat_map(|(_, request)| {
+    /// The records of what is in doubt, and of the `recent` last requests besides of those whose customers were told and
+    /// of those whose were not, in order of first writing; and whether they were.
+    pub(super) fn digest(&self, recent: usize) -> Vec<(Record, bool)> {
+        let keep_from = |is_told: bool| {
+            let ended = self.requests.values().filter(|line| line.request.end.is_some() && line.request.is_told == is_told);
+            let mut ended: Vec<u64> = ended.map(|line| line.order).collect();
+            ended.sort_unstable();
+            ended.iter().rev().nth(recent.saturating_sub(1)).copied().unwrap_or(0)
+        };
+        let (told_from, untold_from) = (keep_from(true), keep_from(false));
+        let is_kept = |line: &&Line| line.request.end.is_none() || line.order >= if line.request.is_told { told_from } else { untold_from };
+        let mut kept: Vec<&Line> = self.requests.values().filter(is_kept).collect();
+        kept.sort_unstable_by_key(|line| line.order);
+        let records = kept.into_iter().flat_map(|Line { request, .. }| {
             let id = request.intent.id;
             let end = request.end.map(|end| match end {
                 End::Answered(settled) => Record::Reply(id, settled),
                 End::Closed(reason) => Record::Closed(id, reason),
             });
-            std::iter::once(Record::Intent(request.intent.clone())).chain(end)
+            std::iter::once((Record::Intent(request.intent.clone()), false)).chain(end.map(|end| (end, request.is_told)))
         });
         records.collect()
     }
@@ -146,7 +197,7 @@ mod tests {
 
     fn book(records: &[Record]) -> Book {
         let mut book = Book::default();
-        records.iter().for_each(|record| book.add(record).unwrap());
+        records.iter().for_each(|record| book.add(record, Mark::default()).unwrap());
         book
     }
 
@@ -155,11 +206,11 @@ mod tests {
         let session = id(1).session;
         let mut book = book(&[Record::Intent(intent(1)), Record::Intent(intent(2)), Record::Intent(intent(3))]);
         assert_eq!(book.acked_below(session), RequestNumber(1));
-        book.add(&Record::Reply(id(1), settled())).unwrap();
-        book.add(&Record::Reply(id(3), settled())).unwrap();
+        book.add(&Record::Reply(id(1), settled()), Mark::default()).unwrap();
+        book.add(&Record::Reply(id(3), settled()), Mark::default()).unwrap();
         assert_eq!(book.acked_below(session), RequestNumber(2));
         assert_eq!(book.in_doubt().map(|request| request.intent.id).collect::<Vec<_>>(), [id(2)]);
-        book.add(&Record::Reply(id(2), settled())).unwrap();
+        book.add(&Record::Reply(id(2), settled()), Mark::default()).unwrap();
         assert_eq!(book.acked_below(session), RequestNumber(4));
     }
 
@@ -175,12 +226,12 @@ mod tests {
         let mut book = book(&[Record::Intent(intent(1)), Record::Reply(id(1), settled())]);
         let mut other = intent(1);
         other.command = crate::command::Command::Deposit { account: crate::types::AccountId(1), amount: Amount::new(20).unwrap() };
-        assert_eq!(book.add(&Record::Intent(other)), Err(Contradiction(id(1))));
+        assert_eq!(book.add(&Record::Intent(other), Mark::default()), Err(Contradiction(id(1))));
         let mut answer = settled();
         answer.body.balance = Amount::new(1).unwrap();
-        assert_eq!(book.add(&Record::Reply(id(1), answer)), Err(Contradiction(id(1))));
-        assert_eq!(book.add(&Record::Reply(id(9), settled())), Err(Contradiction(id(9))));
-        assert_eq!(book.add(&Record::Closed(id(1), ClosedReason::Acknowledged)), Ok(()));
+        assert_eq!(book.add(&Record::Reply(id(1), answer), Mark::default()), Err(Contradiction(id(1))));
+        assert_eq!(book.add(&Record::Reply(id(9), settled()), Mark::default()), Err(Contradiction(id(9))));
+        assert_eq!(book.add(&Record::Closed(id(1), ClosedReason::Acknowledged), Mark::default()), Ok(()));
         assert_eq!(book.find(id(1)).unwrap().end, Some(End::Answered(settled())), "answered stays answered");
     }
 
@@ -194,10 +245,11 @@ mod tests {
             }
         }
         let full = book(&records);
-        let small = book(&full.digest(3));
+        let records_of = |digest: Vec<(Record, bool)>| digest.into_iter().map(|(record, _)| record).collect::<Vec<_>>();
+        let small = book(&records_of(full.digest(3)));
         let kept: Vec<u64> = small.requests().map(|request| request.intent.id.number.0).collect();
         assert_eq!(kept, [2, 8, 9, 10]);
         assert_eq!(small.acked_below(id(1).session), RequestNumber(1));
-        assert_eq!(full.digest(100), records);
+        assert_eq!(records_of(full.digest(100)), records);
     }
 }

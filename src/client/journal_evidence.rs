@@ -42,7 +42,7 @@ pub fn told(disk: &dyn Disk, path: &Path) -> Result<Vec<Told>, JournalError> {
     let scan = journal_format::scan(&bytes).map_err(|error| damaged(error.to_string()))?;
     let mut stores = BTreeMap::new();
     let mut told = Vec::new();
-    for record in scan.records {
+    for record in scan.frames.into_iter().flat_map(|frame| frame.records) {
         match record {
             Record::Intent(intent) => {
                 stores.insert(intent.id, intent.store);
@@ -65,7 +65,7 @@ mod tests {
 
     fn journal(records: &[Record], tail: &[u8]) -> SimDisk {
         let mut bytes = journal_format::header(1).to_vec();
-        records.iter().for_each(|record| assert!(journal_format::put(record, &mut bytes)));
+        records.iter().for_each(|record| assert_eq!(journal_format::put(std::slice::from_ref(record), false, &mut bytes), 1));
         bytes.extend_from_slice(tail);
         let disk = SimDisk::new();
         disk.create(Path::new("/journal")).unwrap().write_all_at(&bytes, 0).unwrap();

@@ -1,6 +1,6 @@
 //! What the journal records, and the bytes of each record's fields.
 //!
-//! Left out: the frame around them and damage (`journal_format.rs`).
+//! Left out: the frames around them and damage (`journal_format.rs`).
 
 use crate::amount::Amount;
 use crate::codec;
@@ -10,6 +10,9 @@ use crate::wire::message::{Receipt, Role};
 
 /// The longest server address that a journal takes, in bytes.
 pub(super) const MAX_ADDRESS: usize = 255;
+
+/// The kind of a frame that holds several records.
+pub(super) const GROUP: u8 = 4;
 
 /// A money request that is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,13 @@ pub enum Record {
     Reply(RequestId, Settled),
     /// (3) No reply will come.
     Closed(RequestId, ClosedReason),
+}
+
+impl Record {
+    /// Whether it says how a request ended.
+    pub(super) const fn is_end(&self) -> bool {
+        matches!(self, Self::Reply(..) | Self::Closed(..))
+    }
 }
 
 /// Appends a record's fields, or an unfinished part and none if one is beyond its limit.
@@ -152,6 +162,18 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record> {
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
+}
+
+/// Reads a group's records, each with its length before it: one at least, and nothing behind them.
+pub(super) fn read_group(bytes: &[u8]) -> Option<Vec<Record>> {
+    let (mut reader, mut records) = (Reader(bytes), Vec::new());
+    while !reader.0.is_empty() {
+        let length = usize::from(u16::from_le_bytes(reader.array()?));
+        let (record, rest) = reader.0.split_at_checked(length)?;
+        reader.0 = rest;
+        records.push(read(record)?);
+    }
+    (!records.is_empty()).then_some(records)
 }
 
 fn put_id(id: RequestId, out: &mut Vec<u8>) {

@@ -28,6 +28,14 @@ pub struct Answer {
     pub journal_failure: Option<JournalError>,
 }
 
+impl Answer {
+    /// An answer that the bank gave.
+    pub(super) const fn of(request: RequestId, settled: Settled) -> Self {
+        let Settled { body, replayed, receipt } = settled;
+        Self { request, body, replayed, receipt, from_journal: false, journal_failure: None }
+    }
+}
+
 /// A request whose intent is in the journal.
 pub(super) struct Pursuit {
     pub(super) id: RequestId,
@@ -104,7 +112,9 @@ impl Pursuit {
                 }
             };
             let why = match verdict {
-                Verdict::Told(settled) => return Ok(self.answer(settled, true)),
+                Verdict::Told(settled) => {
+                    return Ok(Answer { replayed: true, from_journal: true, ..Answer::of(self.id, settled) });
+                }
                 Verdict::Again(why) => why,
             };
             if !backoff.wait(deadline) {
@@ -124,7 +134,7 @@ impl Pursuit {
     }
 
     fn answered(&self, journal: &mut OpenJournal<'_>, settled: Settled) -> Result<Answer, ClientError> {
-        let mut answer = self.answer(settled, false);
+        let mut answer = Answer::of(self.id, settled);
         match journal.settle(self.id, settled) {
             Ok(()) => {}
             // Two answers to one request: the bank or the journal is not what it was, and neither is to be believed.
@@ -132,11 +142,6 @@ impl Pursuit {
             Err(error) => answer.journal_failure = Some(error),
         }
         Ok(answer)
-    }
-
-    fn answer(&self, settled: Settled, from_journal: bool) -> Answer {
-        let Settled { body, replayed, receipt } = settled;
-        Answer { request: self.id, body, replayed: replayed || from_journal, receipt, from_journal, journal_failure: None }
     }
 
     fn refused(&self, journal: &mut OpenJournal<'_>, refusal: Refusal, sent: bool) -> Result<Verdict, ClientError> {
@@ -193,61 +198,11 @@ mod tests {
     use super::super::journal_book::End;
     use super::super::link::Login;
     use super::super::requests::Client;
-    use super::super::scripted::{Peer, Step, scripted};
+    use super::super::scripted::{SESSION, Step, acked, answer, client, end, id, logged_in, refused, request, scripted, session, withdraw};
     use super::*;
-    use crate::amount::Amount;
-    use crate::command::Outcome;
     use crate::secret::Secret;
-    use crate::types::{AccountId, Lineage, Lsn, Owner, RequestNumber, SessionId};
-    use crate::wire::message::{Role, SessionInfo};
-
-    const SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
-
-    fn id(number: u64) -> RequestId {
-        RequestId { session: SESSION, number: RequestNumber(number) }
-    }
-
-    fn withdraw(amount: u64) -> Command {
-        Command::Withdraw { account: AccountId(1), amount: Amount::new(amount).unwrap() }
-    }
-
-    fn logged_in() -> Step {
-        Step::Reply(Reply::LoggedIn { owner: Owner::Customer(AccountId(1)) })
-    }
-
-    fn session() -> Step {
-        Step::Reply(Reply::Session(SessionInfo { session: SESSION, last: RequestNumber(0), acked_below: RequestNumber(1) }))
-    }
-
-    fn answer(number: u64, balance: u64, replayed: bool) -> Step {
-        let body = Body { outcome: Outcome::Done, balance: Amount::new(balance).unwrap(), lsn: Lsn(78) };
-        Step::Reply(Reply::Answer { number: RequestNumber(number), body, replayed, receipt: Receipt::default() })
-    }
-
-    fn refused(refusal: Refusal) -> Step {
-        Step::Reply(Reply::Refused(refusal))
-    }
-
-    fn acked(below: u64) -> Step {
-        Step::Reply(Reply::Acked { acked_below: RequestNumber(below) })
-    }
-
-    fn request(number: u64, acked_below: u64, amount: u64) -> Ask {
-        Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(acked_below), command: withdraw(amount) }
-    }
-
-    /// A logged-in client; each belongs to a process run of its own.
-    fn client(dir: &tempfile::TempDir, peer: &Peer, timeout: u64) -> Client {
-        let mut client = Client::new(&World::real(), &peer.address, &dir.path().join("journal"), Duration::from_millis(timeout));
-        client.connect().unwrap();
-        client.log_in(Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }).unwrap();
-        client
-    }
-
-    fn end(client: &mut Client, number: u64) -> Option<End> {
-        let deadline = client.deadline();
-        client.journal().open(&deadline).unwrap().find(id(number)).unwrap().end
-    }
+    use crate::types::{AccountId, RequestNumber};
+    use crate::wire::message::Role;
 
     #[test]
     fn a_lost_reply_is_asked_for_under_the_same_number() {

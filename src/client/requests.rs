@@ -2,7 +2,7 @@
 //!
 //! Invariants of [`Client`]: nothing that moves money is sent before its intent is synced; nothing is acknowledged
 //! before its reply is; a number is used for one command only; an outcome is never guessed.
-//! Left out: trying until there is an answer (`pursuit.rs`), connections (`link.rs`), the file (`journal.rs`), words for people (`cli/`).
+//! Left out: trying until there is an answer (`pursuit.rs`, `pipeline.rs`), connections (`link.rs`), the file (`journal.rs`), words for people (`cli/`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::journal::Journal;
 use super::journal_book::{End, Request};
 use super::journal_record::Intent;
 use super::link::{Link, Login};
+use super::pipeline::{Pipeline, Stopped, Tell};
 use super::pursuit::{Answer, Asking, History, Pursuit};
 use super::retry::{Deadline, World};
 use crate::amount::Amount;
@@ -29,6 +30,8 @@ pub struct Client {
     journal: Journal,
     timeout: Duration,
     own: Option<Own>,
+    /// The request that was last tried to bring to an end.
+    latest: Option<RequestId>,
 }
 
 /// The session of this process run, opened when first needed.
@@ -47,7 +50,7 @@ impl Client {
     #[must_use]
     pub fn new(world: &World, address: &str, journal: &Path, timeout: Duration) -> Self {
         let (link, journal) = (Link::new(world, address), Journal::new(world, journal));
-        Self { world: world.clone(), link, journal, timeout, own: None }
+        Self { world: world.clone(), link, journal, timeout, own: None, latest: None }
     }
 
     /// Connects. Does not wait for a bank that is not there.
@@ -140,6 +143,7 @@ impl Client {
         let deadline = self.deadline();
         let mut own = self.own_session(&deadline)?;
         let id = RequestId { session: own.session, number: own.next };
+        self.latest = Some(id);
         let intent = self.intent(id, command)?;
         let mut journal = self.journal.open(&deadline)?;
         journal.intend(intent)?;
@@ -157,6 +161,51 @@ impl Client {
         Ok(answer)
     }
 
+    /// Moves money many times, each once, under the next numbers of this run's session, with up to `window` requests under
+    /// way at once (at least 1, at most the bank's own limit). The journal is this client's until the end. An answer that
+    /// is waited for longer than the timeout ends it.
+    ///
+    /// # Errors
+    /// [`Stopped`]. Nothing was sent if one of the commands is refused by its content or not this login's to ask for.
+    pub fn execute_all(&mut self, commands: &[Command], window: usize, tell: &mut Tell<'_>) -> Result<(), Stopped> {
+        let Some((_, owner)) = self.link.login() else { return Err(ClientError::Refused(Refusal::NotLoggedIn).into()) };
+        for command in commands {
+            command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
+            if !command.is_permitted_to(owner) {
+                return Err(ClientError::Refused(Refusal::NotPermitted).into());
+            }
+        }
+        let Some(any) = commands.first() else { return Ok(()) };
+        let deadline = self.deadline();
+        // What is not in the journal cannot be acknowledged, and would take room in the bank's window.
+        self.own = self.own.filter(|own| own.journaled_below == own.next);
+        let own = self.own_session(&deadline)?;
+        let model = self.intent(RequestId { session: own.session, number: own.next }, *any)?;
+        let most = self.link.welcome().map_or(1, |welcome| usize::try_from(welcome.limits.window).unwrap_or(1));
+        let journal = self.journal.open(&deadline).map_err(ClientError::from)?;
+        self.own = None;
+        let window = window.min(most).max(1);
+        let mut pipeline = Pipeline::new(&mut self.link, journal, &self.world, self.timeout, model, window);
+        pipeline.run(commands, tell)?;
+        let next = pipeline.next;
+        self.own = Some(Own { next, journaled_below: next, ..own });
+        Ok(())
+    }
+
+    /// Notes in the journal that the end of the request that was dealt with last has been shown to whom it concerns.
+    /// If it cannot be noted, it is told once more.
+    pub fn mark_told(&mut self) {
+        if let Some(id) = self.latest {
+            self.mark_all_told(&[id]);
+        }
+    }
+
+    /// The same for these requests, as far as they have ended.
+    pub fn mark_all_told(&mut self, ids: &[RequestId]) {
+        let deadline = Deadline::after(&self.world.clock, FAREWELL.min(self.timeout));
+        let _ = self.journal.open(&deadline).and_then(|mut journal| journal.tell(ids));
+    }
+
     /// Sends that very request again, or for the first time: the same session, number and command.
     ///
     /// # Errors
@@ -165,6 +214,7 @@ impl Client {
     pub fn request_again(&mut self, id: RequestId, command: Command) -> Result<Answer, ClientError> {
         command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
         let deadline = self.deadline();
+        self.latest = Some(id);
         let intent = self.intent(id, command)?;
         let mut journal = self.journal.open(&deadline)?;
         let mut pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Named, known: None };
@@ -192,6 +242,7 @@ impl Client {
     /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal does not hold it.
     pub fn cancel(&mut self, id: RequestId) -> Result<Answer, ClientError> {
         let deadline = self.deadline();
+        self.latest = Some(id);
         let mut journal = self.journal.open(&deadline)?;
         let Some(request) = journal.find(id).cloned() else { return Err(not_this(id, "not at all")) };
         check_owner(&self.link, &request)?;

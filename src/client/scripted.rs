@@ -1,19 +1,29 @@
 //! A peer for tests that answers by script: it replies, keeps silent or hangs up exactly where a test says so.
 //!
-//! Left out: any bank. What the real one answers is tested against the real one.
+//! With the messages and the client that such tests need. Left out: any bank. What the real one answers is tested against the real one.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::types::{BankTime, Lineage, StoreId};
+use super::journal_book::End;
+use super::link::Login;
+use super::requests::Client;
+use super::retry::World;
+use crate::amount::Amount;
+use crate::command::{Body, Command, Outcome};
+use crate::secret::Secret;
+use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::frame::{self, Front};
-use crate::wire::message::{Ask, Limits, Reply, VERSION, Welcome};
+use crate::wire::message::{Ask, Limits, Receipt, Refusal, Reply, Role, SessionInfo, VERSION, Welcome};
 
 /// What the peer does with the next message.
 pub(super) enum Step {
     /// Answers it.
     Reply(Reply),
+    /// Answers so many messages, all of them read before the first is answered.
+    Replies(Vec<Reply>),
     /// Reads it and hangs up.
     Drop,
 }
@@ -38,6 +48,60 @@ impl Peer {
     }
 }
 
+pub(super) const SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
+
+pub(super) fn id(number: u64) -> RequestId {
+    RequestId { session: SESSION, number: RequestNumber(number) }
+}
+
+pub(super) fn withdraw(amount: u64) -> Command {
+    Command::Withdraw { account: AccountId(1), amount: Amount::new(amount).unwrap() }
+}
+
+pub(super) fn logged_in() -> Step {
+    Step::Reply(Reply::LoggedIn { owner: Owner::Customer(AccountId(1)) })
+}
+
+pub(super) fn session() -> Step {
+    Step::Reply(Reply::Session(SessionInfo { session: SESSION, last: RequestNumber(0), acked_below: RequestNumber(1) }))
+}
+
+pub(super) fn answer(number: u64, balance: u64, replayed: bool) -> Step {
+    let body = Body { outcome: Outcome::Done, balance: Amount::new(balance).unwrap(), lsn: Lsn(78) };
+    Step::Reply(Reply::Answer { number: RequestNumber(number), body, replayed, receipt: Receipt::default() })
+}
+
+/// The replies of these steps, once as many messages have been read.
+pub(super) fn together(steps: impl IntoIterator<Item = Step>) -> Step {
+    let reply = |step| if let Step::Reply(reply) = step { reply } else { panic!("not a reply") };
+    Step::Replies(steps.into_iter().map(reply).collect())
+}
+
+pub(super) fn refused(refusal: Refusal) -> Step {
+    Step::Reply(Reply::Refused(refusal))
+}
+
+pub(super) fn acked(below: u64) -> Step {
+    Step::Reply(Reply::Acked { acked_below: RequestNumber(below) })
+}
+
+pub(super) fn request(number: u64, acked_below: u64, amount: u64) -> Ask {
+    Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(acked_below), command: withdraw(amount) }
+}
+
+/// A logged-in client; each belongs to a process run of its own.
+pub(super) fn client(dir: &tempfile::TempDir, peer: &Peer, timeout: u64) -> Client {
+    let mut client = Client::new(&World::real(), &peer.address, &dir.path().join("journal"), Duration::from_millis(timeout));
+    client.connect().unwrap();
+    client.log_in(Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }).unwrap();
+    client
+}
+
+pub(super) fn end(client: &mut Client, number: u64) -> Option<End> {
+    let deadline = client.deadline();
+    client.journal().open(&deadline).unwrap().find(id(number)).unwrap().end
+}
+
 /// The greeting of every scripted peer.
 pub(super) fn welcome() -> Welcome {
     Welcome {
@@ -57,16 +121,20 @@ pub(super) fn scripted(connections: Vec<Vec<Step>>) -> Peer {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let thread = std::thread::spawn(move || {
-        for steps in connections {
+        'connections: for steps in connections {
             let (mut stream, _) = listener.accept().unwrap();
             let mut input = Vec::new();
             assert_eq!(next(&mut stream, &mut input), Some(Ask::Hello { version: VERSION }));
             say(&mut stream, &Reply::Welcome(welcome()));
             for step in steps {
-                let Some(ask) = next(&mut stream, &mut input) else { break };
-                log.lock().unwrap().push(ask);
+                let count = if let Step::Replies(replies) = &step { replies.len() } else { 1 };
+                for _ in 0..count {
+                    let Some(ask) = next(&mut stream, &mut input) else { continue 'connections };
+                    log.lock().unwrap().push(ask);
+                }
                 match step {
                     Step::Reply(reply) => say(&mut stream, &reply),
+                    Step::Replies(replies) => replies.iter().for_each(|reply| say(&mut stream, reply)),
                     Step::Drop => break,
                 }
             }

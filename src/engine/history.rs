@@ -9,11 +9,12 @@ use super::checkpoint::{self, Start};
 use super::error::StoreError;
 use super::replay::Replay;
 use super::store::{Env, LOCK, io_error};
+use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
 use crate::entry::Entry;
 use crate::env::ReadOnly;
 use crate::types::Lsn;
-use crate::wal::{self, Anchor, BatchHeader, Inspected, Position, Seen, Survey, WalError, Writer, inspect};
+use crate::wal::{self, Anchor, BatchHeader, Extent, Inspected, Position, Seen, Survey, WalError, Writer, inspect};
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -60,8 +61,8 @@ impl History {
 /// # Errors
 /// [`StoreError::NoStore`], [`StoreError::Damaged`], or as the system says.
 pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
-    let start = beginning(env, dir)?;
-    read(env, dir, start.anchor.as_ref(), &mut |writer, seen| {
+    let (start, extent) = beginning(env, dir)?;
+    read(env, dir, start.anchor.as_ref(), extent, &mut |writer, seen| {
         if History::counts(writer, seen.is_sealed) { visit(&start.bank, seen) } else { Ok(()) }
     })
 }
@@ -72,10 +73,10 @@ pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Re
 /// # Errors
 /// As [`look`]; [`StoreError::Damaged`] also where the bank contradicts the log.
 pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Result<(History, Bank), StoreError> {
-    let mut start = beginning(env, dir)?;
+    let (mut start, extent) = beginning(env, dir)?;
     let mut state = Replay::new(std::mem::take(&mut start.bank));
     let mut counted = None;
-    let history = read(env, dir, start.anchor.as_ref(), &mut |writer, seen| {
+    let history = read(env, dir, start.anchor.as_ref(), extent, &mut |writer, seen| {
         let (batch, is_sealed) = (&seen.batch, seen.is_sealed);
         let counts = History::counts(writer, is_sealed);
         if !counts {
@@ -98,7 +99,7 @@ pub(super) fn survey(env: &Env, dir: &Path) -> Result<Survey, StoreError> {
     Ok(wal::survey(&ReadOnly(&*env.disk), dir, writer)?)
 }
 
-/// Reads the log after `from`, or from the beginning, without replaying it.
+/// Reads the log after `from`, or from the beginning, without replaying it. `extent` is what there is to read.
 ///
 /// # Errors
 /// As [`look`].
@@ -106,11 +107,17 @@ pub(super) fn read(
     env: &Env,
     dir: &Path,
     from: Option<&Anchor>,
+    extent: Extent,
     visit: &mut dyn FnMut(Writer, &Seen<'_>) -> Result<(), String>,
 ) -> Result<History, StoreError> {
     let (before, writer) = writer(env, dir)?;
     let first = from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)));
-    match inspect(&*env.disk, dir, writer, from, &mut |seen| visit(writer, seen)) {
+    let mut told = LogWatch::new(&env.watch, extent);
+    let mut see = |seen: &Seen<'_>| {
+        told.batch(&seen.batch);
+        visit(writer, seen)
+    };
+    match inspect(&*env.disk, dir, writer, from, &mut see) {
         Ok(log) => Ok(History { log, holder: before, from: first }),
         Err(WalError::NoStore { .. }) => Err(StoreError::NoStore { dir: dir.to_owned() }),
         Err(error) => match (before, self::writer(env, dir)?.0) {
@@ -131,11 +138,15 @@ fn writer(env: &Env, dir: &Path) -> Result<(Option<String>, Writer), StoreError>
     Ok((holder, writer))
 }
 
-/// What the reading begins with.
-fn beginning(env: &Env, dir: &Path) -> Result<Start, StoreError> {
+/// What the reading begins with, and what there is to read.
+fn beginning(env: &Env, dir: &Path) -> Result<(Start, Extent), StoreError> {
     match survey(env, dir) {
-        Ok(survey) => checkpoint::oldest(&ReadOnly(&*env.disk), dir, &survey),
+        Ok(survey) => {
+            let start = checkpoint::oldest(&ReadOnly(&*env.disk), dir, &survey, &*env.watch)?;
+            let extent = survey.extent(start.anchor.as_ref());
+            Ok((start, extent))
+        }
         // Whatever is wrong is told by the reading itself.
-        Err(_) => Ok(Start::default()),
+        Err(_) => Ok((Start::default(), Extent::default())),
     }
 }

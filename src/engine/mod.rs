@@ -22,6 +22,7 @@ mod snapshot_marker;
 mod store;
 mod upkeep;
 mod verify;
+mod watch;
 
 pub use admission::Admission;
 pub use checkpoint::{CheckpointError, Made};
@@ -35,6 +36,7 @@ pub use snapshot::{Snapshot, snapshot};
 pub use store::{Created, Env, NewRecord, NewStore, create, open};
 pub use upkeep::Keeping;
 pub use verify::{Contradiction, Evidence, Verified, verify};
+pub use watch::{Progress, Reading, Unwatched, Watch};
 
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};

@@ -16,6 +16,7 @@ use super::error::StoreError;
 use super::lineage;
 use super::replay::Replay;
 use super::store::{Env, io_error, sync_parent, take_lock};
+use super::watch::LogWatch;
 use crate::bank::Bank;
 use crate::command::Command;
 use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
@@ -80,11 +81,15 @@ pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, Stor
     }
     let lock = take_lock(env, dir)?;
     let survey = Survey::read(&*env.disk, dir)?;
-    let start = checkpoint::oldest(&*env.disk, dir, &survey)?;
+    let start = checkpoint::oldest(&*env.disk, dir, &survey, &*env.watch)?;
     let mut state = Replay::new(start.bank);
     let mut refused = None;
     let (mut found, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
-    let mut replay = |batch: &Batch<'_>| state.batch(batch).inspect_err(|what| refused = Some(what.clone()));
+    let mut told = LogWatch::new(&env.watch, survey.extent(start.anchor.as_ref()));
+    let mut replay = |batch: &Batch<'_>| {
+        told.batch(batch);
+        state.batch(batch).inspect_err(|what| refused = Some(what.clone()))
+    };
     let diagnosis = diagnose(&*env.disk, dir, start.anchor.as_ref(), &mut replay, &mut |dropped| {
         batches = batches.saturating_add(1);
         entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));

@@ -1,44 +1,24 @@
-//! Replays batches through the bank as they were once served, and tells how far it is while that takes long.
+//! Replays batches through the bank as they were once served.
 //!
-//! A start and each checkpoint run this same code. Left out: reading the batches (`wal/`).
+//! A start and each checkpoint run this same code. Left out: reading the batches (`wal/`), and telling how far it is
+//! (`watch.rs`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bank::{self, Applied, Bank};
 use crate::entry::Entry;
-use crate::env::Clock;
 use crate::types::Lsn;
 use crate::wal::{Batch, Recovered};
-
-/// How often a line tells of progress.
-const EVERY: Duration = Duration::from_secs(1);
 
 /// The bank as replay builds it, batch by batch.
 pub(super) struct Replay {
     pub(super) bank: Bank,
-    progress: Option<Progress>,
-}
-
-struct Progress {
-    clock: Arc<dyn Clock>,
-    started: Duration,
-    next: Duration,
-    entries: u64,
-    highest_segment: u64,
 }
 
 impl Replay {
-    /// Goes on from a bank, silently.
+    /// Goes on from a bank.
     pub(super) const fn new(bank: Bank) -> Self {
-        Self { bank, progress: None }
-    }
-
-    /// Goes on from a bank and logs a line every second.
-    pub(super) fn telling(bank: Bank, clock: Arc<dyn Clock>, highest_segment: u64) -> Self {
-        let started = clock.monotonic();
-        let next = started.saturating_add(EVERY);
-        Self { bank, progress: Some(Progress { clock, started, next, entries: 0, highest_segment }) }
+        Self { bank }
     }
 
     /// Replays one batch.
@@ -67,9 +47,6 @@ impl Replay {
             show(lsn, &entry, &applied, &self.bank);
         }
         self.bank.check_totals().map_err(|error| error.to_string())?;
-        if let Some(progress) = &mut self.progress {
-            progress.tell(batch);
-        }
         Ok(())
     }
 
@@ -83,8 +60,7 @@ impl Replay {
     }
 
     /// One line about what was recovered, how fast, and what was dropped.
-    pub(super) fn summary(&self, recovered: &Recovered, from: u64) -> String {
-        let took = self.progress.as_ref().map_or(Duration::ZERO, |progress| progress.clock.monotonic().saturating_sub(progress.started));
+    pub(super) fn summary(&self, recovered: &Recovered, from: u64, took: Duration) -> String {
         let Recovered { entries, batches, bytes, torn, .. } = recovered;
         let per_second = u128::from(*entries).saturating_mul(1_000_000).checked_div(took.as_micros()).unwrap_or_default();
         let begin = if from == 0 { "the beginning".to_owned() } else { format!("the checkpoint at entry {from}") };
@@ -96,18 +72,5 @@ impl Replay {
             self.bank.account_count(),
             self.bank.session_count()
         )
-    }
-}
-
-impl Progress {
-    fn tell(&mut self, batch: &Batch<'_>) {
-        self.entries = self.entries.saturating_add(u64::from(batch.header.count));
-        let now = self.clock.monotonic();
-        if now >= self.next {
-            self.next = now.saturating_add(EVERY);
-            let seconds = now.saturating_sub(self.started).as_secs();
-            let (segment, of) = (batch.position.segment, self.highest_segment);
-            log::info!("recovering: {} entries in {seconds} s, in segment {segment} of {of}", self.entries);
-        }
     }
 }

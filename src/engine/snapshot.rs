@@ -15,6 +15,7 @@ use super::history::{read, survey};
 use super::replay::Replay;
 use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::store::{Env, LOCK, io_error, make_dir, take_lock};
+use super::watch::LogWatch;
 use crate::env::File;
 use crate::types::{Chain, Lsn, StoreId};
 use crate::wal::{self, LogEnd, Survey};
@@ -49,9 +50,10 @@ pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreE
         return Err(StoreError::NoStore { dir: dir.to_owned() });
     }
     // Opened before the log is read: so the log is known to go on beyond each of them, and none can vanish.
-    let held = checkpoint::hold(&*env.disk, dir, &survey(env, dir)?)?;
+    let survey = survey(env, dir)?;
+    let held = checkpoint::hold(&*env.disk, dir, &survey)?;
     let newest = held.first().map(Held::anchor);
-    let log = read(env, dir, newest.as_ref(), &mut |_, _| Ok(()))?.log;
+    let log = read(env, dir, newest.as_ref(), survey.extent(newest.as_ref()), &mut |_, _| Ok(()))?.log;
     let marker = Marker { store: log.store, end: log.end };
     make_dir(env, target)?;
     let _lock = take_lock(env, target)?;
@@ -132,10 +134,14 @@ impl Copying<'_> {
     fn verify(&self) -> Result<usize, StoreError> {
         let (disk, target) = (&*self.env.disk, self.target);
         let survey = Survey::part(disk, target, self.marker.store, self.first, self.marker.end.position.segment)?;
-        let known = checkpoint::keep_sound(disk, target, &survey)?;
-        let start = checkpoint::oldest(disk, target, &survey)?;
+        let known = checkpoint::keep_sound(disk, target, &survey, &*self.env.watch)?;
+        let start = checkpoint::oldest(disk, target, &survey, &*self.env.watch)?;
         let mut replay = Replay::new(start.bank);
-        let recovered = survey.recover(disk, target, start.anchor.as_ref(), &known, &mut |batch| replay.batch(batch))?;
+        let mut told = LogWatch::new(&self.env.watch, survey.extent(start.anchor.as_ref()));
+        let recovered = survey.recover(disk, target, start.anchor.as_ref(), &known, &mut |batch| {
+            told.batch(batch);
+            replay.batch(batch)
+        })?;
         if recovered.end != self.marker.end {
             let what = format!("the copy ends with batch {} instead of {}", recovered.end.batch_number, self.marker.end.batch_number);
             return Err(StoreError::Damaged(what));

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::replay::Replay;
 use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::upkeep::Keeping;
+use super::watch::{LogWatch, Unwatched, Watch};
 use super::{Engine, key_file, lineage, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
@@ -42,6 +43,8 @@ pub struct Env {
     pub preparer: Preparer,
     /// What becomes of finished segments.
     pub keeping: Keeping,
+    /// Who is told how far a long reading of it is.
+    pub watch: Arc<dyn Watch>,
 }
 
 impl Env {
@@ -55,6 +58,7 @@ impl Env {
             entropy: Arc::new(os::OsEntropy),
             preparer: Preparer::Background,
             keeping: Keeping::default(),
+            watch: Arc::new(Unwatched),
         }
     }
 }
@@ -178,18 +182,24 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     let lock = take_lock(env, dir)?;
 
     let survey = Survey::read(&*env.disk, dir)?;
-    let mut start = checkpoint::newest(&*env.disk, dir, &survey)?;
+    let mut start = checkpoint::newest(&*env.disk, dir, &survey, &*env.watch)?;
     let snapshot = Marker::read(&*env.disk, dir)?;
     if let Some(marker) = &snapshot {
         start.known.push(marker.anchor(survey.store())?);
     }
     let (from, image_bytes) = (start.bank.applied().0, start.image_bytes);
-    let mut replay = Replay::telling(start.bank, env.clock.clone(), survey.highest());
-    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| replay.batch(batch))?;
+    let (began, mut replay) = (env.clock.monotonic(), Replay::new(start.bank));
+    let mut told = LogWatch::new(&env.watch, survey.extent(start.anchor.as_ref()));
+    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| {
+        told.batch(batch);
+        replay.batch(batch)
+    })?;
+    let took = env.clock.monotonic().saturating_sub(began);
+    drop(told);
     if let Some(torn) = &recovered.torn {
         log::warn!("{torn}");
     }
-    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from));
+    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from, took));
     let mut bank = replay.finish().map_err(StoreError::Damaged)?;
 
     let key = key_file::load(env, key_file)?;

@@ -51,6 +51,7 @@ pub(super) struct Arena {
 pub(super) struct DeedCounts {
     pub(super) client_kills: AtomicU64,
     pub(super) runs_abandoned: AtomicU64,
+    pub(super) in_windows: AtomicU64,
     pub(super) doubts_resolved: AtomicU64,
 }
 

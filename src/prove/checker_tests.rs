@@ -94,7 +94,7 @@ impl Case {
     fn journaled(&mut self, id: RequestId, command: Command, end: Option<End>) {
         let intent =
             Intent { store: StoreId::default(), id, at: 0, role: Role::Customer, name: "a".to_owned(), address: String::new(), command };
-        self.testimony.journaled.push(Request { intent, end });
+        self.testimony.journaled.push(Request { intent, end, is_told: false });
     }
 
     fn tick(&mut self) -> Duration {

@@ -1,5 +1,5 @@
-//! A customer or teller with the real client and a journal: run after run, some given up with a request under way, and
-//! the next run ends the doubt by sending again or by cancelling.
+//! A customer or teller with the real client and a journal: run after run, requests one by one or a window of them at
+//! once, some given up with requests under way, and the next run ends the doubt by sending again or by cancelling.
 //!
 //! Left out: customers as processes of their own (`commander.rs`).
 
@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use super::arena::{Arena, Posted, any_account, any_command, count};
 use super::history::{Answered, Event, Read, Write};
-use crate::client::{Answer, Client, ClientError, JournalError, Login, Request};
+use crate::client::{Answer, Client, ClientError, Fate, JournalError, Login, Request, Stopped};
 use crate::command::Command;
 use crate::env::sim::Random;
 use crate::types::{Owner, RequestId, RequestNumber, SessionId};
 
 /// How long a run may wait for each answer, in milliseconds: mostly too short for a bank that was just killed.
 const PATIENCE: [u64; 4] = [25, 60, 300, 2000];
-/// The most requests in a run.
+/// The most steps in a run.
 const STEPS: u64 = 50;
+/// The most requests in a step of many.
+const MANY: u64 = 60;
+/// The largest window of such a step.
+const WINDOW: usize = 24;
 
 /// Asks until the proof is over.
 pub(super) fn run(arena: &Arena, login: &Login, seed: u64) {
@@ -66,6 +70,9 @@ fn step(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random) -
         }
         return true;
     }
+    if random.one_in(16) {
+        return step_of_many(arena, client, owner, random);
+    }
     let command = any_command(random, owner);
     let sent = arena.now();
     match client.execute(command) {
@@ -93,6 +100,40 @@ fn step(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random) -
             false
         }
     }
+}
+
+/// Many requests with a window of them under way. Says whether the run goes on.
+fn step_of_many(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random) -> bool {
+    let commands: Vec<Command> = (0..2 + random.below(MANY)).map(|_| any_command(random, owner)).collect();
+    let window = 1 + random.index(WINDOW);
+    let sent = arena.now();
+    let mut untold = commands.iter();
+    let ended = client.execute_all(&commands, window, &mut |answers| {
+        // In this order, since the first of two is asked once too often.
+        for (answer, command) in answers.iter().zip(untold.by_ref()) {
+            note(arena, Some(*command), Some(sent), answer);
+            count(&arena.deeds.in_windows);
+        }
+        true
+    });
+    let Err(Stopped { failure, rest }) = ended else { return true };
+    for (command, fate) in untold.zip(rest) {
+        match fate {
+            Fate::Answered(answer) => note(arena, Some(*command), Some(sent), &answer),
+            Fate::InDoubt(id) | Fate::AskTheBank(id) => {
+                arena.history.note(Event::Write(Write { id, command: Some(*command), sent: Some(sent), answered: None }));
+                arena.post(Posted { owner, id, command: *command });
+            }
+            Fate::NotSent(_) => {}
+        }
+    }
+    doubt_of_the_bank(arena, &failure, None);
+    if random.one_in(2) {
+        count(&arena.deeds.runs_abandoned);
+        return false;
+    }
+    resolve(arena, client, random);
+    true
 }
 
 /// Sends again or cancels, whichever comes.

@@ -271,6 +271,13 @@ mod tests {
         assert!(image.entries.iter().zip(1..).all(|((lsn, read), number)| *lsn == Lsn(number) && *read == entry(number)));
         assert_eq!(image.chains.last_key_value(), Some((&Lsn(number), &chain)));
         assert!(image.end.0 > 3, "the log went on from segment to segment");
+        for sequence in 1..image.end.0 {
+            let go_on = std::sync::atomic::AtomicBool::new(false);
+            wal::pack(&*disk, dir, StoreId([3; 16]), sequence, &go_on).unwrap().unwrap();
+        }
+        let packed = read_log(&*disk, dir).unwrap();
+        assert!(packed.entries == image.entries && packed.chains == image.chains && packed.end == image.end);
+        assert_eq!((packed.incarnations, packed.torn, packed.batches), (image.incarnations, image.torn, image.batches));
     }
 
     #[test]

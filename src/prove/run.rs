@@ -141,6 +141,7 @@ pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verd
     verdict::sort(&mut violations);
     let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
     deeds.client_kills = read(&arena.deeds.client_kills);
+    deeds.in_windows = read(&arena.deeds.in_windows);
     deeds.runs_abandoned = read(&arena.deeds.runs_abandoned);
     deeds.doubts_resolved = read(&arena.deeds.doubts_resolved);
     Ok(Verdict { violations, checked, deeds, proxy: proxy.counts(), lasted })

@@ -87,6 +87,8 @@ pub struct Deeds {
     pub client_kills: u64,
     /// Runs of clients were given up with a request under way.
     pub runs_abandoned: u64,
+    /// Requests that were answered while a window of others was under way in their session.
+    pub in_windows: u64,
     /// Half-written tails put behind the log's end, as a power cut leaves them.
     pub tails_torn: u64,
     /// Requests in doubt that were resolved afterwards.

@@ -50,5 +50,6 @@ pub fn env(disk: &SimDisk, seed: u64) -> Env {
         entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
         preparer: Preparer::Inline,
         keeping: bankd::engine::Keeping::default(),
+        watch: Arc::new(bankd::engine::Unwatched),
     }
 }

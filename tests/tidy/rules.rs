@@ -129,7 +129,7 @@ const ENV: &[&str] = &["src/env/", "benches/"];
 const TIMING: &[&str] = &["src/env/", "src/cli/", "src/client/", "benches/"];
 const TERMINAL: &[&str] = &["src/cli/", "src/main.rs", "benches/"];
 
-const BANS: [Ban; 20] = [
+const BANS: [Ban; 21] = [
     Ban::path(&["std", "fs"], ENV),
     Ban::path(&["std", "os", "unix", "fs"], ENV),
     Ban::path(&["fs2"], ENV),
@@ -138,6 +138,7 @@ const BANS: [Ban; 20] = [
     Ban::path(&["rand"], ENV),
     Ban::path(&["bincode"], &["src/codec.rs"]),
     Ban::path(&["tokio"], &[]),
+    Ban::path(&["indicatif"], &["src/cli/progress.rs"]),
     Ban::word(&["SystemTime"], ENV),
     Ban::word(&["UNIX_EPOCH"], ENV),
     Ban::word(&["Instant", "now"], TIMING),

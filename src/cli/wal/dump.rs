@@ -88,7 +88,7 @@ impl Dump {
         // Whoever reads no further has seen enough.
         let _ = printer.out.flush();
         drop(printer);
-        remark(&history?);
+        remark(&history?, None);
         Ok(Exit::Done)
     }
 

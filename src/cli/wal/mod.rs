@@ -18,6 +18,7 @@ use clap::{Args, Subcommand};
 
 use super::failure::{Exit, Failure};
 use super::output::say;
+use super::progress::Progress;
 use super::store_paths;
 
 /// `bankd wal`.
@@ -62,8 +63,10 @@ impl Wal {
     }
 }
 
-/// Tells on stderr what anybody should know who looks at this log.
-pub fn remark(history: &History) {
+/// Tells on stderr what anybody should know who looks at this log, and what a long reading came to.
+pub fn remark(history: &History, progress: Option<&Progress>) {
+    let dropped = if history.log.torn.is_some() { "without a torn tail" } else { "nothing dropped" };
+    progress.and_then(|progress| progress.summary(dropped)).iter().for_each(|line| say(line));
     match (&history.holder, history.log.has_unsealed) {
         (Some(holder), true) => say(&format!("a daemon ({holder}) has the store: read as far as its last sealed batch")),
         (Some(holder), false) => say(&format!("a daemon ({holder}) has the store")),

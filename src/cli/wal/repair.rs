@@ -4,13 +4,14 @@
 
 use std::fmt::Write;
 
-use bankd::engine::{self, DroppedRequest, Env};
+use bankd::engine::{self, DroppedRequest};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::StoreOption;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{command_in_words, say, tell, tell_json};
+use crate::cli::progress;
 use crate::cli::store_paths::PlaceOption;
 
 /// Drops what stands behind the last good batch of a log that a start refuses. Old sessions end with it.
@@ -37,10 +38,12 @@ pub struct Repair {
 impl Repair {
     pub fn run(self) -> Result<Exit, Failure> {
         debug_assert!(self.drop_tail, "there is nothing else to do yet");
-        let env = Env::os();
+        let (env, progress) = progress::tool();
         let dir = &self.store.data_dir;
         engine::refuse_place(&env, dir, self.place.allow_tmpfs)?;
-        let plan = match engine::plan_repair(&env, dir)? {
+        let plan = engine::plan_repair(&env, dir)?;
+        progress.summary("before anything is dropped").iter().for_each(|line| say(line));
+        let plan = match plan {
             Ok(plan) => plan,
             Err(why) => {
                 if self.json {

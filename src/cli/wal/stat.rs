@@ -2,7 +2,7 @@
 //!
 //! Left out: what the entries say (`dump.rs`), and whether they hold together (`verify.rs`).
 
-use bankd::engine::{self, Env};
+use bankd::engine;
 use bankd::types::{BankTime, Lsn};
 use bankd::wal::{Seen, Stored, file_name, packed_name};
 use clap::Args;
@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{StoreOption, remark};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{tell, tell_json};
+use crate::cli::progress;
 use crate::cli::when::utc;
 
 /// What stands in one segment.
@@ -42,7 +43,8 @@ impl Stat {
     pub fn run(self) -> Result<Exit, Failure> {
         let mut parts: Vec<Part> = Vec::new();
         let mut incarnation = None;
-        let history = engine::look(&Env::os(), &self.store.data_dir, &mut |_, seen| {
+        let (env, progress) = progress::tool();
+        let history = engine::look(&env, &self.store.data_dir, &mut |_, seen| {
             let sequence = seen.batch.position.segment;
             if parts.last().is_none_or(|part| part.sequence != sequence) {
                 parts.push(Part { sequence, ..Part::default() });
@@ -81,7 +83,7 @@ impl Stat {
             tell(&format!("all {} segments  {}", parts.len(), all.line()));
             tell(&format!("{} incarnations; chain head {} at LSN {}", all.incarnations, end.chain, end.next_lsn.0.saturating_sub(1)));
         }
-        remark(&history);
+        remark(&history, Some(&progress));
         Ok(Exit::Done)
     }
 }

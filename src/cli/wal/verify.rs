@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{StoreOption, remark};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{say, tell, tell_json};
+use crate::cli::progress;
 
 /// How many contradictions are named.
 const NAMED: usize = 10;
@@ -31,7 +32,7 @@ pub struct Verify {
 
 impl Verify {
     pub fn run(self) -> Result<Exit, Failure> {
-        let env = Env::os();
+        let (env, progress) = progress::tool();
         // First the journal, then the log: whatever was answered by now is in the log already.
         let told = self.against.as_deref().map(|path| read_journal(&env, path)).transpose()?.unwrap_or_default();
         let verified = engine::verify(&env, &self.store.data_dir, &told)?;
@@ -47,7 +48,7 @@ impl Verify {
         } else {
             lines(&verified, self.against.is_some()).iter().for_each(|line| tell(line));
         }
-        remark(&verified.history);
+        remark(&verified.history, Some(&progress));
         exposed(&verified).map_or(Ok(Exit::Done), Err)
     }
 }

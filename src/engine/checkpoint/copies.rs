@@ -10,6 +10,7 @@ use super::start::list;
 use crate::engine::copy::copy;
 use crate::engine::error::StoreError;
 use crate::engine::store::io_error;
+use crate::engine::watch::Watch;
 use crate::env::{Disk, File, ReadOnly};
 use crate::wal::{Anchor, Survey};
 
@@ -61,10 +62,11 @@ pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &Survey) -> R
 ///
 /// # Errors
 /// [`StoreError::Io`].
-pub(in crate::engine) fn keep_sound(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Vec<Anchor>, StoreError> {
+pub(in crate::engine) fn keep_sound(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Vec<Anchor>, StoreError> {
     let mut sound = Vec::new();
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
-        let read = file::read_header(disk, dir, lsn, survey.store()).and_then(|header| file::load(disk, dir, &header).map(|_| header));
+        let read =
+            file::read_header(disk, dir, lsn, survey.store()).and_then(|header| file::load(disk, dir, &header, watch).map(|_| header));
         match read {
             Ok(header) => sound.push(header.anchor),
             Err(why) => {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Unusable;
 use super::header::{Header, LENGTH};
 use crate::bank::{Bank, ImageDigest};
+use crate::engine::watch::{Progress, Reading, Unwatched, Watch};
 use crate::env::{Disk, File};
 use crate::types::{Lsn, StoreId};
 
@@ -106,14 +107,18 @@ pub(super) fn read_header(disk: &dyn Disk, dir: &Path, lsn: Lsn, store: StoreId)
 ///
 /// # Errors
 /// [`Unusable`].
-pub(super) fn load(disk: &dyn Disk, dir: &Path, header: &Header) -> Result<Bank, Unusable> {
-    load_unless(disk, dir, header, &AtomicBool::new(false))
+pub(super) fn load(disk: &dyn Disk, dir: &Path, header: &Header, watch: &dyn Watch) -> Result<Bank, Unusable> {
+    read(disk, dir, header, &AtomicBool::new(false), watch)
 }
 
-/// [`load`], unless it is cancelled.
+/// [`load`], unless it is cancelled, and unwatched.
 pub(super) fn load_unless(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool) -> Result<Bank, Unusable> {
+    read(disk, dir, header, cancelled, &Unwatched)
+}
+
+fn read(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool, watch: &dyn Watch) -> Result<Bank, Unusable> {
     let file = disk.open_read(&dir.join(name(header.lsn())))?;
-    let mut source = Source { file: file.as_ref(), offset: IMAGE, cancelled };
+    let mut source = Source { file: file.as_ref(), offset: IMAGE, of: header.image.length, cancelled, watch };
     let bank = Bank::read_image(&mut source, &header.image)?;
     let is_same = bank.applied() == header.lsn()
         && bank.outcome_digest() == header.outcome_digest
@@ -125,7 +130,10 @@ pub(super) fn load_unless(disk: &dyn Disk, dir: &Path, header: &Header, cancelle
 struct Source<'a> {
     file: &'a dyn File,
     offset: u64,
+    /// The image's length.
+    of: u64,
     cancelled: &'a AtomicBool,
+    watch: &'a dyn Watch,
 }
 
 impl Read for Source<'_> {
@@ -133,6 +141,8 @@ impl Read for Source<'_> {
         check(self.cancelled)?;
         self.file.read_exact_at(bytes, self.offset)?;
         self.offset = self.offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let done = self.offset.saturating_sub(IMAGE);
+        self.watch.see(Progress { reading: Reading::Checkpoint, bytes: done, of: self.of, entries: 0 });
         Ok(bytes.len())
     }
 }

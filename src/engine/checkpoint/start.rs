@@ -9,6 +9,7 @@ use super::file;
 use crate::bank::{Bank, ImageError};
 use crate::engine::error::StoreError;
 use crate::engine::store::io_error;
+use crate::engine::watch::Watch;
 use crate::env::Disk;
 use crate::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Survey};
@@ -50,7 +51,7 @@ pub(super) enum Unusable {
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
-pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Start, StoreError> {
+pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Start, StoreError> {
     let mut start = Start::default();
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
         let name = file::name(lsn);
@@ -69,7 +70,7 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) ->
             continue;
         }
         log::info!("reading the checkpoint {name}, {} bytes", header.image.length);
-        match file::load(disk, dir, &header) {
+        match file::load(disk, dir, &header, watch) {
             Ok(bank) => {
                 start.bank = bank;
                 start.anchor = Some(header.anchor);
@@ -86,14 +87,14 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey) ->
 ///
 /// # Errors
 /// [`StoreError::Io`]; [`StoreError::Damaged`] if there is none.
-pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Start, StoreError> {
+pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Start, StoreError> {
     if !survey.is_cut() {
         return Ok(Start::default());
     }
     for lsn in list(disk, dir).map_err(io_error("list", dir))?.into_iter().rev() {
         let Ok(header) = file::read_header(disk, dir, lsn, survey.store()) else { continue };
         let is_in_log = header.anchor.end.position.segment >= survey.first() && !survey.is_void(&header.anchor);
-        if is_in_log && let Ok(bank) = file::load(disk, dir, &header) {
+        if is_in_log && let Ok(bank) = file::load(disk, dir, &header, watch) {
             return Ok(Start { bank, anchor: Some(header.anchor), image_bytes: header.image.length, ..Start::default() });
         }
     }

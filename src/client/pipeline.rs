@@ -1,0 +1,316 @@
+//! Many money requests under way at once: a window of consecutive numbers of one session, on one connection.
+//!
+//! Each is in the journal, synced, before it is first sent: a group under one sync, and with it the answers that came
+//! since. A copy that is refused for the moment leaves a gap, as a lost connection does. Then the pipeline waits for what
+//! is still under way, goes back to the first number without an answer, and sends the same again, in order.
+//! Left out: the single request (`pursuit.rs`), the file (`journal.rs`), who is told what (`cli/`).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::connection::AskError;
+use super::error::ClientError;
+use super::journal::{JournalError, OpenJournal};
+use super::journal_record::{ClosedReason, Intent, Record, Settled};
+use super::link::{Fault, Link};
+use super::pursuit::Answer;
+use super::retry::{Backoff, Deadline, World};
+use crate::command::Command;
+use crate::types::{RequestId, RequestNumber, SessionId};
+use crate::wire::message::{Ask, Refusal, Reply};
+
+/// Why a pipeline came to no end, and what became of the requests whose answers were not told by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Why. [`ClientError::OutcomeUnknown`] and [`ClientError::AskTheBank`] name the first request that is left open.
+    pub failure: ClientError,
+    /// One for each command behind those that were told, in order; commands behind these were not even numbered.
+    pub rest: Vec<Fate>,
+}
+
+/// What became of a request of a pipeline that stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Answered all the same.
+    Answered(Answer),
+    /// Sent, and the outcome unknown; the journal keeps it.
+    InDoubt(RequestId),
+    /// Sent, and only the bank's log tells.
+    AskTheBank(RequestId),
+    /// Not one byte of it was sent, and never will be.
+    NotSent(RequestId),
+}
+
+impl From<ClientError> for Stopped {
+    fn from(failure: ClientError) -> Self {
+        Self { failure, rest: Vec::new() }
+    }
+}
+
+/// A pipeline on its way.
+///
+/// Invariants: the numbers in `slots` are consecutive and end before `next`; everything below them is in the journal with
+/// its answer; the replies to `in_flight` are still to come on the present connection, in order.
+pub(super) struct Pipeline<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) journal: OpenJournal<'a>,
+    pub(super) world: &'a World,
+    /// How long an answer may be waited for.
+    pub(super) timeout: Duration,
+    /// Every request's intent, but for number and command.
+    pub(super) model: Intent,
+    /// The most requests that are not settled.
+    pub(super) window: usize,
+    /// The number of the next command.
+    pub(super) next: RequestNumber,
+    slots: VecDeque<Slot>,
+    /// What comes next on this connection.
+    cursor: RequestNumber,
+    in_flight: VecDeque<RequestNumber>,
+    /// Why a copy was turned away, until everything behind it has come back and the pipeline goes back to it.
+    turned_away: Option<String>,
+    /// Whether an answer came since this was last looked at.
+    progressed: bool,
+}
+
+/// Who is told the answers, a group at a time, in order; says whether they were shown.
+pub type Tell<'a> = dyn FnMut(&[Answer]) -> bool + 'a;
+
+struct Slot {
+    number: RequestNumber,
+    command: Command,
+    was_sent: bool,
+    settled: Option<Settled>,
+}
+
+/// What goes wrong.
+enum Trouble {
+    /// Worth going back for.
+    Again(String),
+    /// The bank will not answer these numbers any more.
+    Refused(Refusal),
+    /// Nothing more can be done here.
+    Failed(ClientError),
+}
+
+impl<'a> Pipeline<'a> {
+    pub(super) fn new(
+        link: &'a mut Link,
+        journal: OpenJournal<'a>,
+        world: &'a World,
+        timeout: Duration,
+        model: Intent,
+        window: usize,
+    ) -> Self {
+        let next = model.id.number;
+        let (slots, in_flight) = (VecDeque::with_capacity(window), VecDeque::with_capacity(window));
+        Self { link, journal, world, timeout, model, window, next, slots, cursor: next, in_flight, turned_away: None, progressed: false }
+    }
+
+    /// Sends all until each has a recorded outcome and was told, or nothing came for as long as may be waited.
+    pub(super) fn run(&mut self, commands: &[Command], tell: &mut Tell<'_>) -> Result<(), Stopped> {
+        let mut commands = commands.iter();
+        let mut deadline = self.deadline();
+        let mut backoff = Backoff::new(&self.world.entropy);
+        loop {
+            if let Err(error) = self.advance(&mut commands, tell) {
+                return Err(self.stop(Trouble::Failed(error.into())));
+            }
+            if self.slots.is_empty() {
+                return Ok(());
+            }
+            let outcome = self.round(&deadline);
+            if std::mem::take(&mut self.progressed) {
+                (deadline, backoff) = (self.deadline(), Backoff::new(&self.world.entropy));
+            }
+            match outcome {
+                Ok(()) => {}
+                Err(Trouble::Again(_)) if backoff.wait(&deadline) => {}
+                Err(trouble) => return Err(self.stop(trouble)),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(&self.world.clock, self.timeout)
+    }
+
+    fn session(&self) -> SessionId {
+        self.model.id.session
+    }
+
+    fn id(&self, number: RequestNumber) -> RequestId {
+        RequestId { session: self.session(), number }
+    }
+
+    /// The first number that is not settled: everything below is in the journal with its answer.
+    fn first(&self) -> RequestNumber {
+        self.slots.front().map_or(self.next, |slot| slot.number)
+    }
+
+    /// Writes what was answered and what comes next to the journal, under one sync, and tells what was answered.
+    fn advance(&mut self, commands: &mut std::slice::Iter<'_, Command>, tell: &mut Tell<'_>) -> Result<(), JournalError> {
+        let (mut records, mut answers) = (Vec::new(), Vec::new());
+        while let Some(settled) = self.slots.front().and_then(|slot| slot.settled) {
+            let id = self.id(self.first());
+            records.push(Record::Reply(id, settled));
+            answers.push(Answer::of(id, settled));
+            self.slots.pop_front();
+        }
+        while self.slots.len() < self.window
+            && let Some(next) = self.next.next()
+            && let Some(command) = commands.next()
+        {
+            records.push(Record::Intent(Intent { id: self.id(self.next), command: *command, ..self.model.clone() }));
+            self.slots.push_back(Slot { number: self.next, command: *command, was_sent: false, settled: None });
+            self.next = next;
+        }
+        let written = self.journal.write(&records);
+        match &written {
+            // Two answers to one request: neither is to be believed.
+            Err(JournalError::Damaged { .. }) => return written,
+            Err(error) => answers.iter_mut().for_each(|answer| answer.journal_failure = Some(error.clone())),
+            Ok(()) => {}
+        }
+        if !answers.is_empty() && tell(&answers) && written.is_ok() {
+            let ids: Vec<RequestId> = answers.iter().map(|answer| answer.request).collect();
+            // If it cannot be noted, they are told once more.
+            let _ = self.journal.tell(&ids);
+        }
+        written
+    }
+
+    /// Sends what is to be sent, and takes in the replies that are there, at least one.
+    fn round(&mut self, deadline: &Deadline) -> Result<(), Trouble> {
+        if self.in_flight.is_empty() {
+            self.link.ready(Some(self.session()), deadline).map_err(|fault| match fault {
+                Fault::NotSent(why) | Fault::Lost(why) => Trouble::Again(why),
+                Fault::Refused(refusal) if refusal.is_retryable() => Trouble::Again(refusal.to_string()),
+                Fault::Refused(refusal) => Trouble::Refused(refusal),
+                fault @ Fault::OtherStore(_) => Trouble::Failed(self.link.failure(fault)),
+            })?;
+            self.cursor = self.first();
+        }
+        self.send(deadline)?;
+        self.receive(deadline)
+    }
+
+    fn send(&mut self, deadline: &Deadline) -> Result<(), Trouble> {
+        if self.turned_away.is_some() {
+            return Ok(());
+        }
+        let (cursor, acked_below) = (self.cursor, self.first());
+        let mut asks = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.number >= cursor && slot.settled.is_none()) {
+            asks.push(Ask::Request { number: slot.number, acked_below, command: slot.command });
+        }
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let sent = self.link.send(&asks, deadline);
+        let is_sent = !matches!(sent, Err(AskError::NotSent(_)));
+        for slot in self.slots.iter_mut().filter(|slot| slot.number >= cursor && slot.settled.is_none()) {
+            slot.was_sent |= is_sent;
+            self.in_flight.push_back(slot.number);
+        }
+        self.cursor = self.next;
+        sent.map_err(|error| self.lost(&error))
+    }
+
+    fn receive(&mut self, deadline: &Deadline) -> Result<(), Trouble> {
+        loop {
+            let reply = self.link.receive(deadline).map_err(|error| self.lost(&error))?;
+            self.judge(reply)?;
+            if !self.link.has_reply() {
+                break;
+            }
+        }
+        match self.turned_away.take_if(|_| self.in_flight.is_empty()) {
+            Some(why) => Err(Trouble::Again(why)),
+            None => Ok(()),
+        }
+    }
+
+    fn judge(&mut self, reply: Reply) -> Result<(), Trouble> {
+        let (first, expected) = (self.first(), self.in_flight.pop_front());
+        match reply {
+            Reply::Answer { number, body, replayed, receipt } if Some(number) == expected => {
+                let place = usize::try_from(number.0.saturating_sub(first.0)).unwrap_or(usize::MAX);
+                if let Some(slot) = self.slots.get_mut(place) {
+                    slot.settled = Some(Settled { body, replayed, receipt });
+                    self.progressed = true;
+                }
+                Ok(())
+            }
+            // One before it was turned away. A bank that misses numbers that it answered has lost its memory.
+            Reply::Refused(refusal @ Refusal::Gap { expected }) if expected >= first => {
+                self.turned_away.get_or_insert(refusal.to_string());
+                Ok(())
+            }
+            Reply::Refused(refusal) if refusal.is_retryable() => {
+                self.turned_away.get_or_insert(refusal.to_string());
+                Ok(())
+            }
+            Reply::Refused(refusal) => Err(Trouble::Refused(refusal)),
+            other => {
+                // Replies out of step: nothing more on this connection can be believed.
+                self.link.hang_up();
+                Err(self.lost(&AskError::Lost(self.link.nonsense(&other).to_string())))
+            }
+        }
+    }
+
+    fn lost(&mut self, error: &AskError) -> Trouble {
+        self.in_flight.clear();
+        self.turned_away = None;
+        Trouble::Again(error.to_string())
+    }
+
+    /// Gives up: what was sent and has no answer stays in doubt, what was not sent never will be.
+    fn stop(&mut self, trouble: Trouble) -> Stopped {
+        let closed = match trouble {
+            Trouble::Refused(Refusal::UnknownSession) => Some(ClosedReason::UnknownSession),
+            Trouble::Refused(Refusal::StoreRolledBack) => Some(ClosedReason::StoreRolledBack),
+            Trouble::Refused(Refusal::Acknowledged) => Some(ClosedReason::Acknowledged),
+            _ => None,
+        };
+        let (mut records, mut rest) = (Vec::new(), Vec::new());
+        for Slot { number, was_sent, settled, .. } in std::mem::take(&mut self.slots) {
+            let id = self.id(number);
+            let (record, fate) = match (settled, was_sent, closed) {
+                (Some(settled), ..) => (Some(Record::Reply(id, settled)), Fate::Answered(Answer::of(id, settled))),
+                (None, true, Some(reason)) => (Some(Record::Closed(id, reason)), Fate::AskTheBank(id)),
+                (None, true, None) => (None, Fate::InDoubt(id)),
+                (None, false, _) => (Some(Record::Closed(id, ClosedReason::NeverSent)), Fate::NotSent(id)),
+            };
+            records.extend(record);
+            rest.push(fate);
+        }
+        // If this cannot be written, they only stay in doubt, and the next resolving ends it.
+        if let Err(error) = self.journal.write(&records) {
+            for fate in &mut rest {
+                if let Fate::Answered(answer) = fate {
+                    answer.journal_failure = Some(error.clone());
+                }
+            }
+        }
+        Stopped { failure: self.failure(trouble, &rest), rest }
+    }
+
+    fn failure(&self, trouble: Trouble, rest: &[Fate]) -> ClientError {
+        let open = rest.iter().find_map(|fate| match fate {
+            Fate::InDoubt(id) | Fate::AskTheBank(id) => Some(*id),
+            Fate::Answered(_) | Fate::NotSent(_) => None,
+        });
+        let unknown = |request: RequestId, why: String| ClientError::OutcomeUnknown { request, why };
+        match (trouble, open) {
+            (Trouble::Again(why), Some(request)) => unknown(request, why),
+            (Trouble::Again(why), None) => ClientError::Unreachable { address: self.link.address().to_owned(), why },
+            (Trouble::Refused(refusal), Some(request)) if refusal.ends_resending() => ClientError::AskTheBank { request, refusal },
+            (Trouble::Refused(refusal), Some(request)) => unknown(request, refusal.to_string()),
+            (Trouble::Refused(refusal), None) => ClientError::Refused(refusal),
+            (Trouble::Failed(error), Some(request)) => unknown(request, error.to_string()),
+            (Trouble::Failed(error), None) => error,
+        }
+    }
+}

@@ -29,11 +29,13 @@ use bankd::command::Command;
 use bankd::env::os;
 use bankd::types::{AccountId, RequestNumber};
 use bankd::wire::message::{Ask, Reply};
-use banks::{Shared, plan, remove_checkpoints, resident, start, wal_stat};
+use banks::{Shared, plan, remove_checkpoints, resident, settle, start, wal_stat};
 use sheet::{is_wanted, rounds};
 
 /// Sessions that are opened to weigh one; a teller has 4,096 at most.
 const SESSIONS: usize = 4000;
+/// How many each of the connections opens.
+const EACH: usize = 100;
 /// Sessions that are filled with replies, and how many each holds unacknowledged at most.
 const FULL: usize = 400;
 const WINDOW: u64 = 1024;
@@ -77,23 +79,38 @@ fn memory(shared: &mut Shared) {
 
 fn sessions(shared: &mut Shared) {
     shared.sheet.head("sessions", "resident memory of sessions and of replies that nobody acknowledged");
-    let (_dir, bank) = shared.bank(banks::SMALL);
-    let mut client = Teller::connect(shared, &bank);
+    let (_dir, bank) = used(shared);
+    // Many at a time: one by one, each would be a commit.
+    let mut tellers: Vec<Teller> = (0..SESSIONS / EACH).map(|_| Teller::connect(shared, &bank)).collect();
     let before = resident(&bank);
-    (0..SESSIONS).for_each(|_| client.open());
-    let opened = resident(&bank);
-    shared.sheet.figure("sessions", "a session", "bytes", &[(opened - before) * 1_048_576.0 / SESSIONS as f64]);
+    for _ in 0..EACH {
+        tellers.iter_mut().for_each(|teller| teller.connection.send(&[Ask::OpenSession], &teller.deadline).unwrap());
+        for teller in &mut tellers {
+            let reply = teller.connection.receive(&teller.deadline).unwrap();
+            assert!(matches!(reply, Reply::Session(_)), "{reply:?}");
+        }
+    }
+    settle(&bank);
+    let opened = resident(&bank) - before;
+    shared.sheet.figure("sessions", "a session", "bytes", &[opened * 1_048_576.0 / SESSIONS as f64]);
     drop(bank);
     // A bank of its own: what the first one has to spare would not show.
-    let (_dir, bank) = shared.bank(banks::SMALL);
-    let mut client = Teller::connect(shared, &bank);
+    let (_dir, bank) = used(shared);
+    let mut teller = Teller::connect(shared, &bank);
     let before = resident(&bank);
     for _ in 0..FULL {
-        client.open();
-        client.fill();
+        teller.fill();
     }
+    settle(&bank);
     let filled = (resident(&bank) - before) * 1_048_576.0 / (FULL as u64 * WINDOW) as f64;
     shared.sheet.figure("sessions", "an unacknowledged reply (in a full session)", "bytes", &[filled]);
+}
+
+/// A bank that has served, made a checkpoint and compressed segments before: it needs no memory for the first time any more.
+fn used(shared: &Shared) -> (tempfile::TempDir, OwnBank) {
+    let (dir, bank) = shared.bank(banks::SMALL);
+    shared.load(&bank, &Plan { duration: Duration::from_secs(2), ..plan(16, 256) });
+    (dir, bank)
 }
 
 /// A teller on one connection.
@@ -112,13 +129,10 @@ impl Teller {
         Self { connection, deadline }
     }
 
-    fn open(&mut self) {
+    /// A new session, with as many commands as one takes without an acknowledgement.
+    fn fill(&mut self) {
         let reply = self.connection.ask(&Ask::OpenSession, &self.deadline).unwrap();
         assert!(matches!(reply, Reply::Session(_)), "{reply:?}");
-    }
-
-    /// As many commands as a session takes without an acknowledgement.
-    fn fill(&mut self) {
         let command = |account| Command::Deposit { account: AccountId(account), amount: Amount::new(1).unwrap() };
         let commands = (0..WINDOW as u32).map(command).collect();
         let run = Ask::Run { first: RequestNumber(1), acked_below: RequestNumber(1), commands };

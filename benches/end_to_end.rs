@@ -35,6 +35,8 @@ use support::{BareFile, percentiles};
 
 /// The large bank.
 const LARGE: u32 = 10_000_000;
+/// Bytes of log that a command takes in a large batch.
+const ENTRY: f64 = 57.0;
 /// Commands a frame, where there are runs.
 const RUN: usize = 128;
 
@@ -94,9 +96,9 @@ impl Bench {
         Self { shared, bare }
     }
 
-    /// So many bare commits of 4 KiB, one after the other.
-    fn bare(&mut self, commits: usize) -> Vec<Duration> {
-        let block = vec![0xA5; 4096];
+    /// So many bare commits of so many bytes, one after the other.
+    fn bare(&mut self, commits: usize, bytes: usize) -> Vec<Duration> {
+        let block = vec![0xA5; bytes];
         let timed = |bare: &mut BareFile| {
             let began = Instant::now();
             bare.commit(&block);
@@ -106,7 +108,14 @@ impl Bench {
     }
 
     fn bare_p50(&mut self) -> f64 {
-        percentiles(&mut self.bare(3000)).0.as_secs_f64() * 1e6
+        percentiles(&mut self.bare(3000, 4096)).0.as_secs_f64() * 1e6
+    }
+
+    /// How many commands a second the bare disk takes in commits of so many.
+    fn bare_rate(&mut self, commands: f64) -> f64 {
+        let bytes = ((commands * ENTRY) as usize).next_multiple_of(4096);
+        let samples = self.bare(300, bytes);
+        commands * samples.len() as f64 / samples.iter().sum::<Duration>().as_secs_f64()
     }
 }
 
@@ -160,14 +169,16 @@ fn terminals(bench: &mut Bench) {
 fn crowd(bench: &mut Bench) {
     bench.sheet.head("crowd", "1,000 connections, one deposit at a time each, against 64");
     let (_dir, bank) = bench.bank(banks::SMALL);
-    let (mut few, mut many, mut spread, mut wire) = (vec![], vec![], vec![], vec![]);
+    let (mut few, mut many, mut spread, mut wire, mut disk) = (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..rounds() {
+        disk.push(bench.bare_p50());
         few.push(bench.load(&bank, &plan(64, 1)).rate());
         let measured = bench.load(&bank, &plan(1000, 1));
         many.push(measured.rate());
         spread.push(measured.latency_at(0.99).as_secs_f64() / measured.latency_at(0.5).as_secs_f64());
         wire.push(loopback::rate(1000, 1, SINGLE, seconds_each() / 3));
     }
+    bench.sheet.figure("crowd", "bare 4 KiB write + fdatasync, p50", "us", &disk);
     bench.sheet.figure("crowd", "bare loopback exchanges a second", "/s", &wire);
     bench.sheet.figure("crowd", "deposits a second", "/s", &many);
     bench.sheet.ratio("crowd", "rate / rate of 64 connections", &many, &few, Target::AtLeast(1.0));
@@ -177,7 +188,8 @@ fn crowd(bench: &mut Bench) {
 /// A pipelined load beside bare sockets that carry the same bytes, and the bare disk writing as much at a time.
 fn pipelined(bench: &mut Bench, name: &str, plan: &Plan, exchange: Exchange) {
     let (_dir, bank) = bench.bank(banks::SMALL);
-    let (mut wire, mut rates, mut medians, mut entries, mut cpu) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut disk, mut wire, mut rates) = (vec![], vec![], vec![]);
+    let (mut medians, mut entries, mut cpu) = (vec![], vec![], vec![]);
     for _ in 0..rounds() {
         let frames = plan.depth / plan.run;
         wire.push(loopback::rate(plan.connections, frames, exchange, seconds_each() / 3) * plan.run as f64);
@@ -185,15 +197,18 @@ fn pipelined(bench: &mut Bench, name: &str, plan: &Plan, exchange: Exchange) {
         rates.push(report.measured.rate());
         medians.push(p50(&report.measured));
         entries.push(report.measured.entries_per_commit());
+        disk.push(bench.bare_rate(report.measured.entries_per_commit()));
         cpu.push(report.daemon.unwrap().cpu.as_secs_f64() * 1e9 / report.measured.answered as f64);
     }
+    bench.sheet.figure(name, "bare write + fdatasync of as many bytes a commit, commands a second", "/s", &disk);
     bench.sheet.figure(name, "bare loopback, commands a second", "/s", &wire);
     bench.sheet.figure(name, "commands a second", "/s", &rates);
     bench.sheet.figure(name, "p50", "us", &medians);
     bench.sheet.figure(name, "commands a commit", "", &entries);
     bench.sheet.figure(name, "processor time of the daemon a command", "ns", &cpu);
-    let ratios: Vec<f64> = rates.iter().zip(&wire).map(|(one, other)| one / other).collect();
-    bench.sheet.figure(name, "rate / bare loopback", "x", &ratios);
+    let ratios = |to: &[f64]| rates.iter().zip(to).map(|(one, other)| one / other).collect::<Vec<_>>();
+    bench.sheet.figure(name, "rate / bare write + fdatasync", "x", &ratios(&disk));
+    bench.sheet.figure(name, "rate / bare loopback", "x", &ratios(&wire));
 }
 
 fn deposits(bench: &mut Bench) {
@@ -254,7 +269,7 @@ fn tail(bench: &mut Bench) {
             samples.sort_unstable();
             samples[samples.len() * 999 / 1000].as_secs_f64() * 1e6
         };
-        let mut bare = bench.bare(10_000);
+        let mut bare = bench.bare(10_000, 4096);
         let before = names(bank.store());
         let duration = Duration::from_secs(setting("TAIL_SECONDS", 20));
         let open = Plan { rate: Some(half as u64), depth: 512, accounts, duration, ..plan(64, 1) };
@@ -262,7 +277,7 @@ fn tail(bench: &mut Bench) {
         let fresh: Vec<String> = names(bank.store()).into_iter().filter(|name| !before.contains(name)).collect();
         segments.push(fresh.iter().filter(|name| name.ends_with(".seg")).count() as f64);
         checkpoints.push(fresh.iter().filter(|name| name.ends_with(".ckpt")).count() as f64);
-        bare.extend(bench.bare(10_000));
+        bare.extend(bench.bare(10_000, 4096));
         disk.push(p999(&mut bare));
         ours.push(measured.latency_at(0.999).as_secs_f64() * 1e6);
         middles.push(p50(&measured));

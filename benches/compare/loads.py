@@ -39,6 +39,8 @@ def bankd(bank, connections, depth, seconds, mix="deposits=1", run_length=1):
     words += ["--connections", connections, "--depth", depth, "--run", run_length, "--mix", mix]
     words += ["--accounts", bank.accounts, "--warm-up", seconds / 5, "--duration", seconds]
     told = json.loads(run(words))
+    # Finished segments are compressed in the background, for some seconds after such a load.
+    bank.settle()
     return {"rate": told["per_second"], "p50": told["latency_us"]["p50"], "p99": told["latency_us"]["p99"], "generator_busy": told["generator_busy"]}
 
 

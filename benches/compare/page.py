@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes docs/performance.md, its charts and the README's table of what benches/compare/run has measured.
 
-    page.py RESULTS
+    page.py RESULTS            writes them
+    page.py RESULTS --check    says whether they are what it would write
 
 RESULTS holds machine.json, end_to_end.jsonl, cost.jsonl and compare.json. No figure comes from anywhere else.
 Left out: measuring.
@@ -107,16 +108,16 @@ def comparison_tables(compare):
 
 
 def charts(compare, cost):
-    CHARTS.mkdir(exist_ok=True)
+    """The charts by their files."""
     bars = [(f"{entry['ours'].removeprefix('bankd ')} / {entry['theirs']}", entry["median"], entry["low"], entry["high"], entry["target"]) for entry in compare["ratios"] if "median" in entry]
-    (CHARTS / "against.svg").write_text(chart.ratios("Rate of bankd against the rate of others", bars))
+    against = chart.ratios("Rate of bankd against the rate of others", bars)
     series = {"as it is left": [], "without checkpoints": []}
     for entry in cost:
         if entry["scenario"] == "startup":
             length, kind = entry["what"].split(": ")
             series[kind].append((float(length.split()[0]), entry["median"]))
     drawn = chart.lines("Start-up time by the length of the log", "million entries in the log", "seconds until ready", list(series.items()))
-    (CHARTS / "startup.svg").write_text(drawn)
+    return {CHARTS / "against.svg": against, CHARTS / "startup.svg": drawn}
 
 
 def not_reached(compare, end_to_end):
@@ -182,19 +183,26 @@ def readme_table(compare, end_to_end):
     return "\n".join(rows)
 
 
+def with_table(readme, table):
+    block = re.compile(r"(<!-- made by benches/compare/run -->\n).*?(<!-- end -->)", re.S)
+    assert block.search(readme), "the README has no place for the table"
+    return block.sub(lambda found: f"{found[1]}\n| | |\n|---|---|\n{table}\n\n{found[2]}", readme)
+
+
 def main():
     results = Path(sys.argv[1])
     machine, compare = (json.loads((results / name).read_text()) for name in ("machine.json", "compare.json"))
     end_to_end, cost = (read(results / name) for name in ("end_to_end.jsonl", "cost.jsonl"))
-    charts(compare, cost)
-    (ROOT / "docs" / "performance.md").write_text(page(machine, compare, end_to_end, cost))
-    readme = ROOT / "README.md"
-    block = re.compile(r"(<!-- made by benches/compare/run -->\n).*?(<!-- end -->)", re.S)
-    table = "\n| | |\n|---|---|\n" + readme_table(compare, end_to_end) + "\n\n"
-    before = readme.read_text()
-    assert block.search(before), "the README has no place for the table"
-    readme.write_text(block.sub(lambda found: found[1] + table + found[2], before))
-    print("docs/performance.md, its charts and the README's table are made")
+    made = charts(compare, cost)
+    made[ROOT / "docs" / "performance.md"] = page(machine, compare, end_to_end, cost)
+    made[ROOT / "README.md"] = with_table((ROOT / "README.md").read_text(), readme_table(compare, end_to_end))
+    if "--check" in sys.argv[2:]:
+        others = [str(path) for path, words in made.items() if not path.exists() or path.read_text() != words]
+        sys.exit(f"not what was measured: {', '.join(others)}; run benches/compare/run page" if others else 0)
+    for path, words in made.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(words)
+        print(path.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -42,9 +42,12 @@ impl Shared {
         (dir, bank)
     }
 
+    /// Puts the load on the bank, and waits until what it leaves for the background (segments to be compressed) is done, so
+    /// that nobody else pays for it.
     pub fn run(&self, bank: &OwnBank, plan: &Plan) -> Report {
         let report = trial(&self.world, &Target::Own(bank), plan, None, &mut |_| {}).unwrap();
         report.warnings().iter().for_each(|warning| println!("  NOTE: {warning}"));
+        settle(bank);
         report
     }
 
@@ -62,6 +65,20 @@ pub fn plan(connections: usize, depth: usize) -> Plan {
 /// The resident memory of a bank's daemon in MiB.
 pub fn resident(bank: &OwnBank) -> f64 {
     process_figures(bank.id()).unwrap().resident as f64 / 1_048_576.0
+}
+
+/// Waits, a minute at most, until the daemon uses no processor any more.
+pub fn settle(bank: &OwnBank) {
+    let cpu = || process_figures(bank.id()).unwrap().cpu;
+    let mut before = cpu();
+    for _ in 0..240 {
+        std::thread::sleep(Duration::from_millis(250));
+        let after = cpu();
+        if after - before <= Duration::from_millis(10) {
+            return;
+        }
+        before = after;
+    }
 }
 
 /// The names of a store's files.

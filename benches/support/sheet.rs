@@ -81,7 +81,7 @@ impl Sheet {
             Target::AtMost(bound) => (middle <= bound, "at most", bound),
         };
         let reached = if is_reached { "reached" } else { "NOT reached" };
-        println!("  {what:<58} {middle:>10.2}{}  target {kind} {bound}: {reached}", range(samples, low, high));
+        println!("  {what:<66} {middle:>10.2}{}  target {kind} {bound}: {reached}", range(samples, low, high));
         self.keep(json!({
             "scenario": scenario, "what": what, "median": middle, "low": low, "high": high, "rounds": samples.len(),
             "target": {kind: bound}, "reached": is_reached,
@@ -91,7 +91,7 @@ impl Sheet {
     /// A figure without a target.
     pub fn figure(&mut self, scenario: &str, what: &str, unit: &str, samples: &[f64]) {
         let (middle, low, high) = median(samples);
-        println!("  {what:<58} {middle:>10.2} {unit}{}", range(samples, low, high));
+        println!("  {what:<66} {middle:>10.2} {unit}{}", range(samples, low, high));
         self.keep(json!({
             "scenario": scenario, "what": what, "median": middle, "low": low, "high": high, "rounds": samples.len(), "unit": unit,
         }));

@@ -2,7 +2,6 @@
 //!
 //! Left out: measuring (`bankd::bench`), the other benches (`bench.rs`).
 
-use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use clap::Args;
 use super::bench::remove;
 use super::failure::{Exit, Failure};
 use super::output::{say, tell, tell_json};
+use super::progress::Countdown;
 use super::secrets::read_token;
 
 /// `bankd bench run`.
@@ -160,14 +160,10 @@ impl Run {
     }
 
     fn measure(&self, world: &World, target: &Target<'_>, plan: &Plan) -> Result<Report, Failure> {
-        let began = Instant::now();
-        let whole = (plan.warm_up + plan.duration).as_secs_f64();
-        let is_watched = std::io::stderr().is_terminal();
-        let mut before = 0;
+        let (began, mut before) = (Instant::now(), 0);
+        let countdown = Countdown::new(plan.warm_up + plan.duration);
         let mut progress = |answered: u64| {
-            if is_watched {
-                say(&format!("{:.0} of {whole:.0} s: {} answers in the last second", began.elapsed().as_secs_f64(), answered - before));
-            }
+            countdown.tell(began.elapsed(), format!("{} answers in the last second", answered - before));
             before = answered;
         };
         bench::trial(world, target, plan, self.journal.as_deref(), &mut progress).map_err(|error| match error {

@@ -1,4 +1,5 @@
-//! Shows how far a long reading is: a bar on a terminal, otherwise a line each second; and what it came to.
+//! Shows how far a long reading is: a bar on a terminal, otherwise a line each second; and what it came to. And a bar for
+//! a time that is known beforehand.
 //!
 //! All of it goes to stderr, without colours, and nothing at all appears for a reading of less than a second.
 //! Left out: reading (`engine/`). `bankd wal dump` has none: its lines show how far it is, and often go to a pager.
@@ -48,11 +49,47 @@ trait Show: Send {
 /// This machine, and who is shown how far the reading of a store is; `line` takes lines where there is no terminal.
 pub fn env(line: fn(&str)) -> (Env, Arc<Progress>) {
     let env = Env::os();
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    let has_bar = io::stderr().is_terminal() && !is_dumb;
-    let show: Box<dyn Show> = if has_bar { Box::new(Bar(None)) } else { Box::new(Lines(line)) };
+    let show: Box<dyn Show> = if has_bar() { Box::new(Bar(None)) } else { Box::new(Lines(line)) };
     let progress = Arc::new(Progress::new(env.clock.clone(), show));
     (Env { watch: progress.clone(), ..env }, progress)
+}
+
+/// Whether somebody sees a bar move.
+fn has_bar() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stderr().is_terminal() && !is_dumb
+}
+
+/// How much of a time that is known beforehand is over; nothing where nobody sees a bar move.
+pub struct Countdown(Option<ProgressBar>);
+
+impl Countdown {
+    /// Of so long.
+    pub fn new(whole: Duration) -> Self {
+        Self(has_bar().then(|| bar(whole.as_secs())))
+    }
+
+    /// So much is over, and this is to be told of it.
+    pub fn tell(&self, over: Duration, words: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(over.as_secs());
+            bar.set_message(words);
+        }
+    }
+}
+
+impl Drop for Countdown {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    bar.with_style(style.progress_chars("=> "))
 }
 
 /// [`env`] of a tool, which writes plain lines.
@@ -130,11 +167,7 @@ impl Show for Bar {
     }
 
     fn show(&mut self, moment: &Moment, took: Duration) {
-        let bar = self.0.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.with_style(style.progress_chars("=> "))
-        });
+        let bar = self.0.get_or_insert_with(|| bar(moment.of));
         bar.set_length(moment.of);
         bar.set_position(moment.bytes);
         bar.set_prefix(what(moment.reading));

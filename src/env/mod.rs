@@ -4,6 +4,7 @@
 //! them. `std::fs`, `fs2`, `rustix` and clocks appear below this module and nowhere else.
 //! Left out: sockets, which only the event loop and the client know.
 
+pub mod alarm;
 pub mod os;
 pub mod process;
 mod read_only;

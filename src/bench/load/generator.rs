@@ -1,13 +1,15 @@
 //! The loop: connects, keeps the plan's load up, and measures it.
 //!
-//! One thread and one poll. In a closed loop it waits in the poll; in an open one it looks at the clock all the time
-//! and gives way to other threads in between, since a request that is a timer's tick late would be the generator's
-//! fault. Left out: one connection's matters (`lane.rs`).
+//! One thread and one poll, which waits for answers and, in an open loop, for an alarm at the moment of the next request.
+//! It never spins: the bank's background threads need the processors as well. Left out: one connection's matters
+//! (`lane.rs`).
 
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use super::audit::Audit;
@@ -18,6 +20,7 @@ use super::schedule::{Schedule, nanos};
 use super::tally::{Measured, Tally};
 use crate::bench::BenchError;
 use crate::client::{Connection, Deadline, Login, World};
+use crate::env::alarm::Alarm;
 use crate::types::StoreId;
 use crate::wire::message::{Ask, Reply};
 
@@ -27,8 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const READ: usize = 256 * 1024;
 /// How often progress is told, and the journal synced.
 const TICK: Duration = Duration::from_secs(1);
-/// The poll waits by the millisecond; what is due sooner is waited for by looking at the clock.
-const COARSE: Duration = Duration::from_millis(2);
+/// What is due sooner than this is not worth an alarm.
+const SOON: Duration = Duration::from_micros(5);
+/// The alarm's token, which is no lane's.
+const ALARM: Token = Token(usize::MAX);
 
 /// A moment of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +65,11 @@ pub fn load(
     let audit = journal.map(|path| Audit::create(world, path, store, login, &server.to_string())).transpose()?;
     let source = Source { draw: Draw::new(plan), audit, run: plan.run, depth: plan.depth };
     let poll = Poll::new().map_err(|error| system(&error))?;
+    let alarm = Alarm::new().map_err(|error| system(&error))?;
     let began = world.clock.monotonic();
     let (warm, end) = (began + plan.warm_up, began + plan.warm_up + plan.duration);
     let tally = Tally::new(plan.rate.map(|_| (nanos(warm), nanos(end))))?;
-    let mut generator = Generator { world, poll, lanes, source, tally, buffer: vec![0; READ], waited: Duration::ZERO, last: began };
+    let mut generator = Generator { world, poll, alarm, lanes, source, tally, buffer: vec![0; READ], waited: Duration::ZERO, last: began };
     generator.register()?;
     let mut events = Events::with_capacity(1024);
     let mut schedule = Schedule::new(plan, began);
@@ -104,6 +110,7 @@ fn connect(world: &World, server: SocketAddr, login: &Login, plan: &Plan) -> Res
 struct Generator<'a> {
     world: &'a World,
     poll: Poll,
+    alarm: Alarm,
     lanes: Vec<Lane>,
     source: Source,
     tally: Tally,
@@ -120,7 +127,8 @@ impl Generator<'_> {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut lane.stream, Token(index), interest).map_err(|error| system(&error))?;
         }
-        Ok(())
+        let alarm = self.alarm.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&alarm), ALARM, Interest::READABLE).map_err(|error| system(&error))
     }
 
     /// Until the end of the measured time.
@@ -167,29 +175,25 @@ impl Generator<'_> {
 
     /// Sends what is due by the schedule, and waits for events no longer than until the next is.
     fn send_due(&mut self, schedule: &mut Schedule, events: &mut Events, now: Duration, left: Duration) -> Result<(), BenchError> {
-        let is_due = schedule.next() <= now;
         while schedule.next() <= now {
             let (moment, index) = schedule.deal();
             self.tally.late(nanos(now.saturating_sub(moment)));
             self.send_waiting(schedule, index)?;
         }
-        let left = schedule.next().saturating_sub(now).min(left);
-        if left > COARSE {
-            return self.wait(events, left.saturating_sub(COARSE));
+        let until_next = schedule.next().saturating_sub(self.now());
+        if until_next < SOON {
+            return self.poll(events, Duration::ZERO);
         }
-        self.poll(events, Duration::ZERO)?;
-        if !is_due && events.is_empty() {
-            std::thread::yield_now();
-            if self.tally.is_open() {
-                self.waited += self.now().saturating_sub(now);
-            }
-        }
-        Ok(())
+        self.alarm.set(until_next).map_err(|error| system(&error))?;
+        self.wait(events, left)
     }
 
     /// Takes what the events announce; every answer makes room for another request.
     fn gather(&mut self, events: &Events, schedule: &mut Option<Schedule>) -> Result<(), BenchError> {
         for event in events {
+            if event.token() == ALARM {
+                continue;
+            }
             let Token(index) = event.token();
             let now = if event.is_readable() { self.read(index)? } else { self.now() };
             if event.is_read_closed() {

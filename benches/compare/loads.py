@@ -6,6 +6,7 @@ Left out: starting the servers (servers.py), rounds and ratios (compare.py).
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 from servers import program, run
@@ -75,6 +76,13 @@ def postgres(server, accounts, clients, seconds):
 def tigerbeetle(directory, accounts, clients, batch, transfers):
     """Its own benchmark, which starts a replica of its own in `directory` and ends it."""
     words = [os.environ["TIGERBEETLE"], "benchmark", f"--account-count={accounts}", f"--transfer-count={transfers}"]
-    words += [f"--transfer-batch-size={batch}", f"--clients={clients}"]
-    told = run(words, cwd=directory)
+    words += [f"--clients={clients}"]
+    # The option's name differs between versions.
+    named = [f"--transfer-batch-count={batch}", f"--transfer-batch-size={batch}"]
+    for option in named:
+        done = subprocess.run([*words, option], cwd=directory, capture_output=True, text=True)
+        if "unexpected argument" not in done.stderr:
+            break
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
     return {"rate": float(re.search(r"load accepted = ([0-9]+) tx/s", told)[1]), "p50": None, "p99": None}

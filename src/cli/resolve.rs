@@ -97,7 +97,7 @@ impl Resolve {
         }
         let mut findings = Findings::default();
         if doubtful.len() > 1 && self.options.login.pin().is_one_file() {
-            let why = format!("{} logins have something in doubt, and one PIN file is one login's", doubtful.len());
+            let why = format!("{} logins have something in doubt or untold, and one PIN file is one login's", doubtful.len());
             return Err(Failure::usage(WHAT, why, "name one: `bankd resolve NAME --pin-file FILE`"));
         }
         for name in doubtful {

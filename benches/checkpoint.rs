@@ -9,7 +9,7 @@
 mod engine_load;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bankd::engine::{self, Env};
@@ -17,7 +17,9 @@ use engine_load::{Load, create, remove_checkpoints, setting};
 
 /// Listens to the log for when a checkpoint begins and ends.
 struct Listener;
-static IS_MAKING: AtomicBool = AtomicBool::new(false);
+/// What the maker of checkpoints is doing: an index into `PHASES`.
+static PHASE: AtomicUsize = AtomicUsize::new(0);
+const PHASES: [&str; 4] = ["no checkpoint", "replaying for one", "writing its image", "reading it back"];
 static MADE: AtomicU64 = AtomicU64::new(0);
 
 impl log::Log for Listener {
@@ -28,9 +30,13 @@ impl log::Log for Listener {
     fn log(&self, record: &log::Record<'_>) {
         let text = record.args().to_string();
         if text.starts_with("making a checkpoint") {
-            IS_MAKING.store(true, Ordering::Relaxed);
+            PHASE.store(1, Ordering::Relaxed);
+        } else if text.starts_with("writing the checkpoint") {
+            PHASE.store(2, Ordering::Relaxed);
+        } else if text.starts_with("reading the checkpoint") && text.ends_with("back") {
+            PHASE.store(3, Ordering::Relaxed);
         } else if text.starts_with("checkpoint at") {
-            IS_MAKING.store(false, Ordering::Relaxed);
+            PHASE.store(0, Ordering::Relaxed);
             MADE.fetch_add(1, Ordering::Relaxed);
             println!("  {text}");
         } else if text.starts_with("recovered") || record.level() <= log::Level::Warn {
@@ -61,15 +67,14 @@ fn commits(env: &Env, data: &Path, key: &Path, accounts: u32, checkpoints: u64) 
     let mut engine = engine::open(env, data, key).unwrap();
     println!("resident with {accounts} accounts: {} MiB", memory().0);
     let mut load = Load::begin(&mut engine, accounts);
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let mut samples: [Vec<Duration>; PHASES.len()] = Default::default();
     while MADE.load(Ordering::Relaxed) < checkpoints {
-        let was_making = IS_MAKING.load(Ordering::Relaxed);
+        let before = PHASE.load(Ordering::Relaxed);
         let took = load.turn(&mut engine, 16);
-        let is_making = IS_MAKING.load(Ordering::Relaxed);
-        if was_making || is_making { with.push(took) } else { without.push(took) }
+        samples[before.max(PHASE.load(Ordering::Relaxed))].push(took);
     }
-    tell("no checkpoint", without);
-    tell("a checkpoint being made", with);
+    tell("a checkpoint being made", samples[1..].concat());
+    PHASES.iter().zip(samples).for_each(|(name, samples)| tell(name, samples));
     println!("resident at most: {} MiB", memory().1);
 }
 

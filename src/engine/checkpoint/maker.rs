@@ -148,9 +148,11 @@ impl Maker {
             let what = "the log on the disk has other outcomes up to entry";
             return Err(CheckpointError::Damaged(format!("{what} {lsn} than this process had when it executed it")));
         }
+        log::debug!("writing the checkpoint at entry {lsn}");
         let header = self.write(&bank, anchor)?;
         // One bank at a time: this one makes room for the one that is read back.
         drop(bank);
+        log::debug!("reading the checkpoint at entry {lsn} back");
         self.verify(&header)?;
         self.remove_others(lsn, base.as_ref().map(Header::lsn));
         if let Some(base) = &base {

@@ -249,7 +249,7 @@ pub fn forbid_core_dumps() {
 /// Lets every other thread go before the calling one.
 pub fn lower_thread_priority() {
     // Only a wish: where it is not granted, work goes on as before.
-    let _ = rustix::process::nice(10);
+    let _ = rustix::process::nice(19);
 }
 
 /// Removes a Unix socket that a killed process left behind; nothing there is fine.

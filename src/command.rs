@@ -58,6 +58,15 @@ impl Command {
         }
     }
 
+    /// The account that a transfer pays into.
+    #[must_use]
+    pub const fn other_account(&self) -> Option<AccountId> {
+        match self {
+            Self::Transfer { to, .. } => Some(*to),
+            Self::Deposit { .. } | Self::Withdraw { .. } => None,
+        }
+    }
+
     /// Appends its bytes to `out`: the variant, the accounts, the amount.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {

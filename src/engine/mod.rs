@@ -41,6 +41,9 @@ use crate::wire::message::Receipt;
 use admission::Staged;
 use checkpoint::Checkpoints;
 
+/// So many entries' accounts are fetched from memory at once, ahead of applying them.
+const AHEAD: usize = 64;
+
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
 /// Invariants: outside a commit's walk (from [`Engine::commit`] until the last [`Engine::apply_next`]) the bank has
@@ -270,7 +273,11 @@ impl Engine {
     /// # Errors
     /// [`Fatal`] if the entry is none that admission lets through, or if there is none: a bug, and the end.
     pub fn apply_next(&mut self) -> Result<(Lsn, Applied), Fatal> {
-        let entry = self.batch.get(self.applied).ok_or(Fatal::NothingToApply)?;
+        let rest = self.batch.get(self.applied..).unwrap_or_default();
+        let entry = rest.first().ok_or(Fatal::NothingToApply)?;
+        if self.applied.is_multiple_of(AHEAD) {
+            self.bank.touch(rest.get(..AHEAD).unwrap_or(rest));
+        }
         let lsn = self.bank.applied().next();
         let applied = bank::apply(&mut self.bank, lsn, entry, self.batch_time)?;
         self.applied += 1;

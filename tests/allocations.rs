@@ -16,6 +16,10 @@ const COUNTED: u64 = 4;
 
 /// Allocations of this thread in a turn, as a mean.
 fn allocations(scenario: Scenario, connections: usize, depth: u64) -> u64 {
+    allocations_of(Turns::run, scenario, connections, depth)
+}
+
+fn allocations_of(run: fn(&mut Turns, &[Vec<u8>]) -> usize, scenario: Scenario, connections: usize, depth: u64) -> u64 {
     let mut turns = Turns::new(Path::new(env!("CARGO_TARGET_TMPDIR")), scenario, 1_000, connections, depth);
     for _ in 0..WARM_UP {
         let input = turns.prepare();
@@ -24,7 +28,7 @@ fn allocations(scenario: Scenario, connections: usize, depth: u64) -> u64 {
     let inputs: Vec<_> = (0..COUNTED).map(|_| turns.prepare()).collect();
     let counted = allocation_counter::measure(|| {
         for input in &inputs {
-            assert!(turns.run(input) > 0);
+            assert!(run(&mut turns, input) > 0);
         }
     });
     println!("{scenario:?} {connections} x {depth}: {} allocations in {COUNTED} turns", counted.count_total);
@@ -46,5 +50,14 @@ fn no_request_allocates() {
     }
     for (connections, frames) in [(1, 1), (16, 8)] {
         assert_eq!(allocations(Scenario::Runs, connections, frames * turns::RUN), 0, "{connections} x {frames} frames");
+    }
+}
+
+/// A connection that holds half a frame takes memory for that, and gives it back: an idle one has none.
+#[test]
+fn a_read_that_ends_within_a_frame_costs_its_connection_two() {
+    for (connections, depth) in [(1, 2), (16, 256)] {
+        let counted = allocations_of(Turns::run_in_two_reads, Scenario::Deposits, connections, depth);
+        assert!((1..=2 * connections).contains(&usize::try_from(counted).unwrap()), "{connections} x {depth}: {counted}");
     }
 }

@@ -1,7 +1,7 @@
 //! The daemon without its sockets, over a store of its own on the real disk: frames of many connections in, one turn
 //! after the other, frames out. What is sent is the same in every run.
 //!
-//! Left out: what is counted about it (`instructions.rs`, `tests/allocations.rs`).
+//! Left out: what is counted or measured about it (`instructions.rs`, `turn.rs`, `tests/allocations.rs`).
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::path::Path;
@@ -135,6 +135,19 @@ impl Turns {
             self.service.receive(*slot, bytes, NOW).unwrap();
         }
         assert!(!self.service.is_full(), "a turn that does not fit one batch");
+        self.service.finish_turn(NOW).unwrap();
+        let mut replied = 0;
+        self.take_replies(|_, replies| replied += replies.len());
+        replied
+    }
+
+    /// Like [`Turns::run`], but each connection's bytes come in two reads, the first of which ends within a frame.
+    pub fn run_in_two_reads(&mut self, input: &[Vec<u8>]) -> usize {
+        let cuts = input.iter().map(|bytes| bytes.len() - 5);
+        for (slot, (bytes, cut)) in self.slots.iter().zip(input.iter().zip(cuts)) {
+            self.service.receive(*slot, &bytes[..cut], NOW).unwrap();
+            self.service.receive(*slot, &bytes[cut..], NOW).unwrap();
+        }
         self.service.finish_turn(NOW).unwrap();
         let mut replied = 0;
         self.take_replies(|_, replies| replied += replies.len());

@@ -60,6 +60,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 }
 
 /// Takes an integer off the front of `bytes`, for layouts that are written out by hand.
+#[inline]
 pub fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     let (head, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
@@ -67,6 +68,7 @@ pub fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
 }
 
 /// As [`take_u32`].
+#[inline]
 pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     let (head, rest) = bytes.split_first_chunk()?;
     *bytes = rest;

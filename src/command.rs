@@ -68,6 +68,7 @@ impl Command {
     }
 
     /// Appends its bytes to `out`: the variant, the accounts, the amount.
+    #[inline]
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Deposit { account, amount } => out.extend_from_slice(&pack(0, account, amount)),
@@ -81,6 +82,7 @@ impl Command {
 
     /// Takes a command off the front of `bytes`; none where there is none, and then nothing is said about the rest.
     #[must_use]
+    #[inline]
     pub fn take(bytes: &mut &[u8]) -> Option<Self> {
         let variant = take_u32(bytes)?;
         let account = AccountId(take_u32(bytes)?);

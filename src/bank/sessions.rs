@@ -68,6 +68,7 @@ impl Sessions {
     }
 
     /// The session that this entry opened.
+    #[inline]
     pub(super) fn find(&self, session: Lsn) -> Option<(Place, &Session)> {
         let at = *self.index.get(&session)?;
         Some((Place(at), &self.slab.get(index(at))?.session))

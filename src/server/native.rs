@@ -31,6 +31,7 @@ pub enum Question {
 ///
 /// # Errors
 /// [`Refusal::BadMessage`]: the bytes cannot be trusted any further.
+#[inline]
 pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Question, usize)>, Refusal> {
     let Front::Whole { payload, consumed } = frame::front(bytes).map_err(|_| Refusal::BadMessage)? else { return Ok(None) };
     if let Some(ask) = fixed::ask(payload) {

@@ -12,6 +12,7 @@ use crate::types::{AccountId, Lsn, RequestNumber};
 
 /// The request or balance inquiry that takes all of `payload`, if it is one.
 #[must_use]
+#[inline]
 pub fn ask(mut payload: &[u8]) -> Option<Ask> {
     let rest = &mut payload;
     let ask = match take_u32(rest)? {

@@ -78,7 +78,9 @@ fn a_closed_loop_of_everything_is_in_the_log_as_it_was_answered() {
 fn an_open_loop_keeps_its_rate_and_runs_are_answered_whole() {
     let open = json(&bench(&["-c", "3", "--rate", "500", "--duration", "0.5", "--json"]));
     // However slow the machine: whatever was meant to be sent in that time is answered in the end.
-    assert_eq!(open["answered"].as_u64(), Some(250), "{open}");
+    // A request right at either end of that time may fall on either side of it.
+    let (answered, seconds) = (open["answered"].as_f64().unwrap(), open["seconds"].as_f64().unwrap());
+    assert!(answered > 0.0 && (answered - 500.0 * seconds).abs() <= 2.0, "{open}");
     assert!(open["generator_late_p99_us"].as_f64().is_some() && open["unsent"].as_u64() == Some(0), "{open}");
     let runs = ["-c", "2", "-d", "32", "--run", "16", "--mix", "transfers=1", "--duplicates", "0.3", "--duration", "0.3", "--json"];
     let runs = json(&bench(&runs));

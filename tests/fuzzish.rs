@@ -8,8 +8,9 @@ use bankd::command::{Body, Command, Outcome};
 use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
 use bankd::secret::Secret;
 use bankd::types::{AccountId, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
+use bankd::wire::fixed;
 use bankd::wire::frame::{self, Front};
-use bankd::wire::message::{Ask, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo};
+use bankd::wire::message::{Ask, MAX_RUN, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde::{Serialize, de::DeserializeOwned};
@@ -103,6 +104,18 @@ fn exact<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> bool {
     true
 }
 
+/// What is read by hand is what the codec reads, and all that it reads of these messages.
+fn same_by_hand(bytes: &[u8]) {
+    let mut commands = Vec::new();
+    let run = fixed::run(bytes, &mut commands);
+    let by_hand = fixed::ask(bytes).or_else(|| run.map(|(first, acked_below)| Ask::Run { first, acked_below, commands }));
+    let is_hot = |ask: &Ask| match ask {
+        Ask::Run { commands, .. } => commands.len() <= MAX_RUN,
+        ask => matches!(ask, Ask::Request { .. } | Ask::Balance { .. }),
+    };
+    assert_eq!(by_hand, codec::decode(bytes).ok().filter(is_hot));
+}
+
 fn exact_entry(bytes: &[u8]) -> bool {
     let Ok(entry) = Entry::decode(bytes) else { return false };
     assert_eq!(written(&entry), bytes);
@@ -142,6 +155,7 @@ fn asks() -> Vec<Ask> {
         Ask::Cancel { number, acked_below: number },
         Ask::Ack { acked_below: number },
         Ask::ListSessions,
+        Ask::Balance { account: AccountId(7) },
         Ask::FindAccount { name: "Kader".to_owned() },
         Ask::Lower { text: "CAF\u{c9}".to_owned() },
         Ask::Prime { number: "97".to_owned() },
@@ -197,6 +211,7 @@ proptest! {
     fn random_bytes_are_refused_or_exact(bytes in random()) {
         judge_front(&bytes);
         exact::<Ask>(&bytes);
+        same_by_hand(&bytes);
         exact::<Reply>(&bytes);
         exact_entry(&bytes);
     }
@@ -209,6 +224,7 @@ proptest! {
     #[test]
     fn mutated_asks_are_refused_or_exact(bytes in mutated(select(asks().iter().map(encoded).collect::<Vec<_>>()))) {
         exact::<Ask>(&bytes);
+        same_by_hand(&bytes);
     }
 
     #[test]

@@ -132,13 +132,15 @@ impl Show for Bar {
     fn show(&mut self, moment: &Moment, took: Duration) {
         let bar = self.0.get_or_insert_with(|| {
             let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.with_style(style.progress_chars("=> "))
+            // Whole before it is drawn for the first time.
+            let bar = ProgressBar::with_draw_target(Some(moment.of), ProgressDrawTarget::stderr());
+            let bar = bar.with_style(style.progress_chars("=> ")).with_prefix(what(moment.reading));
+            bar.with_position(moment.bytes).with_message(how_far(moment, took))
         });
-        bar.set_length(moment.of);
-        bar.set_position(moment.bytes);
         bar.set_prefix(what(moment.reading));
         bar.set_message(how_far(moment, took));
+        bar.set_length(moment.of);
+        bar.set_position(moment.bytes);
     }
 
     fn clear(&mut self) {

@@ -112,6 +112,9 @@ fn as_json(verified: &Verified) -> serde_json::Value {
         "lsn": verified.entries,
         "outcome_digest": format!("{:016x}", verified.outcome_digest),
         "torn": log.torn.as_ref().map(ToString::to_string),
+        "unsealed": log.has_unsealed,
+        "manifest_slot_damaged": log.has_damaged_slot,
+        "repairs": verified.repairs.iter().map(|lsn| lsn.0).collect::<Vec<_>>(),
         "receipts": verified.held,
         "contradictions": verified.contradictions.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })

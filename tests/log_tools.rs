@@ -66,6 +66,10 @@ fn they_look_beside_a_running_daemon_and_touch_nothing() {
     one.out.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).unwrap()));
     let of_sami = tool(&store, &["wal", "dump", "--account", "Sami", "--outcomes"]);
     assert!(!of_sami.out.contains("Farhan") && of_sami.out.contains("withdraw 20"), "{of_sami:?}");
+    for unknown in ["Nobody", "99"] {
+        let dumped = tool(&store, &["wal", "dump", "--account", unknown]);
+        assert!(dumped.code == 3 && dumped.out.is_empty() && dumped.err.contains(unknown), "{dumped:?}");
+    }
 
     assert_eq!(files(&store.data()), before, "looking changed something");
     daemon.stop();

@@ -167,11 +167,13 @@ impl Show for Bar {
     }
 
     fn show(&mut self, moment: &Moment, took: Duration) {
-        let bar = self.0.get_or_insert_with(|| bar(moment.of));
-        bar.set_length(moment.of);
-        bar.set_position(moment.bytes);
+        // Whole before it is drawn for the first time.
+        let begin = || bar(moment.of).with_prefix(what(moment.reading)).with_position(moment.bytes).with_message(how_far(moment, took));
+        let bar = self.0.get_or_insert_with(begin);
         bar.set_prefix(what(moment.reading));
         bar.set_message(how_far(moment, took));
+        bar.set_length(moment.of);
+        bar.set_position(moment.bytes);
     }
 
     fn clear(&mut self) {

@@ -48,7 +48,7 @@ pub enum StoreError {
         holder: String,
     },
     /// There is none.
-    #[error("there is no store in {dir}; make one with: bankd init --data-dir {dir}")]
+    #[error("there is no store in {dir}; name the right directory with --data-dir, or make one with: bankd init --data-dir {dir}")]
     NoStore {
         /// Where.
         dir: PathBuf,

@@ -66,6 +66,7 @@ impl Dump {
     pub fn run(self) -> Result<Exit, Failure> {
         let env = Env::os();
         let mut printer = Printer { out: BufWriter::new(std::io::stdout().lock()), is_closed: false, lineage: Lineage(0), decimals: 0 };
+        let mut is_known = true;
         let history = if self.outcomes || self.account.is_some() {
             let read = engine::replay(&env, &self.store.data_dir, &mut |moment| {
                 if moment.counts {
@@ -74,7 +75,10 @@ impl Dump {
                     printer.see(&self, (batch, position, lsn), entry, Some((applied, bank)));
                 }
             });
-            read.map(|(history, _)| history)
+            read.map(|(history, bank)| {
+                is_known = self.account.as_ref().is_none_or(|account| find(&bank, account).is_some());
+                history
+            })
         } else {
             engine::look(&env, &self.store.data_dir, &mut |bank, seen| {
                 printer.begin(bank);
@@ -89,22 +93,37 @@ impl Dump {
         let _ = printer.out.flush();
         drop(printer);
         remark(&history?, None);
-        Ok(Exit::Done)
+        match &self.account {
+            Some(account) if !is_known => {
+                let why = format!("no account {account:?} was ever opened in it");
+                Err(Failure::because(
+                    Exit::Declined,
+                    "nothing of the log was printed",
+                    why,
+                    "check the name, and the store with --data-dir",
+                ))
+            }
+            _ => Ok(Exit::Done),
+        }
     }
 
     fn wants(&self, lsn: Lsn, entry: &Entry, lineage: Lineage, became: Option<(&Applied, &Bank)>) -> bool {
         let in_range = self.lsn.is_none_or(|range| (range.from..=range.to).contains(&lsn.0));
         let in_session = self.session.is_none_or(|session| session.lineage == lineage && touches_session(lsn, entry, session.lsn));
         let in_account = match (&self.account, became) {
-            (Some(account), Some((applied, bank))) => {
-                let is_id = account.bytes().all(|byte| byte.is_ascii_digit());
-                let id = if is_id { account.parse().ok().map(AccountId) } else { bank.find_account(account) };
-                id.is_some_and(|id| touches_account(entry, applied, id))
-            }
+            (Some(account), Some((applied, bank))) => find(bank, account).is_some_and(|id| touches_account(entry, applied, id)),
             _ => true,
         };
         in_range && in_session && in_account
     }
+}
+
+/// An account by its name, or by its id if that is all digits.
+fn find(bank: &Bank, account: &str) -> Option<AccountId> {
+    if account.bytes().all(|byte| byte.is_ascii_digit()) {
+        return account.parse().ok().filter(|id| *id < bank.account_count()).map(AccountId);
+    }
+    bank.find_account(account)
 }
 
 fn touches_session(lsn: Lsn, entry: &Entry, session: Lsn) -> bool {

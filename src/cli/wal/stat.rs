@@ -74,6 +74,8 @@ impl Stat {
                 "running": history.holder,
                 "chain": end.chain.to_string(),
                 "last_batch": end.batch_number,
+                "torn": history.log.torn.as_ref().map(ToString::to_string),
+                "manifest_slot_damaged": history.log.has_damaged_slot,
                 "segments": parts.iter().map(Part::json).collect::<Vec<_>>(),
                 "all": all.json(),
             }));

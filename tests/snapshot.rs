@@ -43,7 +43,11 @@ fn a_copy_taken_beside_the_daemon_is_a_bank_of_its_own() {
     answer(&client.request(1, deposit(SAMI, 5)));
     let made = take(&store, &copy);
     assert!(made["lsn"].as_u64().unwrap() > 6 && made["segments"].as_u64().unwrap() >= 1, "{made}");
-    assert!(!store.bankd(&["snapshot", copy.data().to_str().unwrap()]).status.success(), "there is something already");
+    let into = |target: std::path::PathBuf| {
+        let done = store.bankd(&["snapshot", target.to_str().unwrap(), "--data-dir", store.data().to_str().unwrap()]);
+        done.status.code().unwrap()
+    };
+    assert_eq!((into(copy.data()), into(store.data().join("inside"))), (8, 2), "there is something already; inside the store");
     // The original goes on, and the copy knows nothing of it.
     answer(&client.request(2, withdraw(SAMI, 700)));
     let other = copy.serve();

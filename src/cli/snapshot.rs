@@ -2,7 +2,7 @@
 //!
 //! Left out: how (`engine/`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bankd::engine;
 use clap::Args;
@@ -33,6 +33,10 @@ impl Snapshot {
     /// # Errors
     /// [`Failure`] with exit code 6 for a damaged store, 8 where there is none or the copy cannot be made.
     pub fn run(self) -> Result<Exit, Failure> {
+        if absolute(&self.target).starts_with(absolute(&self.data_dir)) {
+            let why = "it would stand inside the store that it is a copy of";
+            return Err(Failure::usage("cannot make the snapshot", why, "name a directory elsewhere, best on another disk"));
+        }
         let (env, _) = progress::tool();
         let made = engine::snapshot(&env, &self.data_dir, &self.target)?;
         let engine::Snapshot { store, lsn, chain, segments, checkpoints, bytes } = made;
@@ -53,4 +57,9 @@ impl Snapshot {
         say("whoever starts it begins a bank of its own: its sessions are new, and the original goes on without it");
         Ok(Exit::Done)
     }
+}
+
+/// A path from the root on, as far as names tell.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

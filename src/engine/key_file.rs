@@ -21,7 +21,9 @@ const MAX_BYTES: u64 = 256;
 pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
     let problem = |problem: &str| StoreError::Key { path: path.to_owned(), problem: problem.to_owned() };
     if !env.disk.exists(path).map_err(io_error("look for", path))? {
-        return Err(problem("is missing; without it no login can be checked, so restore it from where you keep it"));
+        return Err(problem(
+            "is missing; without it no login can be checked, so restore it from where you keep it, or name it with --key-file",
+        ));
     }
     let mode = env.disk.mode(path).map_err(io_error("look at", path))?;
     if mode & 0o077 != 0 {

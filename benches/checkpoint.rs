@@ -3,6 +3,11 @@
 //!
 //! No criterion here: a tail of latencies needs every single commit, and a start takes seconds. Smaller figures:
 //! `ACCOUNTS=10000 ENTRIES=100000 CHECKPOINTS=1 cargo bench --bench checkpoint`.
+//!
+//! On a busy machine with 2 cores, what a checkpoint adds to a commit's tail is waiting for a processor rather than for the
+//! disk: the outliers are whole ticks of the scheduler (4, 8, 12 ms), in every phase alike. With all of this process but
+//! the checkpoints' thread at real-time priority, one run gave p99 and p99.9 of 1.7 and 5.1 ms while one was made, and of
+//! 1.9 and 5.0 ms while none was.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
 #[path = "support/engine.rs"]

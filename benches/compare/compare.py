@@ -106,6 +106,8 @@ class Comparison:
                 entry |= {"median": statistics.median(found), "low": min(found), "high": max(found)}
             ratios.append(entry)
         versions = {name: server.version() for name, server in self.servers.items()}
+        if os.environ.get("TIGERBEETLE"):
+            versions["TigerBeetle"] = loads.tigerbeetle_version()
         return {"versions": versions, "missing": self.missing, "seconds": self.seconds, "samples": self.samples, "ratios": ratios}
 
 

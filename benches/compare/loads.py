@@ -86,3 +86,7 @@ def tigerbeetle(directory, accounts, clients, batch, transfers):
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     return {"rate": float(re.search(r"load accepted = ([0-9]+) tx/s", told)[1]), "p50": None, "p99": None}
+
+
+def tigerbeetle_version():
+    return run([os.environ["TIGERBEETLE"], "version"]).strip()

@@ -235,7 +235,7 @@ impl Log {
         to_len(largest).min(MAX_BATCH).saturating_sub(self.buffer.len())
     }
 
-    /// Appends to the open batch the entry that `encode` writes, of 1 to [`MAX_ENTRY`] bytes, and gives its LSN.
+    /// Appends to the open batch the entry that `encode` writes, of 1 to [`super::MAX_ENTRY`] bytes, and gives its LSN.
     /// Allocates nothing.
     ///
     /// # Errors

@@ -9,13 +9,14 @@ Left out: what each is asked (loads.py), the servers (servers.py), the page (pag
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 import loads
-from servers import Bankd, Missing, Postgres, Redis
+from servers import Bankd, Missing, Postgres, Redis, run
 
 ACCOUNTS = 10_000
 # A scenario of bankd, the other system's, and by how much bankd should be faster.
@@ -39,14 +40,15 @@ def say(text):
 
 class Comparison:
     def __init__(self, args, directory):
-        self.seconds, self.directory = args.seconds, directory
-        self.servers, self.missing = {}, {}
-        self.start(Bankd, args.bankd, directory / "bankd", ACCOUNTS)
-        self.start(Redis, directory / "redis")
-        self.start(Postgres, directory / "postgres", ACCOUNTS)
+        self.exe, self.seconds, self.directory = args.bankd, args.seconds, directory
+        self.servers, self.missing, self.samples = {}, {}, {}
+
+    def start_all(self):
+        self.start(Bankd, self.exe, self.directory / "bankd", ACCOUNTS)
+        self.start(Redis, self.directory / "redis")
+        self.start(Postgres, self.directory / "postgres", ACCOUNTS)
         if not os.environ.get("TIGERBEETLE"):
             self.missing["TigerBeetle"] = "the environment variable TIGERBEETLE names no binary"
-        self.samples = {}
 
     def start(self, kind, *args):
         try:
@@ -108,7 +110,8 @@ class Comparison:
         versions = {name: server.version() for name, server in self.servers.items()}
         if os.environ.get("TIGERBEETLE"):
             versions["TigerBeetle"] = loads.tigerbeetle_version()
-        return {"versions": versions, "missing": self.missing, "seconds": self.seconds, "samples": self.samples, "ratios": ratios}
+        commit = run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent).strip()
+        return {"commit": commit, "versions": versions, "missing": self.missing, "seconds": self.seconds, "samples": self.samples, "ratios": ratios}
 
 
 def table(result):
@@ -133,12 +136,15 @@ def main():
     parser.add_argument("--dir", help="where the stores go, on a real disk", default=None)
     parser.add_argument("--results", help="a JSON file of everything measured", type=Path)
     args = parser.parse_args()
+    # Whoever ends the comparison ends its servers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="bankd-compare-", dir=args.dir) as name:
         directory = Path(name)
         # PostgreSQL runs as a user of its own and must reach its directory.
         directory.chmod(0o755)
         comparison = Comparison(args, directory)
         try:
+            comparison.start_all()
             comparison.rounds(args.rounds)
             result = comparison.result()
         finally:

@@ -61,6 +61,7 @@ impl History {
 /// # Errors
 /// [`StoreError::NoStore`], [`StoreError::Damaged`], or as the system says.
 pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
+    let env = &env.beside(dir)?;
     let (start, extent) = beginning(env, dir)?;
     read(env, dir, start.anchor.as_ref(), extent, &mut |writer, seen| {
         if History::counts(writer, seen.is_sealed) { visit(&start.bank, seen) } else { Ok(()) }
@@ -73,6 +74,7 @@ pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Re
 /// # Errors
 /// As [`look`]; [`StoreError::Damaged`] also where the bank contradicts the log.
 pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Result<(History, Bank), StoreError> {
+    let env = &env.beside(dir)?;
     let (mut start, extent) = beginning(env, dir)?;
     let mut state = Replay::new(std::mem::take(&mut start.bank));
     let mut counted = None;

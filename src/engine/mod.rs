@@ -340,7 +340,7 @@ impl Engine {
         self.checkpoints.poll()?;
         self.log.commit(time, self.bank.outcome_digest())?;
         if let Some(finished) = self.log.take_finished() {
-            self.checkpoints.moved_on(finished);
+            self.checkpoints.moved_on(finished, self.bank.account_count());
         }
         if let Some(first) = self.checkpoints.take_droppable() {
             self.log.retain_from(first)?;

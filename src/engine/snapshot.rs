@@ -46,6 +46,7 @@ pub struct Snapshot {
 /// # Errors
 /// [`StoreError`]; what was made until then is removed again, as far as that works, and is no store.
 pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreError> {
+    let env = &env.beside(dir)?;
     if !wal::exists(&*env.disk, dir)? {
         return Err(StoreError::NoStore { dir: dir.to_owned() });
     }

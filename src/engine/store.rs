@@ -21,7 +21,7 @@ use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Bank};
 use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
-use crate::env::{Clock, Disk, Entropy, Lock};
+use crate::env::{Clock, Disk, Entropy, Gentle, Lock};
 use crate::secret::Secret;
 use crate::types::{Lineage, Owner, StoreId};
 use crate::wal::{self, Full, Log, Preparer, SegmentSizes, Survey};
@@ -60,6 +60,16 @@ impl Env {
             keeping: Keeping::default(),
             watch: Arc::new(Unwatched),
         }
+    }
+
+    /// The same world for whoever only looks at the store in `dir`: gently, if a daemon has it, whose commits go first.
+    pub(super) fn beside(&self, dir: &Path) -> Result<Self, StoreError> {
+        let lock = dir.join(LOCK);
+        let mut env = self.clone();
+        if env.disk.holder(&lock).map_err(io_error("look at the lock", &lock))?.is_some() {
+            env.disk = Arc::new(Gentle(env.disk));
+        }
+        Ok(env)
     }
 }
 

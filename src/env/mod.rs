@@ -5,11 +5,13 @@
 //! Left out: sockets, which only the event loop and the client know.
 
 pub mod alarm;
+mod gentle;
 pub mod os;
 pub mod process;
 mod read_only;
 pub mod sim;
 
+pub use gentle::Gentle;
 pub use read_only::ReadOnly;
 
 use std::io;
@@ -173,7 +175,33 @@ pub trait File: Send + Sync {
     /// What the file system says.
     fn evict(&self) -> io::Result<()>;
 
-    /// Cuts or zero-extends the file to `length` bytes. The log never does; the client's journal cuts its torn tail.
+    /// Asks that reads bring in what they ask for and nothing behind it. A hint.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn forbid_read_ahead(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Tells whoever asks [`File::is_unread`] that the file is read here, for as long as it is open. Gives whether it still
+    /// has a name: one without is about to be cut.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn announce_reader(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Whether nobody announced that the file is read, and nobody can any more.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn is_unread(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Cuts or zero-extends the file to `length` bytes. Of a
+    /// file that has a name, only the client's journal does that, to its torn tail.
     ///
     /// # Errors
     /// What the file system says.

@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -178,6 +178,27 @@ impl File for OsFile {
 
     fn evict(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
+
+    fn forbid_read_ahead(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::Random)?)
+    }
+
+    fn announce_reader(&self) -> io::Result<bool> {
+        match fs2::FileExt::try_lock_shared(&self.0) {
+            // Whoever removed it may have cut it before the lock was taken.
+            Ok(()) => Ok(self.0.metadata()?.nlink() > 0),
+            Err(error) if is_contended(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_unread(&self) -> io::Result<bool> {
+        match self.0.try_lock_exclusive() {
+            Ok(()) => Ok(self.0.metadata()?.nlink() == 0),
+            Err(error) if is_contended(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {

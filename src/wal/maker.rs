@@ -13,7 +13,7 @@ use super::bytes::{BLOCK, to_len, to_u64};
 use super::manifest::{self, Manifest};
 use super::packed::sequence_of_any;
 use super::segment::{SegmentHeader, file_name};
-use crate::env::{Disk, File};
+use crate::env::{Disk, File, Gentle};
 use crate::types::StoreId;
 
 /// How many bytes are zero-written at a time.
@@ -136,7 +136,7 @@ impl Maker {
         };
         if first > manifest.first_retained && first <= manifest.highest {
             manifest.advance(file.as_ref(), first, manifest.highest)?;
-            remove_dropped(self.disk.as_ref(), &self.dir, first);
+            remove_dropped(&Gentle(Arc::clone(&self.disk)), &self.dir, first);
         }
         Ok(())
     }

@@ -47,7 +47,10 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
         disk.remove(&leftover).map_err(WalError::io("remove", temporary.as_str()))?;
     }
     let attempt = Attempt { disk, dir, segment: segment.as_ref(), plain: &plain, temporary: &temporary, size, cancelled };
-    match attempt.write(store, sequence) {
+    let written = attempt.write(store, sequence);
+    // Nobody reads it here any more.
+    drop(segment);
+    match written {
         Ok(Some(length)) => {
             disk.rename(&leftover, &dir.join(&name)).map_err(WalError::io("rename", temporary.as_str()))?;
             disk.sync_dir(dir).map_err(WalError::io("sync the directory of", name))?;

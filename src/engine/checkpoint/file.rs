@@ -13,8 +13,6 @@ use crate::engine::watch::{Progress, Reading, Unwatched, Watch};
 use crate::env::{Disk, File};
 use crate::types::{Lsn, StoreId};
 
-/// How many bytes may wait for a sync while an image is written: the log's own syncs must not wait behind a heap.
-const SYNC_EVERY: u64 = 4 << 20;
 /// Where the image begins.
 const IMAGE: u64 = 4096;
 
@@ -34,14 +32,13 @@ pub(super) fn lsn_of(name: &str) -> Option<Lsn> {
 pub(super) struct ImageFile<'a> {
     file: Box<dyn File>,
     offset: u64,
-    unsynced: u64,
     cancelled: &'a AtomicBool,
 }
 
 impl<'a> ImageFile<'a> {
     /// Takes an empty file.
     pub(super) fn new(file: Box<dyn File>, cancelled: &'a AtomicBool) -> Self {
-        Self { file, offset: IMAGE, unsynced: 0, cancelled }
+        Self { file, offset: IMAGE, cancelled }
     }
 
     /// Writes the bank's image.
@@ -60,13 +57,7 @@ impl Write for ImageFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         check(self.cancelled)?;
         self.file.write_all_at(bytes, self.offset)?;
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.offset = self.offset.saturating_add(length);
-        self.unsynced = self.unsynced.saturating_add(length);
-        if self.unsynced >= SYNC_EVERY {
-            self.file.sync()?;
-            self.unsynced = 0;
-        }
+        self.offset = self.offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(bytes.len())
     }
 

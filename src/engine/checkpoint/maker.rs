@@ -8,7 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::file::{self, ImageFile};
 use super::header::Header;
@@ -16,7 +16,7 @@ use super::{Unusable, list};
 use crate::bank::Bank;
 use crate::engine::replay::Replay;
 use crate::engine::upkeep::{Keeping, Upkeep};
-use crate::env::Disk;
+use crate::env::{Disk, Gentle};
 use crate::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Finished, Survey, WalError};
 
@@ -89,6 +89,8 @@ pub(in crate::engine) struct Maker {
     dir: PathBuf,
     store: StoreId,
     upkeep: Upkeep,
+    /// How many accounts the running bank has: memory for as many is taken at once.
+    pub(super) accounts: Arc<AtomicU32>,
     /// Set when the store is being closed.
     pub(super) cancelled: Arc<AtomicBool>,
 }
@@ -102,8 +104,9 @@ struct Ground {
 
 impl Maker {
     pub(in crate::engine) fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, keeping: Keeping) -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(Gentle(disk));
         let upkeep = Upkeep::new(disk.clone(), dir.to_owned(), store, keeping);
-        Self { disk, dir: dir.to_owned(), store, upkeep, cancelled: Arc::new(AtomicBool::new(false)) }
+        Self { disk, dir: dir.to_owned(), store, upkeep, accounts: Arc::default(), cancelled: Arc::default() }
     }
 
     /// What becomes of the segments that checkpoints have.
@@ -188,7 +191,10 @@ impl Maker {
                 Err(why) => pass_over(why),
             }
         }
-        Ok(Ground { bank: Bank::new(), header: None, survey: part(1)? })
+        let mut bank = Bank::new();
+        // Tables that grow leave memory behind in pieces: a bank would take more than the one that it rehearses.
+        bank.reserve_accounts(self.accounts.load(Ordering::Relaxed));
+        Ok(Ground { bank, header: None, survey: part(1)? })
     }
 
     /// Writes the file: temporary, synced, renamed, directory synced.

@@ -19,6 +19,9 @@ pub use maker::{CheckpointError, Made};
 pub(super) use start::{Start, newest, oldest};
 pub(super) use thread::Base;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use start::{Unusable, list};
 use thread::Thread;
 
@@ -30,6 +33,8 @@ use crate::wal::{Finished, Preparer};
 pub(in crate::engine) struct Checkpoints {
     workshop: Workshop,
     upkeep: Upkeep,
+    /// Tells the maker how large the bank is.
+    accounts: Arc<AtomicU32>,
     /// Below which segment everything was dropped, as far as this life has told the log.
     dropped_below: u64,
     /// None until the log has moved on for the first time.
@@ -47,16 +52,17 @@ impl Checkpoints {
     /// # Errors
     /// If the system gives no thread.
     pub(in crate::engine) fn start(maker: Maker, base: Base, preparer: Preparer) -> std::io::Result<Self> {
-        let upkeep = maker.upkeep().clone();
+        let (upkeep, accounts) = (maker.upkeep().clone(), Arc::clone(&maker.accounts));
         let workshop = match preparer {
             Preparer::Inline => Workshop::Inline(maker),
             Preparer::Background => Workshop::Background(Thread::spawn(maker, base)?),
         };
-        Ok(Self { workshop, upkeep, dropped_below: 0, finished: None })
+        Ok(Self { workshop, upkeep, accounts, dropped_below: 0, finished: None })
     }
 
-    /// The log has moved on. Never waits.
-    pub(in crate::engine) fn moved_on(&mut self, finished: Finished) {
+    /// The log has moved on, and the bank has so many accounts. Never waits.
+    pub(in crate::engine) fn moved_on(&mut self, finished: Finished, accounts: u32) {
+        self.accounts.store(accounts, Ordering::Relaxed);
         self.finished = Some(finished);
         if let Workshop::Background(thread) = &self.workshop {
             thread.tell(finished);

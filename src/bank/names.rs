@@ -10,6 +10,9 @@ use hashbrown::HashTable;
 
 use super::index;
 
+/// The bytes of a name for which memory is taken ahead. More than that is taken as it comes.
+const USUAL: usize = 16;
+
 /// The names of one kind, by id.
 ///
 /// Invariants: `ends` ascends and ends at the arena's length; the table holds every id below `ends.len()` once;
@@ -48,9 +51,11 @@ impl Names {
         table.insert_unique(hasher.hash_one(name), id, |&other| hasher.hash_one(name_in(arena, ends, other).unwrap_or("")));
     }
 
-    /// Takes memory for so many more names, but for their letters.
+    /// Takes memory for so many more names, of a usual length.
     pub(super) fn reserve(&mut self, count: usize) {
         let Self { arena, ends, table, hasher } = self;
+        // An arena that grows leaves memory behind that is as large as itself.
+        arena.reserve(count.saturating_mul(USUAL));
         ends.reserve_exact(count);
         table.reserve(count, |&id| hasher.hash_one(name_in(arena, ends, id).unwrap_or("")));
     }

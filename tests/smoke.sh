@@ -169,6 +169,30 @@ resident=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$daemon/status")
 [[ $resident -lt 131072 ]] || fail "$resident KiB resident"
 kill_daemon
 
+echo "smoke: large batches, which a thread writes while the answers are made"
+strace -f -qq -o trace -y -e trace=pwrite64,fdatasync,sendto \
+    "$BANKD" bench run --connections 16 --depth 256 --warm-up 0 --duration 2 --json > said 2>&1 || fail "no load under strace: $(cat said)"
+# From a batch's write to its sync, nothing may leave. The first line is the generator's, and what its main thread sends are
+# questions; whoever else sends is the daemon.
+awk '
+    NR == 1 { generator = $1 }
+    /pwrite64\([0-9]+<[^>]*\.seg>/ { unsynced = 1; writes++; aside += ($1 != loop) }
+    /fdatasync\([0-9]+<[^>]*\.seg>/ { syncing[$1] = 1 }
+    /fdatasync(\(| resumed).* = 0$/ { if (syncing[$1]) { unsynced = 0; syncs++; delete syncing[$1] } }
+    /sendto\([0-9]+<(TCP|socket)/ && $1 != generator { loop = $1; replies++; if (unsynced) { print "a reply left before the sync: " $0; exit 1 } }
+    END { if (replies < 20 || syncs < 10 || aside < 10) { print "too little was seen: " replies " replies, " writes " writes, " aside " of them aside, " syncs " syncs"; exit 1 } }
+' trace || fail "system calls in the wrong order"
+for call in pwrite64 fdatasync; do
+    for inject in signal=SIGKILL error=EIO; do
+        rm -rf loaded journal
+        code=0
+        strace -f -qq -o /dev/null -e trace="$call" -e inject="$call:$inject:when=200+" \
+            "$BANKD" bench run --connections 16 --depth 256 --warm-up 0 --duration 20 --dir loaded --journal journal > said 2>&1 || code=$?
+        [[ $code -ne 0 ]] || fail "a load went on over a failing $call"
+        "$BANKD" wal verify --data-dir loaded/store --against journal > said 2>&1 || fail "what was answered before $call met $inject is not there: $(cat said)"
+    done
+done
+
 echo "smoke: a segment that cannot be named"
 serve
 kill_daemon

@@ -1,8 +1,8 @@
-//! What a daemon costs the machine while a load is measured: processor time, bytes written, and how often its thread
-//! waits for the disk.
+//! What a daemon costs the machine while a load is measured: processor time, bytes written, and how often its log waits for
+//! the disk.
 //!
-//! The last is a sample: every few milliseconds the kernel is asked what the daemon's main thread does, and the share of
-//! the answers "waits for the disk" is told. That thread does nothing on a disk but write its batches and sync them.
+//! The last is a sample: every few milliseconds the kernel is asked what the daemon's main thread and the thread "log" do,
+//! and the share of the answers "waits for the disk" is told. They do nothing on a disk but write batches and sync them.
 //! Left out: the load (`load/`).
 
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::env::process::{process_figures, waits_for_disk};
+use crate::env::process::{process_figures, threads, waits_for_disk};
 
 /// Between two samples. Not a divisor of anything that a daemon does in turns.
 const PAUSE: Duration = Duration::from_micros(3700);
@@ -23,7 +23,7 @@ pub struct DaemonFigures {
     pub cpu: Duration,
     /// Bytes that it caused to be written to the disk meanwhile.
     pub written: u64,
-    /// The share of that time, from 0 to 1, in which its main thread waited for a write or a sync.
+    /// The share of that time, from 0 to 1, in which a batch's write or sync was waited for.
     pub sync_share: f64,
     /// Resident memory at the end, in bytes.
     pub resident: u64,
@@ -43,11 +43,12 @@ impl Watch {
     pub(super) fn begin(pid: u32) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_over);
+        let writers = threads(pid, "log")?;
         let sampler = thread::spawn(move || {
             let (mut samples, mut waiting) = (0, 0);
             while !told.load(Ordering::Relaxed) {
                 // A daemon that is gone is the load's to notice.
-                waiting += u64::from(waits_for_disk(pid).unwrap_or(false));
+                waiting += u64::from(writers.iter().any(|thread| waits_for_disk(pid, *thread).unwrap_or(false)));
                 samples += 1;
                 thread::sleep(PAUSE);
             }

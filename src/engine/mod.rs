@@ -55,8 +55,9 @@ const AHEAD: usize = 64;
 
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
-/// Invariants: outside a commit's walk (from [`Engine::commit`] until the last [`Engine::apply_next`]) the bank has
-/// applied exactly what is durable; nothing is submitted during a walk; an entry is applied once, in log order.
+/// Invariants: outside a commit's walk (from [`Engine::begin_commit`] until the last [`Engine::apply_next`] and
+/// [`Engine::end_commit`]) the bank has applied exactly what is durable; nothing is submitted during a walk, and nothing that
+/// the bank shows in one leaves before the commit has ended; an entry is applied once, in log order.
 pub struct Engine {
     bank: Bank,
     log: Log,
@@ -267,6 +268,16 @@ impl Engine {
     /// # Errors
     /// [`Fatal`]: the process must end without answering anybody.
     pub fn commit(&mut self) -> Result<(), Fatal> {
+        self.begin_commit()?;
+        self.end_commit()
+    }
+
+    /// Begins [`Engine::commit`]: the batch is to be applied, beside the disk if that takes longer than a moment. Nobody may
+    /// be told anything of it before [`Engine::end_commit`].
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    pub fn begin_commit(&mut self) -> Result<(), Fatal> {
         debug_assert_eq!(self.applied, 0, "the last walk was finished");
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
@@ -274,7 +285,22 @@ impl Engine {
             return Ok(self.log.poll()?);
         }
         self.batch_time = self.clock.now();
-        self.log_batch(self.batch_time)
+        self.begin_batch(self.batch_time)
+    }
+
+    /// Waits until the batch is durable whose commit was begun: from then on everybody may be told.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    pub fn end_commit(&mut self) -> Result<(), Fatal> {
+        self.log.end_commit()?;
+        if let Some(finished) = self.log.take_finished() {
+            self.checkpoints.moved_on(finished, self.bank.account_count());
+        }
+        if let Some(first) = self.checkpoints.take_droppable() {
+            self.log.retain_from(first)?;
+        }
+        Ok(())
     }
 
     /// Applies the next entry of the committed batch.
@@ -313,7 +339,8 @@ impl Engine {
     pub fn seal(&mut self) -> Result<(), Fatal> {
         debug_assert!(self.batch.is_empty(), "a seal comes between turns");
         if self.log.needs_seal() {
-            self.log_batch(self.clock.now())?;
+            self.begin_batch(self.clock.now())?;
+            self.end_commit()?;
         }
         Ok(())
     }
@@ -336,16 +363,9 @@ impl Engine {
         self.checkpoints.pack_now()
     }
 
-    fn log_batch(&mut self, time: BankTime) -> Result<(), Fatal> {
+    fn begin_batch(&mut self, time: BankTime) -> Result<(), Fatal> {
         self.checkpoints.poll()?;
-        self.log.commit(time, self.bank.outcome_digest())?;
-        if let Some(finished) = self.log.take_finished() {
-            self.checkpoints.moved_on(finished, self.bank.account_count());
-        }
-        if let Some(first) = self.checkpoints.take_droppable() {
-            self.log.retain_from(first)?;
-        }
-        Ok(())
+        Ok(self.log.begin_commit(time, self.bank.outcome_digest())?)
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {

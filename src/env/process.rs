@@ -32,12 +32,26 @@ pub fn process_figures(pid: u32) -> io::Result<ProcessFigures> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the system tells nothing of the process that can be read"))
 }
 
-/// Whether the main thread of a process waits for the disk at this moment (the state "D").
+/// The main thread of a process, and its threads of that name.
 ///
 /// # Errors
 /// What the system says.
-pub fn waits_for_disk(pid: u32) -> io::Result<bool> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+pub fn threads(pid: u32, name: &str) -> io::Result<Vec<u32>> {
+    let mut found = vec![pid];
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?;
+        let is_named = fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name);
+        found.extend(thread.file_name().to_str().and_then(|id| id.parse::<u32>().ok()).filter(|id| is_named && *id != pid));
+    }
+    Ok(found)
+}
+
+/// Whether a thread of a process waits for the disk at this moment (the state "D").
+///
+/// # Errors
+/// What the system says.
+pub fn waits_for_disk(pid: u32, thread: u32) -> io::Result<bool> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"))?;
     Ok(after_name(&stat).is_some_and(|rest| rest.starts_with('D')))
 }
 
@@ -89,6 +103,16 @@ mod tests {
         let own = std::process::id();
         let figures = process_figures(own).unwrap();
         assert!(figures.resident > 0 && figures.peak >= figures.resident);
-        assert!(process_figures(u32::MAX).is_err() && waits_for_disk(u32::MAX).is_err());
+        assert!(process_figures(u32::MAX).is_err() && waits_for_disk(own, u32::MAX).is_err());
+        assert!(!waits_for_disk(own, own).unwrap() && threads(u32::MAX, "log").is_err());
+        let named = std::thread::Builder::new().name("just-named".to_owned());
+        let (tell, told) = std::sync::mpsc::channel();
+        let waiting = named.spawn(move || told.recv()).unwrap();
+        while threads(own, "just-named").unwrap().len() < 2 {
+            std::thread::yield_now();
+        }
+        tell.send(()).unwrap();
+        waiting.join().unwrap().unwrap();
+        assert_eq!(threads(own, "nobody").unwrap(), [own]);
     }
 }

@@ -207,8 +207,10 @@ impl Service {
     pub fn finish_turn(&mut self, now: Duration) -> Result<(), Fatal> {
         // A batch that takes nothing though it is empty is a log that has failed: the commit tells.
         if !self.turn.is_empty() || self.is_full {
-            self.engine.commit()?;
+            self.engine.begin_commit()?;
+            // The answers are made beside the disk; none leaves before it is done.
             self.walk(now)?;
+            self.engine.end_commit()?;
             self.last_answer = now;
         } else if self.engine.needs_seal() && now.saturating_sub(self.last_answer) >= SEAL_DELAY {
             self.engine.seal()?;

@@ -15,6 +15,7 @@ use super::recover::{LogEnd, Recovered};
 use super::repair::Tail;
 use super::segment::file_name;
 use super::supplier::{Preparer, Supplier};
+use super::writer::Writer;
 use super::{LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
@@ -32,6 +33,7 @@ pub enum Full {
 
 /// The log of a store, open for writing. Invariants:
 /// - a batch is written only after the sync of the one before it returned; synced bytes are never written again;
+/// - between [`Log::begin_commit`] and [`Log::end_commit`] nothing is appended;
 /// - the open batch fits the current segment's rest, or else the next segment, which is ready then;
 /// - after the first error nothing is ever written again.
 pub struct Log {
@@ -40,14 +42,15 @@ pub struct Log {
     /// What the first batch of this incarnation says about the log before it. Taken when that batch is durable.
     voucher: Option<Voucher>,
     supplier: Supplier,
+    writer: Writer,
     /// The segment in use, and where its next batch goes. None before the first batch.
-    current: Option<(Segment, u64)>,
+    current: Option<(Arc<Segment>, u64)>,
     /// The open batch: room for its header, then records.
     buffer: OpenBatch,
     pending: u32,
     /// The LSN that the next entry gets.
     next_lsn: Lsn,
-    /// As of the last batch that is durable:
+    /// As of the last batch that was committed, be it only begun:
     batch_number: u64,
     durable_lsn: Lsn,
     chain: Chain,
@@ -84,7 +87,7 @@ impl Log {
             return Err(supplier.take_no_space().unwrap_or(WalError::Misuse("a log without space")));
         }
         let incarnation = Incarnation { counter: 1, random };
-        Ok(Self::new(store, incarnation, None, supplier, &LogEnd::default()))
+        Ok(Self::new(store, incarnation, None, (supplier, Writer::new(preparer)?), &LogEnd::default()))
     }
 
     /// Takes the next incarnation of a store whose log was read. The first batch goes to a fresh segment and says
@@ -136,15 +139,22 @@ impl Log {
         let (end, bytes) = (recovered.end, recovered.bytes);
         let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
         let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
-        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), supplier, &end) })
+        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (supplier, Writer::new(preparer)?), &end) })
     }
 
-    fn new(store: StoreId, incarnation: Incarnation, voucher: Option<Voucher>, supplier: Supplier, end: &LogEnd) -> Self {
+    fn new(
+        store: StoreId,
+        incarnation: Incarnation,
+        voucher: Option<Voucher>,
+        (supplier, writer): (Supplier, Writer),
+        end: &LogEnd,
+    ) -> Self {
         Self {
             store,
             incarnation,
             voucher,
             supplier,
+            writer,
             current: None,
             buffer: OpenBatch::new(),
             pending: 0,
@@ -186,13 +196,13 @@ impl Log {
         to_len(u64::from(self.pending))
     }
 
-    /// The chain head after the last durable batch.
+    /// The chain head after the last batch that was committed.
     #[must_use]
     pub const fn chain(&self) -> Chain {
         self.chain
     }
 
-    /// The LSN of the last durable entry; 0 if there is none.
+    /// The LSN of the last entry that was committed, and so is durable once that commit has ended; 0 if there is none.
     #[must_use]
     pub const fn durable_lsn(&self) -> Lsn {
         self.durable_lsn
@@ -204,8 +214,8 @@ impl Log {
         self.incarnation
     }
 
-    /// What the log has moved on from, if that became more since the last call. The log's first batch in a segment is
-    /// durable then, and so what stands in earlier ones can never change.
+    /// What the log has moved on from, if that became more since the last call; to be asked after a commit has ended. The
+    /// log's first batch in a segment is durable then, and so what stands in earlier ones can never change.
     pub const fn take_finished(&mut self) -> Option<Finished> {
         self.finished.take()
     }
@@ -241,7 +251,7 @@ impl Log {
     /// # Errors
     /// [`Full`]; the batch is then as before.
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
-        if self.latched.is_some() {
+        if self.latched.is_some() || self.writer.is_under_way() {
             return Err(Full::Batch);
         }
         let before = self.buffer.len();
@@ -274,8 +284,26 @@ impl Log {
     /// # Errors
     /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.
     pub fn commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
+        self.begin_commit(bank_time, outcome_digest)?;
+        self.end_commit()
+    }
+
+    /// Begins [`Log::commit`], so that something else can be done until it ends. Until then the batch counts as durable
+    /// here, and nobody may be told.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn begin_commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
         self.check()?;
         self.write(bank_time, outcome_digest).map_err(|error| self.latch(error))
+    }
+
+    /// Waits until the batch is durable whose commit was begun.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn end_commit(&mut self) -> Result<(), WalError> {
+        self.writer.end(&mut self.buffer).map_err(|error| self.latch(error))
     }
 
     /// Looks for an error of the thread that makes segments, without waiting. Worth a call whenever nothing else is
@@ -308,7 +336,7 @@ impl Log {
             return if self.pending == 0 { Ok(()) } else { Err(WalError::Misuse("a batch without room")) };
         }
         if to_u64(total) > self.rest() {
-            self.current = self.supplier.ready.pop_front().map(|segment| (segment, BLOCK));
+            self.current = self.supplier.ready.pop_front().map(|segment| (Arc::new(segment), BLOCK));
             if let Some((segment, _)) = &self.current {
                 // Past the page cache: whoever reads it reads the device, and the copy would cost more than the sync.
                 segment.file.set_direct(true).map_err(|source| WalError::Io {
@@ -344,9 +372,7 @@ impl Log {
         if self.buffer.bytes().chunks(super::bytes::SECTOR).any(is_zero) {
             return Err(WalError::Misuse("a batch with a sector of zeros"));
         }
-        let name = || file_name(segment.sequence);
-        segment.file.write_all_at(self.buffer.bytes(), *offset).map_err(|source| WalError::Io { call: "write", file: name(), source })?;
-        segment.file.sync().map_err(|source| WalError::Io { call: "sync", file: name(), source })?;
+        self.writer.begin(segment, *offset, &mut self.buffer, self.pending)?;
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
         }
@@ -367,7 +393,6 @@ impl Log {
         self.bank_time = header.bank_time;
         self.is_unsealed = self.pending > 0;
         self.pending = 0;
-        self.buffer.begin();
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod segment;
 mod supplier;
 mod survey;
 mod verdict;
+mod writer;
 
 use std::fmt;
 

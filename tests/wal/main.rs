@@ -9,6 +9,7 @@
     clippy::cast_sign_loss
 )]
 
+mod aside;
 mod crash;
 mod damage;
 mod faults;

@@ -1,0 +1,145 @@
+//! Writes a finished batch and syncs it: on the spot, or in a thread of its own while whoever gave it goes on.
+//!
+//! Waking a thread takes as long as applying a few hundred entries, so only larger batches go there. Left out: what is in a
+//! batch (`batch.rs`), and where it goes (`log.rs`).
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
+
+use super::WalError;
+use super::maker::Segment;
+use super::open_batch::OpenBatch;
+use super::segment::file_name;
+use super::supplier::Preparer;
+
+/// Batches of fewer entries are written on the spot.
+const ASIDE: u32 = 512;
+
+/// The one who writes. Invariant: at most one batch is under way, and nothing else is written meanwhile.
+pub(super) struct Writer {
+    /// None where everything is written on the spot.
+    thread: Option<Thread>,
+    is_under_way: bool,
+}
+
+/// The thread. Dropped, it ends what it is doing first.
+struct Thread {
+    /// None once the log is going away.
+    jobs: Option<SyncSender<Job>>,
+    results: Receiver<Done>,
+    handle: Option<JoinHandle<()>>,
+}
+
+/// A batch, and where it goes.
+struct Job {
+    segment: Arc<Segment>,
+    offset: u64,
+    batch: OpenBatch,
+}
+
+/// The batch's memory, to be used again, and what became of it.
+struct Done {
+    batch: OpenBatch,
+    written: Result<(), WalError>,
+}
+
+impl Writer {
+    /// With a thread, if segments have one, too.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub(super) fn new(preparer: Preparer) -> Result<Self, WalError> {
+        let thread = match preparer {
+            Preparer::Inline => None,
+            Preparer::Background => Some(Thread::spawn()?),
+        };
+        Ok(Self { thread, is_under_way: false })
+    }
+
+    /// Whether a batch was begun and not ended.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.is_under_way
+    }
+
+    /// Begins to write and sync a finished batch of so many entries. It may be done on return; [`Writer::end`] tells.
+    /// Meanwhile `batch` is nothing to append to.
+    ///
+    /// # Errors
+    /// As the system says; then it is not known what is on the disk.
+    pub(super) fn begin(&mut self, segment: &Arc<Segment>, offset: u64, batch: &mut OpenBatch, entries: u32) -> Result<(), WalError> {
+        if self.is_under_way {
+            return Err(WalError::Misuse("a batch written before the one before it was"));
+        }
+        match &self.thread {
+            Some(thread) if entries >= ASIDE => {
+                self.is_under_way = true;
+                thread.send(Job { segment: Arc::clone(segment), offset, batch: std::mem::take(batch) })
+            }
+            _ => {
+                write(segment, offset, batch)?;
+                batch.begin();
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the batch that was begun is durable, and makes `batch` an open one again.
+    ///
+    /// # Errors
+    /// As [`Writer::begin`].
+    pub(super) fn end(&mut self, batch: &mut OpenBatch) -> Result<(), WalError> {
+        if !std::mem::take(&mut self.is_under_way) {
+            return Ok(());
+        }
+        let done = self.thread.as_ref().and_then(|thread| thread.results.recv().ok()).ok_or_else(gone)?;
+        *batch = done.batch;
+        batch.begin();
+        done.written
+    }
+}
+
+impl Thread {
+    fn spawn() -> Result<Self, WalError> {
+        // Bounded, so that they allocate nothing once they are there.
+        let (jobs, inbox) = mpsc::sync_channel::<Job>(1);
+        let (outbox, results) = mpsc::sync_channel(1);
+        let work = move || {
+            while let Ok(Job { segment, offset, batch }) = inbox.recv() {
+                let written = write(&segment, offset, &batch);
+                drop(segment);
+                if outbox.send(Done { batch, written }).is_err() {
+                    return;
+                }
+            }
+        };
+        let handle =
+            std::thread::Builder::new().name("log".to_owned()).spawn(work).map_err(WalError::io("start a thread for", "the log"))?;
+        Ok(Self { jobs: Some(jobs), results, handle: Some(handle) })
+    }
+
+    fn send(&self, job: Job) -> Result<(), WalError> {
+        self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)
+    }
+}
+
+impl Drop for Thread {
+    /// Waits for the thread: whoever opens the store next finds nobody at work in it.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+/// One write, one sync.
+fn write(segment: &Segment, offset: u64, batch: &OpenBatch) -> Result<(), WalError> {
+    let io = |call| move |source| WalError::Io { call, file: file_name(segment.sequence), source };
+    segment.file.write_all_at(batch.bytes(), offset).map_err(io("write"))?;
+    segment.file.sync().map_err(io("sync"))
+}
+
+fn gone() -> WalError {
+    WalError::Latched("the thread that writes the log has ended".to_owned())
+}

@@ -1,0 +1,87 @@
+//! A large batch, which a thread writes while its owner goes on: begun is not durable, ended is.
+
+use bankd::env::sim::{Fault, Operation, SimDisk};
+use bankd::types::BankTime;
+use bankd::wal::{Full, Log, Preparer, SegmentSizes, WalError};
+
+use crate::support::{STORE, dir, empty_disk, put, read, shared};
+
+const LARGE: SegmentSizes = SegmentSizes { first: 1 << 20, max: 1 << 20 };
+/// More entries than are written on the spot.
+const MANY: u32 = 600;
+
+fn store() -> (SimDisk, Log) {
+    let disk = empty_disk();
+    let mut log = Log::create(shared(&disk), dir(), STORE, LARGE, 1, Preparer::Background).unwrap();
+    put(&mut log, b"genesis").unwrap();
+    log.commit(BankTime(1), 0).unwrap();
+    log.publish().unwrap();
+    (disk, log)
+}
+
+fn put_many(log: &mut Log) {
+    for number in 0..MANY {
+        put(log, &number.to_le_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn what_was_ended_survives_and_nothing_is_appended_meanwhile() {
+    let (disk, mut log) = store();
+    put_many(&mut log);
+    log.begin_commit(BankTime(2), 0).unwrap();
+    assert_eq!(put(&mut log, b"x"), Err(Full::Batch));
+    log.end_commit().unwrap();
+    put(&mut log, b"x").unwrap();
+    drop(log);
+    disk.crash_with(&mut |_| false);
+    assert_eq!(read(&disk).unwrap().0.len(), 1 + MANY as usize);
+}
+
+#[test]
+fn batches_on_the_spot_and_aside_follow_one_another() {
+    let (disk, mut log) = store();
+    let mut count = 1;
+    for round in 0..20 {
+        if round % 3 == 0 {
+            put(&mut log, b"small").unwrap();
+            count += 1;
+        } else {
+            put_many(&mut log);
+            count += MANY as usize;
+        }
+        log.begin_commit(BankTime(round), 0).unwrap();
+        let (chain, lsn) = (log.chain(), log.durable_lsn());
+        log.end_commit().unwrap();
+        assert_eq!((log.chain(), log.durable_lsn().0), (chain, lsn.0), "known as soon as it was begun");
+        log.end_commit().unwrap();
+    }
+    drop(log);
+    disk.crash_with(&mut |_| false);
+    assert_eq!(read(&disk).unwrap().0.len(), count);
+}
+
+#[test]
+fn a_failure_is_told_at_the_end_and_for_ever() {
+    for only in [Operation::Write, Operation::Sync] {
+        let (disk, mut log) = store();
+        put_many(&mut log);
+        disk.fail(Fault { at: 0, only: Some(only), is_sticky: true, errno: 5 });
+        // The thread that makes segments may meet it first, and then the beginning tells.
+        let error = log.begin_commit(BankTime(2), 0).and_then(|()| log.end_commit()).unwrap_err();
+        assert!(matches!(&error, WalError::Io { .. }), "{error}");
+        assert!(matches!(log.commit(BankTime(2), 0), Err(WalError::Latched(_))));
+        assert_eq!(put(&mut log, b"x"), Err(Full::Batch));
+    }
+}
+
+#[test]
+fn a_log_that_goes_away_ends_what_it_was_writing() {
+    let (disk, mut log) = store();
+    put_many(&mut log);
+    log.begin_commit(BankTime(2), 0).unwrap();
+    drop(log);
+    // Nobody writes any more, and all of it is there.
+    disk.crash_with(&mut |_| false);
+    assert_eq!(read(&disk).unwrap().0.len(), 1 + MANY as usize);
+}

@@ -55,9 +55,10 @@ const AHEAD: usize = 64;
 
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
-/// Invariants: outside a commit's walk (from [`Engine::begin_commit`] until the last [`Engine::apply_next`] and
-/// [`Engine::end_commit`]) the bank has applied exactly what is durable; nothing is submitted during a walk, and nothing that
-/// the bank shows in one leaves before the commit has ended; an entry is applied once, in log order.
+/// Invariants: outside a walk (from [`Engine::begin_commit`] until the last [`Engine::apply_next`]) the bank has applied
+/// exactly what was committed; nothing is submitted during a walk; an entry is applied once, in log order. While a commit is
+/// under way, what it wrote is not known to be durable: nothing that the bank shows may leave before
+/// [`Engine::end_commit`], which comes before the next batch is written.
 pub struct Engine {
     bank: Bank,
     log: Log,
@@ -278,6 +279,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::commit`].
     pub fn begin_commit(&mut self) -> Result<(), Fatal> {
+        self.end_commit()?;
         debug_assert_eq!(self.applied, 0, "the last walk was finished");
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
@@ -288,7 +290,14 @@ impl Engine {
         self.begin_batch(self.batch_time)
     }
 
-    /// Waits until the batch is durable whose commit was begun: from then on everybody may be told.
+    /// Whether a commit was begun and not ended.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        self.log.is_under_way()
+    }
+
+    /// Waits until the batch is durable whose commit was begun: from then on everybody may be told. Without one it does
+    /// nothing.
     ///
     /// # Errors
     /// As [`Engine::commit`].
@@ -338,6 +347,7 @@ impl Engine {
     /// [`Fatal`], as [`Engine::commit`].
     pub fn seal(&mut self) -> Result<(), Fatal> {
         debug_assert!(self.batch.is_empty(), "a seal comes between turns");
+        self.end_commit()?;
         if self.log.needs_seal() {
             self.begin_batch(self.clock.now())?;
             self.end_commit()?;

@@ -155,7 +155,8 @@ impl EventLoop {
     pub fn run(mut self) -> Result<(), Fatal> {
         let mut events = Events::with_capacity(1024);
         while !self.is_stopping {
-            let patience = self.patience();
+            // What is under way is ended in this turn, as soon as what has arrived is read.
+            let patience = if self.service.is_under_way() { Some(Duration::ZERO) } else { self.patience() };
             self.poll(&mut events, patience)?;
             self.service.resume(self.clock.monotonic())?;
             self.gather(&events)?;
@@ -170,10 +171,23 @@ impl EventLoop {
                 }
                 self.gather(&events)?;
             }
+            self.settle()?;
             self.service.finish_turn(self.clock.monotonic())?;
+            if !self.service.is_under_way() {
+                self.flush();
+            }
+        }
+        self.settle()?;
+        self.service.end(self.clock.monotonic())
+    }
+
+    /// Waits for the last turn's batch, if it is still under way to the disk, and lets its answers go.
+    fn settle(&mut self) -> Result<(), Fatal> {
+        if self.service.is_under_way() {
+            self.service.end_commit()?;
             self.flush();
         }
-        self.service.end(self.clock.monotonic())
+        Ok(())
     }
 
     fn patience(&self) -> Option<Duration> {
@@ -330,6 +344,11 @@ impl EventLoop {
     }
 
     fn write(&mut self, slot: usize) {
+        if self.service.is_under_way() {
+            // No further event will tell that there is room for what an earlier turn left.
+            self.service.mark_dirty(slot);
+            return;
+        }
         let Some(Some(client)) = self.sockets.get_mut(slot) else { return };
         loop {
             let unsent = self.service.unsent(slot);

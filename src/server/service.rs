@@ -200,7 +200,8 @@ impl Service {
         self.is_full
     }
 
-    /// Ends the turn: commits the batch, then applies and answers everything in its place.
+    /// Ends the turn: commits the batch, and applies and answers everything in its place. A large batch is then still
+    /// under way to the disk: its answers are withheld until [`Service::end_commit`], and the next turn may begin before.
     ///
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of this turn may leave.
@@ -210,7 +211,6 @@ impl Service {
             self.engine.begin_commit()?;
             // The answers are made beside the disk; none leaves before it is done.
             self.walk(now)?;
-            self.engine.end_commit()?;
             self.last_answer = now;
         } else if self.engine.needs_seal() && now.saturating_sub(self.last_answer) >= SEAL_DELAY {
             self.engine.seal()?;
@@ -222,6 +222,20 @@ impl Service {
             self.close_overdue(now);
         }
         Ok(())
+    }
+
+    /// Whether a batch is under way to the disk, and so nothing may leave.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        self.engine.is_under_way()
+    }
+
+    /// Waits until the last turn's batch is durable.
+    ///
+    /// # Errors
+    /// [`Fatal`]: the process must end; no reply of that turn may leave.
+    pub fn end_commit(&mut self) -> Result<(), Fatal> {
+        self.engine.end_commit()
     }
 
     /// Seals the log.
@@ -272,9 +286,12 @@ impl Service {
         }
     }
 
-    /// What is to be written to a connection's socket.
+    /// What may be written to a connection's socket now.
     #[must_use]
     pub fn unsent(&self, slot: usize) -> &[u8] {
+        if self.is_under_way() {
+            return &[];
+        }
         self.connections.get(slot).map(Connection::unsent).unwrap_or_default()
     }
 
@@ -318,7 +335,8 @@ impl Service {
         self.turn.push(item);
     }
 
-    pub(super) fn mark_dirty(&mut self, slot: usize) {
+    /// Puts a connection on the list that [`Service::take_dirty`] gives.
+    pub fn mark_dirty(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot)
             && !connection.is_dirty
         {

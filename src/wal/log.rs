@@ -33,7 +33,7 @@ pub enum Full {
 
 /// The log of a store, open for writing. Invariants:
 /// - a batch is written only after the sync of the one before it returned; synced bytes are never written again;
-/// - between [`Log::begin_commit`] and [`Log::end_commit`] nothing is appended;
+/// - between [`Log::begin_commit`] and [`Log::end_commit`] the next batch may grow, and is not written;
 /// - the open batch fits the current segment's rest, or else the next segment, which is ready then;
 /// - after the first error nothing is ever written again.
 pub struct Log {
@@ -251,7 +251,7 @@ impl Log {
     /// # Errors
     /// [`Full`]; the batch is then as before.
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
-        if self.latched.is_some() || self.writer.is_under_way() {
+        if self.latched.is_some() {
             return Err(Full::Batch);
         }
         let before = self.buffer.len();
@@ -288,8 +288,8 @@ impl Log {
         self.end_commit()
     }
 
-    /// Begins [`Log::commit`], so that something else can be done until it ends. Until then the batch counts as durable
-    /// here, and nobody may be told.
+    /// Begins [`Log::commit`], so that something else can be done until [`Log::end_commit`], which must come before the next
+    /// one. Until then the batch counts as durable here, and nobody may be told.
     ///
     /// # Errors
     /// As [`Log::commit`].
@@ -298,12 +298,18 @@ impl Log {
         self.write(bank_time, outcome_digest).map_err(|error| self.latch(error))
     }
 
-    /// Waits until the batch is durable whose commit was begun.
+    /// Whether a commit was begun and not ended.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        self.writer.is_under_way()
+    }
+
+    /// Waits until the batch is durable whose commit was begun; without one it does nothing.
     ///
     /// # Errors
     /// As [`Log::commit`].
     pub fn end_commit(&mut self) -> Result<(), WalError> {
-        self.writer.end(&mut self.buffer).map_err(|error| self.latch(error))
+        self.writer.end().map_err(|error| self.latch(error))
     }
 
     /// Looks for an error of the thread that makes segments, without waiting. Worth a call whenever nothing else is

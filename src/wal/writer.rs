@@ -20,6 +20,8 @@ const ASIDE: u32 = 512;
 pub(super) struct Writer {
     /// None where everything is written on the spot.
     thread: Option<Thread>,
+    /// The open batch while another is under way.
+    spare: OpenBatch,
     is_under_way: bool,
 }
 
@@ -50,11 +52,11 @@ impl Writer {
     /// # Errors
     /// If the system gives none.
     pub(super) fn new(preparer: Preparer) -> Result<Self, WalError> {
-        let thread = match preparer {
-            Preparer::Inline => None,
-            Preparer::Background => Some(Thread::spawn()?),
+        let (thread, spare) = match preparer {
+            Preparer::Inline => (None, OpenBatch::default()),
+            Preparer::Background => (Some(Thread::spawn()?), OpenBatch::new()),
         };
-        Ok(Self { thread, is_under_way: false })
+        Ok(Self { thread, spare, is_under_way: false })
     }
 
     /// Whether a batch was begun and not ended.
@@ -62,8 +64,8 @@ impl Writer {
         self.is_under_way
     }
 
-    /// Begins to write and sync a finished batch of so many entries. It may be done on return; [`Writer::end`] tells.
-    /// Meanwhile `batch` is nothing to append to.
+    /// Begins to write and sync a finished batch of so many entries, and makes `batch` an open one. It may be done on
+    /// return; [`Writer::end`] tells.
     ///
     /// # Errors
     /// As the system says; then it is not known what is on the disk.
@@ -74,7 +76,8 @@ impl Writer {
         match &self.thread {
             Some(thread) if entries >= ASIDE => {
                 self.is_under_way = true;
-                thread.send(Job { segment: Arc::clone(segment), offset, batch: std::mem::take(batch) })
+                let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
+                thread.send(Job { segment: Arc::clone(segment), offset, batch })
             }
             _ => {
                 write(segment, offset, batch)?;
@@ -84,17 +87,17 @@ impl Writer {
         }
     }
 
-    /// Waits until the batch that was begun is durable, and makes `batch` an open one again.
+    /// Waits until the batch that was begun is durable.
     ///
     /// # Errors
     /// As [`Writer::begin`].
-    pub(super) fn end(&mut self, batch: &mut OpenBatch) -> Result<(), WalError> {
+    pub(super) fn end(&mut self) -> Result<(), WalError> {
         if !std::mem::take(&mut self.is_under_way) {
             return Ok(());
         }
         let done = self.thread.as_ref().and_then(|thread| thread.results.recv().ok()).ok_or_else(gone)?;
-        *batch = done.batch;
-        batch.begin();
+        self.spare = done.batch;
+        self.spare.begin();
         done.written
     }
 }

@@ -26,16 +26,28 @@ fn put_many(log: &mut Log) {
 }
 
 #[test]
-fn what_was_ended_survives_and_nothing_is_appended_meanwhile() {
+fn what_was_ended_survives_and_the_next_batch_grows_meanwhile() {
     let (disk, mut log) = store();
     put_many(&mut log);
     log.begin_commit(BankTime(2), 0).unwrap();
-    assert_eq!(put(&mut log, b"x"), Err(Full::Batch));
+    put(&mut log, b"next").unwrap();
+    assert!(log.is_under_way() && log.pending() == 1);
     log.end_commit().unwrap();
-    put(&mut log, b"x").unwrap();
+    assert!(!log.is_under_way());
+    log.commit(BankTime(3), 0).unwrap();
+    put(&mut log, b"never committed").unwrap();
     drop(log);
     disk.crash_with(&mut |_| false);
-    assert_eq!(read(&disk).unwrap().0.len(), 1 + MANY as usize);
+    assert_eq!(read(&disk).unwrap().0.len(), 2 + MANY as usize);
+}
+
+#[test]
+fn a_second_batch_waits_for_the_first() {
+    let (_, mut log) = store();
+    put_many(&mut log);
+    log.begin_commit(BankTime(2), 0).unwrap();
+    put(&mut log, b"next").unwrap();
+    assert!(matches!(log.begin_commit(BankTime(2), 0), Err(WalError::Misuse(_))));
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn duplicates(c: &mut Criterion) {
 fn turn(service: &mut Service, slot: usize, bytes: &[u8]) -> usize {
     service.receive(slot, bytes, Duration::ZERO).unwrap();
     service.finish_turn(Duration::ZERO).unwrap();
+    service.end_commit().unwrap();
     let replied = service.unsent(slot).len();
     assert!(replied > 0, "no reply");
     service.wrote(slot, replied, Duration::ZERO);

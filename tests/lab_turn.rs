@@ -53,6 +53,7 @@ impl Bank {
 
     fn turn(&mut self) {
         self.service.finish_turn(self.now).unwrap();
+        self.service.end_commit().unwrap();
         self.service.resume(self.now).unwrap();
     }
 
@@ -96,6 +97,7 @@ fn no_moment_leaves_a_session() {
             for half in 0..halves {
                 if half % 2 == 0 {
                     bank.service.finish_turn(bank.now).unwrap();
+                    bank.service.end_commit().unwrap();
                 } else {
                     bank.service.resume(bank.now).unwrap();
                 }

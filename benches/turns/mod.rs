@@ -88,6 +88,7 @@ impl Turns {
             for ask in [Ask::Hello { version: VERSION }, login, Ask::OpenSession] {
                 turns.service.receive(slot, &framed(&[ask]), NOW).unwrap();
                 turns.service.finish_turn(NOW).unwrap();
+                turns.service.end_commit().unwrap();
                 turns.take_replies(|_, replies| assert!(!replies.is_empty()));
             }
         }
@@ -136,6 +137,7 @@ impl Turns {
         }
         assert!(!self.service.is_full(), "a turn that does not fit one batch");
         self.service.finish_turn(NOW).unwrap();
+        self.service.end_commit().unwrap();
         let mut replied = 0;
         self.take_replies(|_, replies| replied += replies.len());
         replied
@@ -149,6 +151,7 @@ impl Turns {
             self.service.receive(*slot, &bytes[cut..], NOW).unwrap();
         }
         self.service.finish_turn(NOW).unwrap();
+        self.service.end_commit().unwrap();
         let mut replied = 0;
         self.take_replies(|_, replies| replied += replies.len());
         replied
@@ -161,6 +164,7 @@ impl Turns {
             self.service.receive(*slot, bytes, NOW).unwrap();
         }
         self.service.finish_turn(NOW).unwrap();
+        self.service.end_commit().unwrap();
         let again = self.scenario == Scenario::Duplicates;
         let mut answered = 0;
         self.take_replies(|_, mut replies| {

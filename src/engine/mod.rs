@@ -1,8 +1,9 @@
-//! The engine joins log and bank: **log, then apply, then reply**. The bank never runs ahead of the disk.
+//! The engine joins log and bank: **log, then apply, then reply**. Nothing that the bank shows leaves before the disk has it.
 //!
 //! A turn goes: [`Engine::submit`] and its kin put entries into the open batch, in order of arrival;
-//! [`Engine::commit`] writes and syncs them once; [`Engine::apply_next`] applies them one after the other, so that
-//! whoever walks the turn's list can answer everything else in its place between two of them.
+//! [`Engine::begin_commit`] gives them to the disk, once; [`Engine::apply_next`] applies them one after the other, so that
+//! whoever walks the turn's list can answer everything else in its place between two of them; [`Engine::end_commit`] tells
+//! that the answers may leave.
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 
 mod admission;

@@ -229,6 +229,9 @@ impl Log {
     /// Whether another batch can be written now: `false` while the segment is used up and there is no space for the
     /// next. After an error it is `true`, so that a commit is tried and tells it.
     pub fn has_room(&mut self) -> bool {
+        if self.latched.is_some() {
+            return true;
+        }
         match self.find_room(to_len(BLOCK)) {
             Ok(has_room) => has_room,
             Err(error) => {
@@ -309,6 +312,10 @@ impl Log {
     /// # Errors
     /// As [`Log::commit`].
     pub fn end_commit(&mut self) -> Result<(), WalError> {
+        if !self.is_under_way() {
+            return Ok(());
+        }
+        self.check()?;
         self.writer.end().map_err(|error| self.latch(error))
     }
 

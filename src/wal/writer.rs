@@ -1,7 +1,8 @@
 //! Writes a finished batch and syncs it: on the spot, or in a thread of its own while whoever gave it goes on.
 //!
-//! Waking a thread takes as long as applying a few hundred entries, so only larger batches go there. Left out: what is in a
-//! batch (`batch.rs`), and where it goes (`log.rs`).
+//! Waking a thread takes as long as applying a few hundred entries, so only larger batches go there. Without a thread, as in a
+//! simulation, whose every run is the same, a batch that would go there is written when its end is asked for.
+//! Left out: what is in a batch (`batch.rs`), and where it goes (`log.rs`).
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -15,14 +16,21 @@ use super::supplier::Preparer;
 
 /// Batches of fewer entries are written on the spot.
 const ASIDE: u32 = 512;
+/// The same without a thread: no more than it takes to meet both ways.
+const LATER: u32 = 3;
 
 /// The one who writes. Invariant: at most one batch is under way, and nothing else is written meanwhile.
 pub(super) struct Writer {
-    /// None where everything is written on the spot.
-    thread: Option<Thread>,
+    hand: Hand,
     /// The open batch while another is under way.
     spare: OpenBatch,
     is_under_way: bool,
+}
+
+enum Hand {
+    /// Its owner's, when the batch is to be done with.
+    Own(Option<Job>),
+    Thread(Thread),
 }
 
 /// The thread. Dropped, it ends what it is doing first.
@@ -52,11 +60,11 @@ impl Writer {
     /// # Errors
     /// If the system gives none.
     pub(super) fn new(preparer: Preparer) -> Result<Self, WalError> {
-        let (thread, spare) = match preparer {
-            Preparer::Inline => (None, OpenBatch::default()),
-            Preparer::Background => (Some(Thread::spawn()?), OpenBatch::new()),
+        let hand = match preparer {
+            Preparer::Inline => Hand::Own(None),
+            Preparer::Background => Hand::Thread(Thread::spawn()?),
         };
-        Ok(Self { thread, spare, is_under_way: false })
+        Ok(Self { hand, spare: OpenBatch::new(), is_under_way: false })
     }
 
     /// Whether a batch was begun and not ended.
@@ -73,32 +81,52 @@ impl Writer {
         if self.is_under_way {
             return Err(WalError::Misuse("a batch written before the one before it was"));
         }
-        match &self.thread {
-            Some(thread) if entries >= ASIDE => {
-                self.is_under_way = true;
-                let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
-                thread.send(Job { segment: Arc::clone(segment), offset, batch })
-            }
-            _ => {
-                write(segment, offset, batch)?;
-                batch.begin();
+        let on_the_spot = match self.hand {
+            Hand::Own(_) => LATER,
+            Hand::Thread(_) => ASIDE,
+        };
+        if entries < on_the_spot {
+            write(segment, offset, batch)?;
+            batch.begin();
+            return Ok(());
+        }
+        self.is_under_way = true;
+        let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
+        let job = Job { segment: Arc::clone(segment), offset, batch };
+        match &mut self.hand {
+            Hand::Own(kept) => {
+                *kept = Some(job);
                 Ok(())
             }
+            Hand::Thread(thread) => thread.send(job),
         }
     }
 
     /// Waits until the batch that was begun is durable.
     ///
     /// # Errors
-    /// As [`Writer::begin`].
+    /// As [`Writer::begin`]; the batch then stays under way for ever, and this must not be called again.
     pub(super) fn end(&mut self) -> Result<(), WalError> {
-        if !std::mem::take(&mut self.is_under_way) {
+        if !self.is_under_way {
             return Ok(());
         }
-        let done = self.thread.as_ref().and_then(|thread| thread.results.recv().ok()).ok_or_else(gone)?;
+        let done = match &mut self.hand {
+            Hand::Own(kept) => kept.take().map(Job::run),
+            Hand::Thread(thread) => thread.results.recv().ok(),
+        };
+        let done = done.ok_or_else(gone)?;
         self.spare = done.batch;
         self.spare.begin();
-        done.written
+        done.written?;
+        self.is_under_way = false;
+        Ok(())
+    }
+}
+
+impl Job {
+    fn run(self) -> Done {
+        let written = write(&self.segment, self.offset, &self.batch);
+        Done { batch: self.batch, written }
     }
 }
 
@@ -108,10 +136,8 @@ impl Thread {
         let (jobs, inbox) = mpsc::sync_channel::<Job>(1);
         let (outbox, results) = mpsc::sync_channel(1);
         let work = move || {
-            while let Ok(Job { segment, offset, batch }) = inbox.recv() {
-                let written = write(&segment, offset, &batch);
-                drop(segment);
-                if outbox.send(Done { batch, written }).is_err() {
+            while let Ok(job) = inbox.recv() {
+                if outbox.send(job.run()).is_err() {
                     return;
                 }
             }

@@ -38,8 +38,10 @@ TITLES = {
 # Why a target is missed, as far as it is known.
 WHY = {
     "Redis INCRBY 50 x 100": "Both are limited by one processor; what a command takes of the daemon's stands below.",
-    "tail": "Checkpoints and the compressing of finished segments run beside daemon and generator on two processors. That this is the "
-    "cause is likely and not shown: the tail was not taken apart.",
+    "TigerBeetle batch 8,189": "A profile gives the daemon's main thread 0.2 us a single command: checksums 18 %, the chain's SHA-256 "
+    "15 %, system calls 16 %, the rest spread over reading, judging, applying and answering. It waits for the disk in 14 % of the time.",
+    "tail": "Taken apart by the scheduler's events: no commit waits behind another request of the daemon's for the disk any more; what is "
+    "left are 4 to 6 ms about once a second in which a thread of the machine's own holds a processor inside the kernel.",
 }
 
 # The rows of the README's table: what it says, and which figure that is.

@@ -52,12 +52,6 @@ impl Survey {
         self.manifest.first_retained
     }
 
-    /// The newest segment.
-    #[must_use]
-    pub const fn highest(&self) -> u64 {
-        self.manifest.highest
-    }
-
     /// Whether a repair claims to have dropped what the anchor ends with. Such an anchor is none to go on from.
     #[must_use]
     pub fn is_void(&self, anchor: &Anchor) -> bool {

@@ -45,11 +45,14 @@ use crate::command::Command;
 use crate::entry::{Action, Entry, Origin, Setting, Tag};
 use crate::secret::Secret;
 use crate::types::{BankTime, Lsn, Owner, RequestNumber, StoreId};
-use crate::wal::{Full, Log};
+use crate::wal::{Full, Log, WalError};
 use crate::wire::message::Receipt;
 
 use admission::Staged;
 use checkpoint::Checkpoints;
+
+/// [`Log::commit`] or [`Log::begin_commit`].
+type Commit = fn(&mut Log, BankTime, u64) -> Result<(), WalError>;
 
 /// So many entries' accounts are fetched from memory at once, ahead of applying them.
 const AHEAD: usize = 64;
@@ -270,7 +273,7 @@ impl Engine {
     /// # Errors
     /// [`Fatal`]: the process must end without answering anybody.
     pub fn commit(&mut self) -> Result<(), Fatal> {
-        self.begin_commit()?;
+        self.log_batch(Log::commit)?;
         self.end_commit()
     }
 
@@ -280,15 +283,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::commit`].
     pub fn begin_commit(&mut self) -> Result<(), Fatal> {
-        self.end_commit()?;
-        debug_assert_eq!(self.applied, 0, "the last walk was finished");
-        if self.batch.is_empty() {
-            // A log that has failed takes no entries; this is where it tells why.
-            self.checkpoints.poll()?;
-            return Ok(self.log.poll()?);
-        }
-        self.batch_time = self.clock.now();
-        self.begin_batch(self.batch_time)
+        self.log_batch(Log::begin_commit)
     }
 
     /// Whether a commit was begun and not ended.
@@ -350,7 +345,8 @@ impl Engine {
         debug_assert!(self.batch.is_empty(), "a seal comes between turns");
         self.end_commit()?;
         if self.log.needs_seal() {
-            self.begin_batch(self.clock.now())?;
+            self.checkpoints.poll()?;
+            self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
             self.end_commit()?;
         }
         Ok(())
@@ -374,9 +370,18 @@ impl Engine {
         self.checkpoints.pack_now()
     }
 
-    fn begin_batch(&mut self, time: BankTime) -> Result<(), Fatal> {
+    /// Commits the open batch in that way.
+    fn log_batch(&mut self, commit: Commit) -> Result<(), Fatal> {
+        self.end_commit()?;
+        debug_assert_eq!(self.applied, 0, "the last walk was finished");
+        if self.batch.is_empty() {
+            // A log that has failed takes no entries; this is where it tells why.
+            self.checkpoints.poll()?;
+            return Ok(self.log.poll()?);
+        }
+        self.batch_time = self.clock.now();
         self.checkpoints.poll()?;
-        Ok(self.log.begin_commit(time, self.bank.outcome_digest())?)
+        Ok(commit(&mut self.log, self.batch_time, self.bank.outcome_digest())?)
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {

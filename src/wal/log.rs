@@ -287,8 +287,8 @@ impl Log {
     /// # Errors
     /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.
     pub fn commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
-        self.begin_commit(bank_time, outcome_digest)?;
-        self.end_commit()
+        self.check()?;
+        self.write(bank_time, outcome_digest, false).map_err(|error| self.latch(error))
     }
 
     /// Begins [`Log::commit`], so that something else can be done until [`Log::end_commit`], which must come before the next
@@ -298,7 +298,7 @@ impl Log {
     /// As [`Log::commit`].
     pub fn begin_commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
         self.check()?;
-        self.write(bank_time, outcome_digest).map_err(|error| self.latch(error))
+        self.write(bank_time, outcome_digest, true).map_err(|error| self.latch(error))
     }
 
     /// Whether a commit was begun and not ended.
@@ -341,7 +341,8 @@ impl Log {
         dropped.map_err(|error| self.latch(error))
     }
 
-    fn write(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
+    /// `goes_on`: whoever asks has something else to do meanwhile.
+    fn write(&mut self, bank_time: BankTime, outcome_digest: u64, goes_on: bool) -> Result<(), WalError> {
         self.supplier.poll()?;
         let total = round_up(self.buffer.len());
         if !self.find_room(total)? {
@@ -385,7 +386,10 @@ impl Log {
         if self.buffer.bytes().chunks(super::bytes::SECTOR).any(is_zero) {
             return Err(WalError::Misuse("a batch with a sector of zeros"));
         }
-        self.writer.begin(segment, *offset, &mut self.buffer, self.pending)?;
+        match goes_on {
+            true => self.writer.begin(segment, *offset, &mut self.buffer, self.pending)?,
+            false => self.writer.write_now(segment, *offset, &mut self.buffer)?,
+        }
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
         }

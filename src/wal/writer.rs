@@ -72,23 +72,34 @@ impl Writer {
         self.is_under_way
     }
 
+    /// Writes and syncs a finished batch on the spot, and makes `batch` an open one.
+    ///
+    /// # Errors
+    /// As the system says; then it is not known what is on the disk.
+    pub(super) fn write_now(&self, segment: &Segment, offset: u64, batch: &mut OpenBatch) -> Result<(), WalError> {
+        if self.is_under_way {
+            return Err(WalError::Misuse("a batch written before the one before it was"));
+        }
+        write(segment, offset, batch)?;
+        batch.begin();
+        Ok(())
+    }
+
     /// Begins to write and sync a finished batch of so many entries, and makes `batch` an open one. It may be done on
     /// return; [`Writer::end`] tells.
     ///
     /// # Errors
-    /// As the system says; then it is not known what is on the disk.
+    /// As [`Writer::write_now`].
     pub(super) fn begin(&mut self, segment: &Arc<Segment>, offset: u64, batch: &mut OpenBatch, entries: u32) -> Result<(), WalError> {
         if self.is_under_way {
             return Err(WalError::Misuse("a batch written before the one before it was"));
         }
-        let on_the_spot = match self.hand {
+        let least = match self.hand {
             Hand::Own(_) => LATER,
             Hand::Thread(_) => ASIDE,
         };
-        if entries < on_the_spot {
-            write(segment, offset, batch)?;
-            batch.begin();
-            return Ok(());
+        if entries < least {
+            return self.write_now(segment, offset, batch);
         }
         self.is_under_way = true;
         let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
@@ -105,7 +116,7 @@ impl Writer {
     /// Waits until the batch that was begun is durable.
     ///
     /// # Errors
-    /// As [`Writer::begin`]; the batch then stays under way for ever, and this must not be called again.
+    /// As [`Writer::write_now`]; the batch then stays under way for ever, and this must not be called again.
     pub(super) fn end(&mut self) -> Result<(), WalError> {
         if !self.is_under_way {
             return Ok(());

@@ -81,7 +81,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The applied state, which is all that may be shown to anybody.
+    /// The applied state, which is all that may be shown to anybody, and not while a commit is under way.
     #[must_use]
     pub const fn bank(&self) -> &Bank {
         &self.bank

@@ -1,6 +1,7 @@
-//! The walk: after the batch is durable, the turn's list is gone through in order; each logged entry is applied and
+//! The walk: once the batch is with the disk, the turn's list is gone through in order; each logged entry is applied and
 //! each other question answered in its place. So `DEPOSIT; BALANCE` in one read shows the deposit.
 //!
+//! Nothing is sent here: the answers leave once the batch is durable (`service.rs`).
 //! Left out: judging what arrives (`arrival.rs`).
 
 use std::ops::Range;

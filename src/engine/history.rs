@@ -8,7 +8,7 @@ use std::path::Path;
 use super::checkpoint::{self, Start};
 use super::error::StoreError;
 use super::replay::Replay;
-use super::store::{Env, LOCK, io_error};
+use super::store::Env;
 use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
 use crate::entry::Entry;
@@ -134,8 +134,7 @@ pub(super) fn read(
 
 /// Who has the lock, as he says himself, and what follows for whoever reads.
 fn writer(env: &Env, dir: &Path) -> Result<(Option<String>, Writer), StoreError> {
-    let lock = dir.join(LOCK);
-    let holder = env.disk.holder(&lock).map_err(io_error("look at the lock", &lock))?;
+    let holder = env.holder(dir)?;
     let writer = if holder.is_some() { Writer::Running } else { Writer::None };
     Ok((holder, writer))
 }

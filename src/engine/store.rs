@@ -64,12 +64,17 @@ impl Env {
 
     /// The same world for whoever only looks at the store in `dir`: gently, if a daemon has it, whose commits go first.
     pub(super) fn beside(&self, dir: &Path) -> Result<Self, StoreError> {
-        let lock = dir.join(LOCK);
         let mut env = self.clone();
-        if env.disk.holder(&lock).map_err(io_error("look at the lock", &lock))?.is_some() {
+        if self.holder(dir)?.is_some() {
             env.disk = Arc::new(Gentle(env.disk));
         }
         Ok(env)
+    }
+
+    /// Who has the lock of the store in `dir`, as he says himself.
+    pub(super) fn holder(&self, dir: &Path) -> Result<Option<String>, StoreError> {
+        let lock = dir.join(LOCK);
+        self.disk.holder(&lock).map_err(io_error("look at the lock", &lock))
     }
 }
 

@@ -200,8 +200,8 @@ pub trait File: Send + Sync {
         Ok(true)
     }
 
-    /// Cuts or zero-extends the file to `length` bytes. Of a
-    /// file that has a name, only the client's journal does that, to its torn tail.
+    /// Cuts or zero-extends the file to `length` bytes. Of a file that has a name, only the client's journal does that,
+    /// to its torn tail.
     ///
     /// # Errors
     /// What the file system says.

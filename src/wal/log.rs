@@ -386,9 +386,10 @@ impl Log {
         if self.buffer.bytes().chunks(super::bytes::SECTOR).any(is_zero) {
             return Err(WalError::Misuse("a batch with a sector of zeros"));
         }
-        match goes_on {
-            true => self.writer.begin(segment, *offset, &mut self.buffer, self.pending)?,
-            false => self.writer.write_now(segment, *offset, &mut self.buffer)?,
+        if goes_on {
+            self.writer.begin(segment, *offset, &mut self.buffer, self.pending)?;
+        } else {
+            self.writer.write_now(segment, *offset, &mut self.buffer)?;
         }
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });

@@ -9,7 +9,8 @@ use super::{MAX_BATCH, MAX_ENTRY};
 
 /// The open batch. Allocates once: its capacity is beyond the largest batch.
 ///
-/// Invariant: but for a default one, which only holds a place, the batch's first byte stands `start` bytes into `bytes`, at a block's boundary in memory.
+/// Invariant: but for a default one, which only holds a place, the batch's first byte stands `start` bytes into `bytes`, at a
+/// block's boundary in memory.
 #[derive(Default)]
 pub(super) struct OpenBatch {
     bytes: Vec<u8>,

@@ -77,9 +77,7 @@ impl Writer {
     /// # Errors
     /// As the system says; then it is not known what is on the disk.
     pub(super) fn write_now(&self, segment: &Segment, offset: u64, batch: &mut OpenBatch) -> Result<(), WalError> {
-        if self.is_under_way {
-            return Err(WalError::Misuse("a batch written before the one before it was"));
-        }
+        self.check()?;
         write(segment, offset, batch)?;
         batch.begin();
         Ok(())
@@ -91,9 +89,6 @@ impl Writer {
     /// # Errors
     /// As [`Writer::write_now`].
     pub(super) fn begin(&mut self, segment: &Arc<Segment>, offset: u64, batch: &mut OpenBatch, entries: u32) -> Result<(), WalError> {
-        if self.is_under_way {
-            return Err(WalError::Misuse("a batch written before the one before it was"));
-        }
         let least = match self.hand {
             Hand::Own(_) => LATER,
             Hand::Thread(_) => ASIDE,
@@ -101,6 +96,7 @@ impl Writer {
         if entries < least {
             return self.write_now(segment, offset, batch);
         }
+        self.check()?;
         self.is_under_way = true;
         let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
         let job = Job { segment: Arc::clone(segment), offset, batch };
@@ -132,6 +128,10 @@ impl Writer {
         self.is_under_way = false;
         Ok(())
     }
+
+    const fn check(&self) -> Result<(), WalError> {
+        if self.is_under_way { Err(WalError::Misuse("a batch written before the one before it was")) } else { Ok(()) }
+    }
 }
 
 impl Job {
@@ -153,6 +153,7 @@ impl Thread {
                 }
             }
         };
+        // By this name `bench/watch.rs` looks for it.
         let handle =
             std::thread::Builder::new().name("log".to_owned()).spawn(work).map_err(WalError::io("start a thread for", "the log"))?;
         Ok(Self { jobs: Some(jobs), results, handle: Some(handle) })

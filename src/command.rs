@@ -42,6 +42,9 @@ pub enum Command {
 }
 
 impl Command {
+    /// The most bytes that one takes.
+    pub const MAX_BYTES: usize = 20;
+
     /// The amount that it moves.
     #[must_use]
     pub const fn amount(&self) -> Amount {

@@ -2,7 +2,7 @@
 //!
 //! Everything that may change an outcome is an entry. The layout is fixed, little-endian and described in
 //! `docs/log-format.md`; money commands inside are the codec's bytes, the same as on the wire.
-//! Left out: the record around an entry, with its length and checksum (`wal/`), and its effect (`bank/`).
+//! Left out: the record around one or several, with its length and checksum (`wal/`), and their effect (`bank/`).
 //!
 //! ```text
 //! 0  u8   kind                        16 u64 number
@@ -13,8 +13,10 @@
 //! 8  u64  session (its LSN)
 //! ```
 
+mod joined;
 mod setting;
 
+pub use joined::{Entries, JOINED_BYTES, MAX_JOINED};
 pub use setting::Setting;
 
 use crate::amount::Amount;
@@ -200,6 +202,12 @@ impl Entry {
     /// [`EntryError`] for anything but exactly the bytes that [`Entry::encode_into`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
         let mut reader = Reader { rest: bytes };
+        let entry = Self::take(&mut reader)?;
+        if reader.rest.is_empty() { Ok(entry) } else { Err(EntryError::Length) }
+    }
+
+    /// Takes an entry off the front.
+    fn take(reader: &mut Reader<'_>) -> Result<Self, EntryError> {
         let [kind, owner_kind, origin_kind, zero] = reader.array()?;
         if zero != 0 {
             return Err(EntryError::Range("reserved byte"));
@@ -221,11 +229,11 @@ impl Entry {
             },
             _ => return Err(EntryError::Unknown("origin")),
         };
-        let action = Action::decode(kind, &mut reader)?;
+        let action = Action::decode(kind, reader)?;
         if action.needs_session() != (origin_kind == 1) {
             return Err(EntryError::Range("origin"));
         }
-        if reader.rest.is_empty() { Ok(Self { owner, origin, action }) } else { Err(EntryError::Length) }
+        Ok(Self { owner, origin, action })
     }
 }
 

@@ -122,6 +122,24 @@ fn exact_entry(bytes: &[u8]) -> bool {
     true
 }
 
+/// Several requests in a record: the first whole, of the others the commands.
+fn joined(entries: &[Entry]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        match entry.action {
+            Action::Request(command) if index > 0 => command.encode_into(&mut out),
+            _ => entry.encode_into(&mut out),
+        }
+    }
+    out
+}
+
+fn exact_record(bytes: &[u8], count: u32) -> bool {
+    let Ok(entries) = Entry::all(bytes, count).collect::<Result<Vec<_>, _>>() else { return false };
+    assert_eq!((entries.len(), joined(&entries).as_slice()), (count as usize, bytes));
+    true
+}
+
 /// What `front` says must hold for the bytes, and for every longer buffer that begins with them.
 fn judge_front(bytes: &[u8]) {
     let mut longer = bytes.to_vec();
@@ -204,6 +222,22 @@ fn entries() -> Vec<Entry> {
     ]
 }
 
+/// Three requests that follow each other.
+fn three() -> Vec<Entry> {
+    let amount = Amount::MAX;
+    let commands = [
+        Command::Withdraw { account: AccountId(5), amount },
+        Command::Transfer { from: AccountId(5), to: AccountId(6), amount },
+        Command::Deposit { account: AccountId(5), amount },
+    ];
+    let entry = |(number, command)| Entry {
+        owner: Owner::Teller(TellerId(1)),
+        origin: Origin::Session { session: Lsn(9), number: RequestNumber(number), acked_below: RequestNumber(4) },
+        action: Action::Request(command),
+    };
+    (4..).zip(commands).map(entry).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -214,6 +248,7 @@ proptest! {
         same_by_hand(&bytes);
         exact::<Reply>(&bytes);
         exact_entry(&bytes);
+        exact_record(&bytes, 2);
     }
 
     #[test]
@@ -236,6 +271,11 @@ proptest! {
     fn mutated_entries_are_refused_or_exact(bytes in mutated(select(entries().iter().map(written).collect::<Vec<_>>()))) {
         exact_entry(&bytes);
     }
+
+    #[test]
+    fn mutated_records_are_refused_or_exact(bytes in mutated(Just(joined(&three()))), count in 1..5_u32) {
+        exact_record(&bytes, count);
+    }
 }
 
 /// The properties above would hold of readers that refuse everything: these do not.
@@ -244,6 +284,7 @@ fn the_unmutated_are_accepted() {
     assert!(asks().iter().all(|ask| exact::<Ask>(&encoded(ask))));
     assert!(replies().iter().all(|reply| exact::<Reply>(&encoded(reply))));
     assert!(entries().iter().all(|entry| exact_entry(&written(entry))));
+    assert!(exact_record(&joined(&three()), 3));
     for ask in asks() {
         let bytes = framed(&ask);
         assert!(matches!(frame::front(&bytes), Ok(Front::Whole { consumed, .. }) if consumed == bytes.len()));

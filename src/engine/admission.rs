@@ -5,7 +5,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::bank::Bank;
-use crate::entry::Setting;
+use crate::entry::{MAX_JOINED, Setting};
 use crate::types::{Lsn, Owner, RequestNumber};
 
 /// What became of a request at its arrival.
@@ -19,11 +19,26 @@ pub enum Admission {
 
 /// What the open batch adds to the applied state, session by session.
 ///
-/// Invariant: a session stands here exactly if an entry of the open batch concerns it.
+/// Invariants: a session stands in `sessions` exactly if an entry of the open batch concerns it; of the streak's, it is the
+/// streak that knows the last number.
 #[derive(Default)]
 pub struct Staged {
     sessions: FxHashMap<Lsn, Stage>,
     opening: usize,
+    streak: Option<Streak>,
+}
+
+/// The requests of one session at the end of the open batch, which the next one may go on with: the same owner, the same
+/// acknowledgement, the next number. Then nothing need be looked up, and the log keeps it in the same record.
+#[derive(Clone, Copy)]
+struct Streak {
+    owner: Owner,
+    session: Lsn,
+    acked_below: RequestNumber,
+    last: RequestNumber,
+    /// How many more may follow: the record and the window have room for them.
+    left: u64,
+    has_grown: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -37,10 +52,11 @@ enum Stage {
 }
 
 impl Staged {
-    /// Whether `number` is the next of `owner`'s session and its window has room for it.
-    pub fn is_next(&self, bank: &Bank, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> bool {
-        let Some((last, acked)) = self.state(bank, owner, session) else { return false };
-        last.next() == Some(number) && number.0.saturating_sub(acked.max(acked_below).0) < bank.setting(Setting::Window)
+    /// Whether `number` is the next of `owner`'s session and its window has room for it: then for how many more behind it.
+    pub fn room_behind(&self, bank: &Bank, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> Option<u64> {
+        let (last, acked) = self.state(bank, owner, session)?;
+        let unacknowledged = number.0.saturating_sub(acked.max(acked_below).0);
+        bank.setting(Setting::Window).checked_sub(unacknowledged.saturating_add(1)).filter(|_| last.next() == Some(number))
     }
 
     /// Whether an acknowledgement of everything below `acked_below` changes something and is possible.
@@ -54,6 +70,39 @@ impl Staged {
         match self.sessions.get(&session) {
             Some(Stage::Gone) => false,
             _ => bank.session(session).is_some_and(|view| view.owner == owner || matches!(owner, Owner::Operator(_))),
+        }
+    }
+
+    /// Whether a request goes on where the last one in the open batch left off, and is new for that reason.
+    #[inline]
+    pub fn goes_on(&self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> bool {
+        self.streak.as_ref().is_some_and(|streak| {
+            let is_same = (streak.owner, streak.session, streak.acked_below) == (owner, session, acked_below);
+            is_same && streak.left > 0 && streak.last.next() == Some(number)
+        })
+    }
+
+    /// The open batch has taken the request for which [`Staged::goes_on`].
+    #[inline]
+    pub fn went_on(&mut self) {
+        if let Some(streak) = &mut self.streak {
+            streak.last = streak.last.next().unwrap_or(streak.last);
+            streak.left = streak.left.saturating_sub(1);
+            streak.has_grown = true;
+        }
+    }
+
+    /// The open batch has taken a request that is new, with so much [`Staged::room_behind`] it: others may go on from it.
+    pub fn began(&mut self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber, room: u64) {
+        self.took(session, number, acked_below);
+        let left = room.min(u64::from(MAX_JOINED).saturating_sub(1));
+        self.streak = Some(Streak { owner, session, acked_below, last: number, left, has_grown: false });
+    }
+
+    /// Another entry stands at the end of the open batch.
+    pub fn ended(&mut self) {
+        if let Some(Streak { session, last, acked_below, has_grown: true, .. }) = self.streak.take() {
+            self.took(session, last, acked_below);
         }
     }
 
@@ -105,14 +154,16 @@ impl Staged {
     pub fn clear(&mut self) {
         self.sessions.clear();
         self.opening = 0;
+        self.streak = None;
     }
 
     fn state(&self, bank: &Bank, owner: Owner, session: Lsn) -> Option<(RequestNumber, RequestNumber)> {
         // Who has checked the owner once in this batch need not do so again, but a connection may have come later.
         let view = bank.session(session).filter(|view| view.owner == owner)?;
+        let streak = self.streak.filter(|streak| streak.session == session).map_or(RequestNumber(0), |streak| streak.last);
         match self.sessions.get(&session) {
             Some(Stage::Gone) => None,
-            Some(Stage::Open { last, acked_below }) => Some(((*last).max(view.last), (*acked_below).max(view.acked_below))),
+            Some(Stage::Open { last, acked_below }) => Some(((*last).max(view.last).max(streak), (*acked_below).max(view.acked_below))),
             None => Some((view.last, view.acked_below)),
         }
     }

@@ -42,10 +42,10 @@ pub use watch::{Progress, Reading, Unwatched, Watch};
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
 use crate::command::Command;
-use crate::entry::{Action, Entry, Origin, Setting, Tag};
+use crate::entry::{Action, Entry, JOINED_BYTES, Origin, Setting, Tag};
 use crate::secret::Secret;
 use crate::types::{BankTime, Lsn, Owner, RequestNumber, StoreId};
-use crate::wal::{Full, Log, WalError};
+use crate::wal::{Full, Log, MAX_RECORD, WalError};
 use crate::wire::message::Receipt;
 
 use admission::Staged;
@@ -53,6 +53,8 @@ use checkpoint::Checkpoints;
 
 /// [`Log::commit`] or [`Log::begin_commit`].
 type Commit = fn(&mut Log, BankTime, u64) -> Result<(), WalError>;
+
+const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits one");
 
 /// So many entries' accounts are fetched from memory at once, ahead of applying them.
 const AHEAD: usize = 64;
@@ -145,7 +147,19 @@ impl Engine {
         acked_below: RequestNumber,
         command: Command,
     ) -> Result<Admission, Full> {
-        self.submit_numbered(owner, session, number, acked_below, Action::Request(command))
+        let entry = Entry { owner, origin: Origin::Session { session, number, acked_below }, action: Action::Request(command) };
+        if self.staged.goes_on(owner, session, number, acked_below) {
+            self.log.join(|out| command.encode_into(out))?;
+            self.staged.went_on();
+            self.batch.push(entry);
+            return Ok(Admission::Logged);
+        }
+        let Some(room) = self.staged.room_behind(&self.bank, owner, session, number, acked_below) else {
+            return Ok(Admission::Listed);
+        };
+        self.push(entry)?;
+        self.staged.began(owner, session, number, acked_below, room);
+        Ok(Admission::Logged)
     }
 
     /// Judges a cancellation like a command, and puts it into the open batch if its number is the next.
@@ -159,21 +173,10 @@ impl Engine {
         number: RequestNumber,
         acked_below: RequestNumber,
     ) -> Result<Admission, Full> {
-        self.submit_numbered(owner, session, number, acked_below, Action::Cancel)
-    }
-
-    fn submit_numbered(
-        &mut self,
-        owner: Owner,
-        session: Lsn,
-        number: RequestNumber,
-        acked_below: RequestNumber,
-        action: Action,
-    ) -> Result<Admission, Full> {
-        if !self.staged.is_next(&self.bank, owner, session, number, acked_below) {
+        if self.staged.room_behind(&self.bank, owner, session, number, acked_below).is_none() {
             return Ok(Admission::Listed);
         }
-        self.push(Entry { owner, origin: Origin::Session { session, number, acked_below }, action })?;
+        self.push(Entry { owner, origin: Origin::Session { session, number, acked_below }, action: Action::Cancel })?;
         self.staged.took(session, number, acked_below);
         Ok(Admission::Logged)
     }
@@ -387,6 +390,7 @@ impl Engine {
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
         debug_assert_eq!(self.applied, 0, "nothing is submitted during a walk");
         let lsn = self.log.append(|out| entry.encode_into(out))?;
+        self.staged.ended();
         self.batch.push(entry);
         Ok(lsn)
     }

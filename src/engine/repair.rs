@@ -92,7 +92,7 @@ pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, Stor
     };
     let diagnosis = diagnose(&*env.disk, dir, start.anchor.as_ref(), &mut replay, &mut |dropped| {
         batches = batches.saturating_add(1);
-        entries = entries.saturating_add(u64::try_from(dropped.entries.len()).unwrap_or(u64::MAX));
+        entries = dropped.records.iter().fold(entries, |entries, record| entries.saturating_add(u64::from(record.count)));
         found.extend(requests_in(dropped));
     });
     if let Some(what) = refused {
@@ -234,7 +234,7 @@ enum Dropped {
 }
 
 fn requests_in(batch: &DroppedBatch<'_>) -> Vec<Dropped> {
-    let entries = batch.entries.iter().filter_map(|bytes| Entry::decode(bytes).ok());
+    let entries = batch.records.iter().flat_map(|record| Entry::all(record.bytes, record.count).map_while(Result::ok));
     let dropped = entries.filter_map(|entry| match entry.action {
         Action::Request(command) => Some(Dropped::Request(entry.origin, Some(command), batch.position, batch.is_whole)),
         Action::Cancel => Some(Dropped::Request(entry.origin, None, batch.position, batch.is_whole)),

@@ -41,10 +41,15 @@ impl Replay {
                 header.number
             ));
         }
-        for (lsn, bytes) in batch.entries() {
-            let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
-            let applied = bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
-            show(lsn, &entry, &applied, &self.bank);
+        for record in batch.records() {
+            let mut lsn = record.first;
+            for entry in Entry::all(record.bytes, record.count) {
+                let entry = entry.map_err(|error| format!("entry {lsn}: {error}"))?;
+                let applied =
+                    bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
+                show(lsn, &entry, &applied, &self.bank);
+                lsn = lsn.next();
+            }
         }
         self.bank.check_totals().map_err(|error| error.to_string())?;
         Ok(())

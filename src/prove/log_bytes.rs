@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::entry::Entry;
+use crate::entry::{Action, Entry};
 
 /// Everything in the log starts at a multiple of this.
 pub(super) const BLOCK: usize = 4096;
@@ -106,17 +106,45 @@ fn voucher(head: &[u8]) -> Option<Option<Vouched>> {
 
 fn records(mut rest: &[u8]) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
-    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+    while let Some(([l0, l1, f0, f1], behind)) = rest.split_first_chunk::<4>() {
         let (sum, behind) = behind.split_first_chunk::<4>().ok_or("a record that ends early")?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| "a record of an impossible length")?;
-        let (entry, behind) = behind.split_at_checked(length).ok_or("a record that ends early")?;
-        if crc32fast::hash(entry) != u32::from_le_bytes(*sum) {
+        let (length, further) = (usize::from(u16::from_le_bytes([*l0, *l1])), u16::from_le_bytes([*f0, *f1]));
+        let (bytes, behind) = behind.split_at_checked(length).ok_or("a record that ends early")?;
+        if crc32fast::hash(bytes) != u32::from_le_bytes(*sum) {
             return Err("a record whose checksum does not hold".to_owned());
         }
-        entries.push(Entry::decode(entry).map_err(|error| error.to_string())?);
+        requests(bytes, further, &mut entries)?;
         rest = behind;
     }
     if rest.is_empty() { Ok(entries) } else { Err("a record that ends early".to_owned()) }
+}
+
+/// One entry, and behind it so many commands that go on with its numbers.
+fn requests(bytes: &[u8], further: u16, entries: &mut Vec<Entry>) -> Result<(), String> {
+    // The front of an entry under a session, and the lengths of the three commands by their numbers.
+    const FRONT: usize = 32;
+    const LENGTHS: [usize; 3] = [16, 16, 20];
+    if further == 0 {
+        entries.push(Entry::decode(bytes).map_err(|error| error.to_string())?);
+        return Ok(());
+    }
+    let (front, mut commands) = bytes.split_at_checked(FRONT).ok_or("a record of several entries without a front")?;
+    let first = number(front, 16).ok_or("a record of several entries without a number")?;
+    for at in 0..=u64::from(further) {
+        let variant = array(commands, 0).and_then(|variant| usize::try_from(u32::from_le_bytes(variant)).ok());
+        let length = variant.and_then(|variant| LENGTHS.get(variant)).ok_or("a record with an unknown command")?;
+        let (command, rest) = commands.split_at_checked(*length).ok_or("a record whose commands end early")?;
+        let mut whole = [front, command].concat();
+        let number = first.checked_add(at).ok_or("a record with numbers beyond the last")?;
+        whole.get_mut(16..24).ok_or("a record of several entries without a number")?.copy_from_slice(&number.to_le_bytes());
+        let entry = Entry::decode(&whole).map_err(|error| error.to_string())?;
+        if !matches!(entry.action, Action::Request(_)) {
+            return Err("a record of several entries that are no requests".to_owned());
+        }
+        entries.push(entry);
+        commands = rest;
+    }
+    if commands.is_empty() { Ok(()) } else { Err("a record that goes on behind its entries".to_owned()) }
 }
 
 /// The block, if it begins with that magic and its checksum at byte 8 holds.

@@ -222,10 +222,14 @@ mod tests {
 
     fn entry(number: u64) -> Entry {
         let amount = crate::amount::Amount::new(number).unwrap();
+        let command = match number % 3 {
+            0 => Command::Transfer { from: AccountId(1), to: AccountId(2), amount },
+            _ => Command::Deposit { account: AccountId(1), amount },
+        };
         Entry {
             owner: Owner::Customer(AccountId(1)),
             origin: Origin::Session { session: Lsn(9), number: RequestNumber(number), acked_below: RequestNumber(1) },
-            action: Action::Request(Command::Deposit { account: AccountId(1), amount }),
+            action: Action::Request(command),
         }
     }
 
@@ -248,9 +252,14 @@ mod tests {
                 Log::start(disk.clone(), dir, recovered, SIZES, life, Preparer::Inline).unwrap()
             };
             for _ in 0..40 {
-                for _ in 0..25 {
+                for _ in 0..60 {
                     number += 1;
-                    log.append(|out| entry(number).encode_into(out)).unwrap();
+                    match entry(number).action {
+                        // Some in records of their own, most in records of several.
+                        Action::Request(command) if number % 7 != 1 && log.pending() > 0 => log.join(|out| command.encode_into(out)),
+                        _ => log.append(|out| entry(number).encode_into(out)),
+                    }
+                    .unwrap();
                 }
                 log.commit(BankTime(number), 0).unwrap();
             }

@@ -10,7 +10,7 @@
 //! 104 8  vouched segment  112 8 offset  120 8 batch number  128 32 chain
 //! 160 40 zero                        200 4 payload length
 //! 204 32 chain head before           236 8 first LSN   244 4 entry count   248 8 bank time
-//! 256 .. payload: records (u32 length, u32 CRC-32 of the entry, the entry); then 0xFF to the block's end
+//! 256 .. payload: records (`record.rs`); then 0xFF to the block's end
 //! ```
 //! The chain of a batch with entries is the SHA-256 of bytes 204 to the payload's end.
 //! Left out: how the open batch grows (`open_batch.rs`), whether a batch belongs where it stands (`recover.rs`), and what
@@ -19,13 +19,12 @@
 use sha2::{Digest, Sha256};
 
 use super::bytes::{Put, Take, open_crc, round_up, seal_crc};
-use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, MAX_ENTRY, Position};
+use super::record::{self, BadRecord, Record, Records};
+use super::{BATCH_VERSION, FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position};
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
 /// The bytes of a batch before its payload.
 pub(super) const HEADER: usize = 256;
-/// The bytes of a record before its entry.
-pub(super) const RECORD: usize = 8;
 /// Where the hashed part of a batch begins.
 pub(super) const HASHED: usize = 204;
 const MAGIC: &[u8; 8] = b"BKDBATCH";
@@ -66,6 +65,8 @@ pub enum VoucherKind {
 /// The header of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
+    /// The version of its layout: [`BATCH_VERSION`] where a record holds several entries, else 1.
+    pub format_version: u16,
     /// The store.
     pub store: StoreId,
     /// The version of the rules that executed it.
@@ -126,7 +127,7 @@ impl BatchHeader {
         let mut put = Put(head);
         put.bytes(MAGIC);
         put.u32(0);
-        put.u16(FORMAT_VERSION);
+        put.u16(self.format_version);
         put.u16(self.logic_version);
         put.bytes(&self.store.0);
         put.u64(self.incarnation.counter);
@@ -149,10 +150,10 @@ impl BatchHeader {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let mut take = bytes.get(..HEADER).and_then(|head| open_crc(head, MAGIC)).ok_or(BadHeader::Unreadable)?;
         let format = take.u16().ok_or(BadHeader::Unreadable)?;
-        if format != FORMAT_VERSION {
+        if !(FORMAT_VERSION..=BATCH_VERSION).contains(&format) {
             return Err(BadHeader::FormatVersion(format));
         }
-        let header = Self::fields(take).ok_or(BadHeader::Malformed("a batch header with reserved bytes that are not zero"))?;
+        let header = Self::fields(format, take).ok_or(BadHeader::Malformed("a batch header with reserved bytes that are not zero"))?;
         if header.logic_version != LOGIC_VERSION {
             return Err(BadHeader::LogicVersion(header.logic_version));
         }
@@ -165,7 +166,7 @@ impl BatchHeader {
         Ok(header)
     }
 
-    fn fields(mut take: Take<'_>) -> Option<Self> {
+    fn fields(format_version: u16, mut take: Take<'_>) -> Option<Self> {
         let logic_version = take.u16()?;
         let store = StoreId(take.array()?);
         let incarnation = Incarnation { counter: take.u64()?, random: take.u64()? };
@@ -179,6 +180,7 @@ impl BatchHeader {
         let payload_len = take.u32()?;
         let chain_before = Chain(take.array()?);
         Some(Self {
+            format_version,
             store,
             logic_version,
             incarnation,
@@ -201,22 +203,19 @@ impl BatchHeader {
         let (Some(payload), Some(padding)) = (bytes.get(HEADER..end), bytes.get(end..self.extent())) else {
             return Err("a batch longer than its segment".to_owned());
         };
-        let mut count = 0_u32;
+        let (mut count, mut records) = (0_u32, 0_u32);
         let mut rest = Take(payload);
         while !rest.0.is_empty() {
-            count = count.saturating_add(1);
-            let entry = match (rest.u32(), rest.u32()) {
-                (Some(length), Some(crc)) => rest.bytes(payload_len(length)).map(|entry| (entry, crc)),
-                _ => None,
-            };
-            let Some((entry, crc)) = entry else {
-                return Err(format!("record {count} of batch {} goes beyond its payload", self.number));
-            };
-            if entry.is_empty() || entry.len() > MAX_ENTRY {
-                return Err(format!("record {count} of batch {} has an impossible length", self.number));
-            }
-            if crc32fast::hash(entry) != crc {
-                return Err(format!("the checksum of record {count} of batch {} does not hold", self.number));
+            records = records.saturating_add(1);
+            match record::take(&mut rest, self.first_lsn) {
+                Ok(record) if record.count == 1 || self.format_version > FORMAT_VERSION => count = count.saturating_add(record.count),
+                Err(BadRecord::Short) => return Err(format!("record {records} of batch {} goes beyond its payload", self.number)),
+                Ok(_) | Err(BadRecord::Impossible) => {
+                    return Err(format!("record {records} of batch {} has an impossible length", self.number));
+                }
+                Err(BadRecord::Checksum) => {
+                    return Err(format!("the checksum of record {records} of batch {} does not hold", self.number));
+                }
             }
         }
         if count != self.count {
@@ -248,27 +247,9 @@ impl<'a> Batch<'a> {
         Self { header, position, payload: bytes.get(HEADER..end).unwrap_or_default() }
     }
 
-    /// Its entries in order, each with its LSN. Nothing is copied.
-    pub fn entries(&self) -> impl Iterator<Item = (Lsn, &'a [u8])> + use<'a> {
-        Entries { rest: Take(self.payload), lsn: self.header.first_lsn }
-    }
-}
-
-struct Entries<'a> {
-    rest: Take<'a>,
-    lsn: Lsn,
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = (Lsn, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = self.rest.u32()?;
-        self.rest.u32()?;
-        let entry = self.rest.bytes(payload_len(length))?;
-        let lsn = self.lsn;
-        self.lsn = lsn.next();
-        Some((lsn, entry))
+    /// Its records in order. Nothing is copied.
+    pub fn records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
+        Records { rest: Take(self.payload), next: self.header.first_lsn }
     }
 }
 

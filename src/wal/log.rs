@@ -16,7 +16,7 @@ use super::repair::Tail;
 use super::segment::file_name;
 use super::supplier::{Preparer, Supplier};
 use super::writer::Writer;
-use super::{LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
+use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
@@ -253,31 +253,19 @@ impl Log {
     ///
     /// # Errors
     /// [`Full`]; the batch is then as before.
+    #[inline]
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
-        if self.latched.is_some() {
-            return Err(Full::Batch);
-        }
-        let before = self.buffer.len();
-        if !self.buffer.push(encode) {
-            self.latch(WalError::Misuse("an entry that is empty or too long"));
-            return Err(Full::Batch);
-        }
-        let full = match self.find_room(round_up(self.buffer.len())) {
-            Ok(true) => {
-                let lsn = self.next_lsn;
-                self.next_lsn = lsn.next();
-                self.pending = self.pending.saturating_add(1);
-                return Ok(lsn);
-            }
-            Ok(false) if self.supplier.lacks_space() => Full::NoSpace,
-            Ok(false) => Full::Batch,
-            Err(error) => {
-                self.latch(error);
-                Full::Batch
-            }
-        };
-        self.buffer.truncate(before);
-        Err(full)
+        self.grow(|buffer| buffer.push(encode))
+    }
+
+    /// Appends an entry to the record of the one before it, in the same open batch: `encode` writes what the two do not
+    /// share, so that the record has [`super::MAX_RECORD`] bytes at most. Gives its LSN. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Full`]; the batch is then as before.
+    #[inline]
+    pub fn join(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
+        self.grow(|buffer| buffer.join(encode))
     }
 
     /// Makes the open batch durable: one write, one sync. Without entries it is a seal, which is left out while there
@@ -341,6 +329,36 @@ impl Log {
         dropped.map_err(|error| self.latch(error))
     }
 
+    /// Appends an entry in that way, which says whether it is possible.
+    #[inline]
+    fn grow(&mut self, put: impl FnOnce(&mut OpenBatch) -> bool) -> Result<Lsn, Full> {
+        if self.latched.is_some() {
+            return Err(Full::Batch);
+        }
+        let before = self.buffer.mark();
+        if !put(&mut self.buffer) {
+            self.buffer.back_to(before);
+            self.latch(WalError::Misuse("an entry that is empty or too long"));
+            return Err(Full::Batch);
+        }
+        let full = match self.find_room(round_up(self.buffer.len())) {
+            Ok(true) => {
+                let lsn = self.next_lsn;
+                self.next_lsn = lsn.next();
+                self.pending = self.pending.saturating_add(1);
+                return Ok(lsn);
+            }
+            Ok(false) if self.supplier.lacks_space() => Full::NoSpace,
+            Ok(false) => Full::Batch,
+            Err(error) => {
+                self.latch(error);
+                Full::Batch
+            }
+        };
+        self.buffer.back_to(before);
+        Err(full)
+    }
+
     /// `goes_on`: whoever asks has something else to do meanwhile.
     fn write(&mut self, bank_time: BankTime, outcome_digest: u64, goes_on: bool) -> Result<(), WalError> {
         self.supplier.poll()?;
@@ -368,6 +386,7 @@ impl Log {
             self.supplier.request();
         }
         let mut header = BatchHeader {
+            format_version: FORMAT_VERSION,
             store: self.store,
             logic_version: LOGIC_VERSION,
             incarnation: self.incarnation,

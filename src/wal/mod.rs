@@ -19,6 +19,7 @@ mod open_batch;
 mod pack;
 mod packed;
 mod reader;
+mod record;
 mod recover;
 mod repair;
 mod segment;
@@ -38,6 +39,7 @@ pub use log::{Full, Log, exists};
 pub use maker::{discard_unpublished, publish_copy};
 pub use pack::{Shrunk, pack, unpacked};
 pub use packed::{kept_in, open_unpacked, packed_name};
+pub use record::Record;
 pub use recover::{LogEnd, Recovered, recover};
 pub use repair::{Diagnosis, DroppedBatch, Tail, diagnose};
 pub use segment::file_name;
@@ -47,13 +49,18 @@ pub use verdict::Torn;
 
 /// The version of the rules that turn entries into outcomes; it stands in every batch header.
 pub const LOGIC_VERSION: u16 = 1;
-/// The version of the layouts of batch, segment and manifest.
+/// The version of the layouts of segment and manifest, and of a batch whose records hold one entry each.
 pub const FORMAT_VERSION: u16 = 1;
+/// The version of the layout of a batch in which a record holds several entries.
+pub const BATCH_VERSION: u16 = 2;
 /// The largest batch in bytes, header and padding included; less where an empty segment holds less.
 pub const MAX_BATCH: usize = 1 << 20;
 /// The longest entry in bytes; the shortest is one. Longer ones could hold a whole sector of zeros, which would look
 /// like a sector that was never written.
 pub const MAX_ENTRY: usize = 504;
+/// The longest record of several entries in bytes. Each must have, after the first, a byte that is not zero at least every
+/// [`MAX_ENTRY`] bytes, for the same reason.
+pub const MAX_RECORD: usize = 4096;
 
 /// How large segments are made, in bytes. Values are rounded down to whole blocks of 4 KiB and kept between 64 KiB
 /// and 1 GiB.

@@ -3,27 +3,47 @@
 //! They stand at a block's boundary in memory as well, so that the write can go past the page cache.
 //! Left out: the layout (`batch.rs`), and how much room there is (`log.rs`).
 
-use super::batch::{BatchHeader, HASHED, HEADER, RECORD, chain_after};
-use super::bytes::{BLOCK_LEN, Put, round_up};
-use super::{MAX_BATCH, MAX_ENTRY};
+use super::batch::{BatchHeader, HASHED, HEADER, chain_after};
+use super::bytes::{BLOCK_LEN, round_up};
+use super::record::{self, HEAD};
+use super::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD};
 
 /// The open batch. Allocates once: its capacity is beyond the largest batch.
 ///
 /// Invariant: but for a default one, which only holds a place, the batch's first byte stands `start` bytes into `bytes`, at a
-/// block's boundary in memory.
+/// block's boundary in memory; the heads of all records but the last are written.
 #[derive(Default)]
 pub(super) struct OpenBatch {
     bytes: Vec<u8>,
     start: usize,
+    last: Option<LastRecord>,
+    has_joined: bool,
+}
+
+/// The record at the end, which may still grow.
+#[derive(Clone, Copy)]
+struct LastRecord {
+    /// Where its head is in the memory.
+    at: usize,
+    /// How many entries it has but the first.
+    further: u16,
+}
+
+/// An open batch as it was, to go back to.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    len: usize,
+    last: Option<LastRecord>,
+    has_joined: bool,
 }
 
 impl OpenBatch {
     /// Room for a header, no records.
     pub(super) fn new() -> Self {
         // An entry is encoded before it is known whether it fits.
-        let bytes: Vec<u8> = Vec::with_capacity(BLOCK_LEN + MAX_BATCH + 2 * MAX_ENTRY);
+        let bytes: Vec<u8> = Vec::with_capacity(BLOCK_LEN + MAX_BATCH + 2 * MAX_RECORD);
         let start = bytes.as_ptr().align_offset(BLOCK_LEN);
-        let mut batch = Self { bytes, start };
+        let mut batch = Self { bytes, start, last: None, has_joined: false };
         batch.begin();
         batch
     }
@@ -32,6 +52,7 @@ impl OpenBatch {
     pub(super) fn begin(&mut self) {
         self.bytes.truncate(self.start);
         self.bytes.resize(self.start.saturating_add(HEADER), 0);
+        (self.last, self.has_joined) = (None, false);
     }
 
     /// How many bytes there are, header included.
@@ -44,36 +65,57 @@ impl OpenBatch {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// Appends one record around what `encode` writes. On an empty or overlong entry nothing has changed, and this is
-    /// `false`.
+    /// What [`OpenBatch::back_to`] goes back to.
+    pub(super) const fn mark(&self) -> Mark {
+        Mark { len: self.bytes.len(), last: self.last, has_joined: self.has_joined }
+    }
+
+    /// Takes off the end what was appended since.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.len);
+        (self.last, self.has_joined) = (mark.last, mark.has_joined);
+    }
+
+    /// Appends a record of the entry that `encode` writes. `false` for an empty or overlong one: then go back.
+    #[inline]
     pub(super) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; RECORD]);
+        self.close_record();
+        let at = self.bytes.len();
+        self.last = Some(LastRecord { at, further: 0 });
+        self.bytes.extend_from_slice(&[0; HEAD]);
         encode(&mut self.bytes);
-        let fits = match self.bytes.get_mut(start..).and_then(|record| record.split_first_chunk_mut::<RECORD>()) {
-            Some((head, entry)) if !entry.is_empty() && entry.len() <= MAX_ENTRY => {
-                let mut put = Put(head);
-                put.u32(u32::try_from(entry.len()).unwrap_or(u32::MAX));
-                put.u32(crc32fast::hash(entry));
-                true
-            }
-            _ => false,
-        };
-        if !fits {
-            self.bytes.truncate(start);
+        let length = self.bytes.len().saturating_sub(at.saturating_add(HEAD));
+        (1..=MAX_ENTRY).contains(&length)
+    }
+
+    /// Adds an entry to the last record, of which `encode` writes what it does not share. `false` if there is none, nothing
+    /// was written, or the record is too long: then go back.
+    #[inline]
+    pub(super) fn join(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let before = self.bytes.len();
+        encode(&mut self.bytes);
+        let Some(LastRecord { at, further }) = &mut self.last else { return false };
+        *further = further.saturating_add(1);
+        self.has_joined = true;
+        self.bytes.len() > before && self.bytes.len().saturating_sub(at.saturating_add(HEAD)) <= MAX_RECORD
+    }
+
+    /// Writes the last record's head.
+    fn close_record(&mut self) {
+        if let Some(LastRecord { at, further }) = self.last
+            && let Some(bytes) = self.bytes.get_mut(at..)
+        {
+            record::put_head(bytes, further);
         }
-        fits
     }
 
-    /// Takes records off the end: back to a [`OpenBatch::len`] of before.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(self.start.saturating_add(len));
-    }
-
-    /// Closes the batch: fills in the payload length and both chain heads of `header`, pads, and writes the header in its
-    /// place. `header.chain_before`, first LSN, count and bank time must be right.
+    /// Closes the batch: fills in the version, the payload length and both chain heads of `header`, pads, and writes the
+    /// header in its place. `header.chain_before`, first LSN, count and bank time must be right.
     pub(super) fn finish(&mut self, header: &mut BatchHeader) {
+        self.close_record();
         let end = self.len();
+        // The oldest that says it, so that whoever knows no other reads all the rest.
+        header.format_version = if self.has_joined { BATCH_VERSION } else { FORMAT_VERSION };
         header.payload_len = u32::try_from(end.saturating_sub(HEADER)).unwrap_or(u32::MAX);
         self.bytes.resize(self.start.saturating_add(round_up(end)), 0xFF);
         let bytes = self.bytes.get_mut(self.start..).unwrap_or_default();

@@ -11,12 +11,13 @@ use super::batch::{BadHeader, Batch, BatchHeader, HEADER};
 use super::bytes::{BLOCK, BLOCK_LEN, Take, is_zero, to_len, to_u64};
 use super::manifest::Manifest;
 use super::reader::Reader;
+use super::record::{self, Record};
 use super::recover::{LogEnd, Recovered, Walk};
 use super::survey::Survey;
 use super::verdict::{Torn, judge};
-use super::{MAX_BATCH, MAX_ENTRY, Position, WalError};
+use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
-use crate::types::StoreId;
+use crate::types::{Lsn, StoreId};
 
 /// What became of reading a log that may be damaged.
 #[derive(Debug)]
@@ -52,8 +53,8 @@ pub struct DroppedBatch<'a> {
     pub header: Option<&'a BatchHeader>,
     /// Whether everything in it checks.
     pub is_whole: bool,
-    /// Its first entries, as far as their checksums hold.
-    pub entries: Vec<&'a [u8]>,
+    /// Its first records, as far as their checksums hold.
+    pub records: Vec<Record<'a>>,
 }
 
 /// Reads the log from the device as a start does, after `from` or from the beginning, and tells what a repair would drop, batch by batch. Writes nothing.
@@ -135,9 +136,10 @@ impl Tail {
             self.holds_batches |= (is_of_store && (is_whole || !is_under_way)) || matches!(decoded, Err(BadHeader::LogicVersion(_)));
             let payload_len = header.map_or(MAX_BATCH, |header| to_len(u64::from(header.payload_len)));
             let payload = window.get(HEADER..).unwrap_or_default();
-            let entries = readable(payload.get(..payload_len).unwrap_or(payload));
-            if header.is_some() || !entries.is_empty() {
-                dropped(&DroppedBatch { position: Position { offset, ..at }, header, is_whole, entries });
+            let first = header.map_or(Lsn(0), |header| header.first_lsn);
+            let records = readable(payload.get(..payload_len).unwrap_or(payload), first);
+            if header.is_some() || !records.is_empty() {
+                dropped(&DroppedBatch { position: Position { offset, ..at }, header, is_whole, records });
             }
             let length = header.filter(|_| is_whole).map_or(BLOCK, |header| to_u64(header.extent()));
             offset = offset.saturating_add(length);
@@ -151,15 +153,12 @@ impl Tail {
 }
 
 /// The records at the front of what may be a payload, as far as lengths and checksums hold.
-fn readable(payload: &[u8]) -> Vec<&[u8]> {
+fn readable(payload: &[u8], mut first: Lsn) -> Vec<Record<'_>> {
     let mut rest = Take(payload);
-    let mut entries = Vec::new();
-    while let (Some(length), Some(crc)) = (rest.u32(), rest.u32()) {
-        let length = to_len(u64::from(length));
-        match rest.bytes(length) {
-            Some(entry) if (1..=MAX_ENTRY).contains(&length) && crc32fast::hash(entry) == crc => entries.push(entry),
-            _ => break,
-        }
+    let mut records = Vec::new();
+    while let Ok(record) = record::take(&mut rest, first) {
+        first = Lsn(first.0.saturating_add(u64::from(record.count)));
+        records.push(record);
     }
-    entries
+    records
 }

@@ -90,7 +90,7 @@ fn what_no_checkpoint_needs_is_dropped() {
     let mut seen = Vec::new();
     engine::look(&tools, dir(), &mut |bank, batch| {
         assert_eq!(bank.applied(), Lsn(older));
-        seen.extend(batch.batch.entries().map(|(lsn, _)| lsn.0));
+        seen.extend(batch.batch.records().flat_map(|record| record.first.0..record.first.0 + u64::from(record.count)));
         Ok(())
     })
     .unwrap();

@@ -5,5 +5,6 @@
 
 mod fail_stop;
 mod history;
+mod joined;
 mod repair;
 mod support;

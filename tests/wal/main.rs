@@ -16,6 +16,7 @@ mod faults;
 mod files;
 mod forged;
 mod golden;
+mod joined;
 mod os;
 mod packing;
 mod rot;

@@ -26,8 +26,9 @@ fn append(log: &mut Log) -> Result<Lsn, Full> {
 fn read(dir: &Path) -> Result<Recovered, WalError> {
     let mut next = Lsn(1);
     recover(&OsDisk, dir, &mut |batch| {
-        for (lsn, bytes) in batch.entries() {
-            if lsn != next || bytes != entry(lsn) {
+        for record in batch.records() {
+            let lsn = record.first;
+            if lsn != next || record.count != 1 || record.bytes != entry(lsn) {
                 return Err(format!("entry {lsn} is not what was written"));
             }
             next = lsn.next();

@@ -64,9 +64,9 @@ pub fn commit(log: &mut Log, entries: &[&[u8]]) {
 pub fn read(disk: &dyn Disk) -> Result<(Vec<Vec<u8>>, Recovered), WalError> {
     let mut entries: Vec<Vec<u8>> = Vec::new();
     let recovered = recover(disk, dir(), &mut |batch| {
-        for (lsn, bytes) in batch.entries() {
-            assert_eq!(lsn.0, entries.len() as u64 + 1, "LSNs are contiguous");
-            entries.push(bytes.to_vec());
+        for record in batch.records() {
+            assert_eq!((record.first.0, record.count), (entries.len() as u64 + 1, 1), "LSNs are contiguous");
+            entries.push(record.bytes.to_vec());
         }
         Ok(())
     })?;

@@ -82,9 +82,11 @@ impl Dump {
         } else {
             engine::look(&env, &self.store.data_dir, &mut |bank, seen| {
                 printer.begin(bank);
-                for (lsn, bytes) in seen.batch.entries() {
-                    let entry = Entry::decode(bytes).map_err(|error| format!("entry {lsn}: {error}"))?;
-                    printer.see(&self, (seen.batch.header, seen.batch.position, lsn), &entry, None);
+                for record in seen.batch.records() {
+                    for (lsn, entry) in (record.first.0..).zip(Entry::all(record.bytes, record.count)) {
+                        let entry = entry.map_err(|error| format!("entry {lsn}: {error}"))?;
+                        printer.see(&self, (seen.batch.header, seen.batch.position, Lsn(lsn)), &entry, None);
+                    }
                 }
                 Ok(())
             })

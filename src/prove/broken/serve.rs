@@ -237,9 +237,10 @@ impl Bank {
         let mut books = Books::default();
         if wal::exists(&*world.disk, dir)? {
             let recovered = wal::recover(&*world.disk, dir, &mut |batch| {
-                for (lsn, bytes) in batch.entries() {
-                    let entry = Entry::decode(bytes).map_err(|error| error.to_string())?;
-                    books.apply(lsn, &entry);
+                for record in batch.records() {
+                    for (lsn, entry) in (record.first.0..).zip(Entry::all(record.bytes, record.count)) {
+                        books.apply(Lsn(lsn), &entry.map_err(|error| error.to_string())?);
+                    }
                 }
                 Ok(())
             })?;

@@ -1,0 +1,157 @@
+//! Several entries in one record: requests of one session that follow each other and acknowledge the same.
+//!
+//! The first stands there whole. Of each further one there is the command only: owner, session and `acked_below` are the
+//! first's, and its number is one more than that of the entry before. Left out: which requests share a record (`engine/`).
+
+use super::{Action, Entry, EntryError, Origin, Reader};
+use crate::command::Command;
+use crate::types::{Lsn, Owner, RequestNumber};
+
+/// The most entries that are written into one record. Few enough that a record that a crash spoilt hides little of what a
+/// repair could have named; reading has no such limit.
+pub const MAX_JOINED: u32 = 128;
+
+/// What the largest record of several entries takes, in bytes.
+pub const JOINED_BYTES: usize = 32 + 128 * Command::MAX_BYTES;
+
+impl Entry {
+    /// The entries of a record of `count` entries that takes all of `bytes`, in order. After an error nothing follows; the
+    /// entries before it are sound only if it never comes.
+    #[must_use]
+    pub const fn all(bytes: &[u8], count: u32) -> Entries<'_> {
+        Entries { rest: bytes, left: count, shared: None }
+    }
+}
+
+/// The entries of a record: see [`Entry::all`].
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    rest: &'a [u8],
+    left: u32,
+    shared: Option<Shared>,
+}
+
+/// What the next entry has from the one before it; the number that one's own.
+#[derive(Clone, Copy, Debug)]
+struct Shared {
+    owner: Owner,
+    session: Lsn,
+    number: RequestNumber,
+    acked_below: RequestNumber,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, EntryError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let entry = self.read();
+        if entry.is_err() {
+            self.left = 0;
+        }
+        Some(entry)
+    }
+}
+
+impl Entries<'_> {
+    #[inline]
+    fn read(&mut self) -> Result<Entry, EntryError> {
+        let entry = match &mut self.shared {
+            None => self.first()?,
+            Some(shared) => {
+                shared.number = shared.number.next().ok_or(EntryError::Range("number"))?;
+                let Shared { owner, session, number, acked_below } = *shared;
+                let command = Command::take(&mut self.rest).ok_or(EntryError::Command)?;
+                Entry { owner, origin: Origin::Session { session, number, acked_below }, action: Action::Request(command) }
+            }
+        };
+        if self.left == 0 && !self.rest.is_empty() { Err(EntryError::Length) } else { Ok(entry) }
+    }
+
+    fn first(&mut self) -> Result<Entry, EntryError> {
+        let mut reader = Reader { rest: self.rest };
+        let entry = Entry::take(&mut reader)?;
+        self.rest = reader.rest;
+        if self.left > 0 {
+            let (Origin::Session { session, number, acked_below }, Action::Request(_)) = (entry.origin, &entry.action) else {
+                return Err(EntryError::Range("count"));
+            };
+            self.shared = Some(Shared { owner: entry.owner, session, number, acked_below });
+        }
+        Ok(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Amount;
+    use crate::types::{AccountId, TellerId};
+
+    fn request(number: u64, units: u64) -> Entry {
+        let amount = Amount::new(units).unwrap();
+        let command = match units % 2 {
+            0 => Command::Deposit { account: AccountId(5), amount },
+            _ => Command::Transfer { from: AccountId(5), to: AccountId(6), amount },
+        };
+        let origin = Origin::Session { session: Lsn(9), number: RequestNumber(number), acked_below: RequestNumber(3) };
+        Entry { owner: Owner::Teller(TellerId(2)), origin, action: Action::Request(command) }
+    }
+
+    fn joined(entries: &[Entry]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            match &entry.action {
+                Action::Request(command) if index > 0 => command.encode_into(&mut bytes),
+                _ => entry.encode_into(&mut bytes),
+            }
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8], count: usize) -> Result<Vec<Entry>, EntryError> {
+        Entry::all(bytes, u32::try_from(count).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_joined_is_read() {
+        let entries: Vec<Entry> = (7..27).map(|number| request(number, number * number)).collect();
+        for count in 1..=entries.len() {
+            let bytes = joined(&entries[..count]);
+            assert_eq!(read(&bytes, count).as_deref(), Ok(&entries[..count]));
+            assert!(read(&bytes, count + 1).is_err(), "one too few");
+            assert!(count == 1 || read(&bytes, count - 1) == Err(EntryError::Length), "one too many");
+            for cut in 0..bytes.len() {
+                assert!(read(&bytes[..cut], count).is_err(), "cut at {cut}");
+            }
+        }
+        let all: Vec<Entry> = (1..=u64::from(MAX_JOINED)).map(|number| request(number, 1)).collect();
+        assert_eq!(joined(&all).len(), JOINED_BYTES);
+    }
+
+    /// Golden bytes: what a record of two requests holds.
+    #[test]
+    fn golden_pair() {
+        let bytes = joined(&[request(1, 1000), request(2, 1001)]);
+        assert_eq!(
+            bytes,
+            [
+                16, 2, 1, 0, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, // head
+                0, 0, 0, 0, 5, 0, 0, 0, 232, 3, 0, 0, 0, 0, 0, 0, // number 1
+                2, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 233, 3, 0, 0, 0, 0, 0, 0, // number 2
+            ]
+        );
+    }
+
+    #[test]
+    fn only_requests_share_a_record() {
+        let cancel = Entry { action: Action::Cancel, ..request(7, 1) };
+        let mut bytes = joined(&[cancel]);
+        bytes.extend_from_slice(&joined(&[request(7, 1), request(8, 2)])[52..]);
+        assert_eq!(Entry::all(&bytes, 2).next(), Some(Err(EntryError::Range("count"))));
+        let last = joined(&[request(u64::MAX, 1), request(1, 2)]);
+        let read: Vec<_> = Entry::all(&last, 2).collect();
+        assert_eq!(read.as_slice(), [Ok(request(u64::MAX, 1)), Err(EntryError::Range("number"))], "and nothing after an error");
+    }
+}

@@ -1,0 +1,126 @@
+//! A record: one entry, or several that have one head in common, under one length and one checksum.
+//!
+//! ```text
+//! 0 2  length of the bytes behind the checksum    2 2  how many entries more than one (format version 1: zero)
+//! 4 4  their CRC-32                               8 .. they
+//! ```
+//! Left out: what a batch is (`batch.rs`), how several entries share bytes (`entry/joined.rs`), and which do (`engine/`).
+
+use super::bytes::{Put, Take};
+use super::{MAX_ENTRY, MAX_RECORD};
+use crate::types::Lsn;
+
+/// The bytes of a record before what it holds.
+pub(super) const HEAD: usize = 8;
+
+/// A record of a batch that verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The LSN of its first entry; the others follow without gaps.
+    pub first: Lsn,
+    /// How many entries, from 1.
+    pub count: u32,
+    /// Their bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadRecord {
+    /// It goes beyond the payload.
+    Short,
+    /// No program writes one of that length, or of that many entries.
+    Impossible,
+    /// Its checksum does not hold.
+    Checksum,
+}
+
+/// Takes the record off the front of `rest`. On an error `rest` is anywhere.
+#[inline]
+pub(super) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, BadRecord> {
+    let head = (rest.u16(), rest.u16(), rest.u32());
+    let (Some(length), Some(further), Some(crc)) = head else { return Err(BadRecord::Short) };
+    let bytes = rest.bytes(usize::from(length)).ok_or(BadRecord::Short)?;
+    let most = if further == 0 { MAX_ENTRY } else { MAX_RECORD };
+    // Each further entry has a byte at least.
+    if bytes.is_empty() || bytes.len() > most || usize::from(further) >= bytes.len() {
+        return Err(BadRecord::Impossible);
+    }
+    if crc32fast::hash(bytes) != crc {
+        return Err(BadRecord::Checksum);
+    }
+    Ok(Record { first, count: u32::from(further) + 1, bytes })
+}
+
+/// Writes the head of the record that is all of `record`, and holds so many entries more than one. Whether its length is
+/// possible the caller has seen.
+pub(super) fn put_head(record: &mut [u8], further: u16) {
+    if let Some((head, bytes)) = record.split_first_chunk_mut::<HEAD>() {
+        let mut put = Put(head);
+        put.u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+        put.u16(further);
+        put.u32(crc32fast::hash(bytes));
+    }
+}
+
+/// The records of a payload that was checked, in order. Nothing is copied or checked again.
+pub(super) struct Records<'a> {
+    pub(super) rest: Take<'a>,
+    pub(super) next: Lsn,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        let (length, further, _) = (self.rest.u16()?, self.rest.u16()?, self.rest.u32()?);
+        let bytes = self.rest.bytes(usize::from(length))?;
+        let (first, count) = (self.next, u32::from(further) + 1);
+        self.next = Lsn(first.0.saturating_add(u64::from(count)));
+        Some(Record { first, count, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(bytes: &[u8], further: u16) -> Vec<u8> {
+        let mut record = vec![0; HEAD];
+        record.extend_from_slice(bytes);
+        put_head(&mut record, further);
+        record
+    }
+
+    #[test]
+    fn what_is_put_is_taken() {
+        for (length, further) in [(1, 0), (MAX_ENTRY, 0), (2, 1), (MAX_RECORD, 1), (MAX_RECORD, 127)] {
+            let bytes = vec![7; length];
+            let mut both = record(&bytes, further);
+            both.push(9);
+            let mut rest = Take(&both);
+            let count = u32::from(further) + 1;
+            assert_eq!(take(&mut rest, Lsn(3)), Ok(Record { first: Lsn(3), count, bytes: &bytes }));
+            assert_eq!(rest.0, [9]);
+            let mut records = Records { rest: Take(both.get(..HEAD + length).unwrap_or_default()), next: Lsn(3) };
+            assert_eq!(records.next(), Some(Record { first: Lsn(3), count, bytes: &bytes }));
+            assert_eq!((records.next(), records.next), (None, Lsn(3 + u64::from(count))));
+        }
+    }
+
+    #[test]
+    fn impossible_records_are_refused() {
+        for (length, further) in [(0, 0), (MAX_ENTRY + 1, 0), (0, 1), (1, 1), (MAX_RECORD + 1, 1), (100, u16::MAX)] {
+            assert_eq!(take(&mut Take(&record(&vec![7; length], further)), Lsn(1)), Err(BadRecord::Impossible), "{length}, {further}");
+        }
+        let good = record(b"abc", 1);
+        for cut in 0..good.len() {
+            assert_eq!(take(&mut Take(good.get(..cut).unwrap_or_default()), Lsn(1)), Err(BadRecord::Short));
+        }
+        let mut bad = good;
+        if let Some(last) = bad.last_mut() {
+            *last ^= 1;
+        }
+        assert_eq!(take(&mut Take(&bad), Lsn(1)), Err(BadRecord::Checksum));
+    }
+}

@@ -16,7 +16,7 @@
 mod joined;
 mod setting;
 
-pub use joined::{Entries, JOINED_BYTES, MAX_JOINED};
+pub use joined::{Entries, JOINED_BYTES, MAX_JOINED, Requests};
 pub use setting::Setting;
 
 use crate::amount::Amount;

@@ -9,8 +9,8 @@ use super::Bank;
 use super::logins::Login;
 use super::request::Request;
 use super::{login, operate};
-use crate::command::Body;
-use crate::entry::{Action, Entry, Origin};
+use crate::command::{Body, Command};
+use crate::entry::{Action, Entry, Origin, Requests};
 use crate::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};
 
 /// What became of an entry.
@@ -94,26 +94,58 @@ pub(super) type Step = Result<Applied, &'static str>;
 /// # Errors
 /// [`LogicError`] for an entry that admission never writes; the bank is then as it was.
 pub fn apply(bank: &mut Bank, lsn: Lsn, entry: &Entry, time: BankTime) -> Result<Applied, LogicError> {
-    let applied = in_order(bank, lsn, entry, time).and_then(|()| execute(bank, lsn, entry)).map_err(|what| LogicError { lsn, what })?;
+    let is_genesis = matches!(entry.action, Action::Genesis { .. });
+    let applied =
+        in_order(bank, lsn, is_genesis, time).and_then(|()| execute(bank, lsn, entry)).map_err(|what| LogicError { lsn, what })?;
     bank.applied = lsn;
     bank.time = time;
     bank.digest.add(lsn, &applied, bank.sessions.len());
     Ok(applied)
 }
 
+/// Applies requests that follow each other, the first under that LSN, as [`apply`] applies one after the other, and tells
+/// what became of each. What they share is looked at once.
+///
+/// # Errors
+/// As [`apply`]; those before the one that is wrong are then applied.
+#[inline]
+pub fn apply_requests(
+    bank: &mut Bank,
+    lsn: Lsn,
+    requests: &Requests,
+    commands: &[Command],
+    time: BankTime,
+    tell: &mut impl FnMut(Applied),
+) -> Result<(), LogicError> {
+    let Requests { owner, session, first: number, acked_below } = *requests;
+    let mut request = Request { lsn, owner, session, number, acked_below };
+    let place = in_order(bank, lsn, false, time).and_then(|()| request.place(bank)).map_err(|what| LogicError { lsn, what })?;
+    for command in commands {
+        let lsn = request.lsn;
+        let applied = request.execute_at(bank, place, command).map_err(|what| LogicError { lsn, what })?;
+        bank.applied = lsn;
+        bank.time = time;
+        bank.digest.add(lsn, &applied, bank.sessions.len());
+        tell(applied);
+        request.lsn = lsn.next();
+        // Behind the last number of all nothing is the next: whatever comes is refused.
+        request.number = request.number.next().unwrap_or(request.number);
+    }
+    Ok(())
+}
+
 /// Whether the entry may come now at all.
-fn in_order(bank: &Bank, lsn: Lsn, entry: &Entry, time: BankTime) -> Result<(), &'static str> {
+fn in_order(bank: &Bank, lsn: Lsn, is_genesis: bool, time: BankTime) -> Result<(), &'static str> {
     if lsn != bank.applied.next() {
         return Err("it is not the one after the last");
     }
     if time < bank.time {
         return Err("the bank's time goes back");
     }
-    match (&bank.genesis, &entry.action) {
-        (None, Action::Genesis { .. }) => Ok(()),
-        (None, _) => Err("a store begins with its genesis"),
-        (Some(_), Action::Genesis { .. }) => Err("a second genesis"),
-        (Some(_), _) => Ok(()),
+    match (&bank.genesis, is_genesis) {
+        (None, true) | (Some(_), false) => Ok(()),
+        (None, false) => Err("a store begins with its genesis"),
+        (Some(_), true) => Err("a second genesis"),
     }
 }
 

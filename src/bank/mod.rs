@@ -19,7 +19,7 @@ mod sessions;
 mod settings;
 mod tellers;
 
-pub use apply::{Applied, LogicError, Refused, apply};
+pub use apply::{Applied, LogicError, Refused, apply, apply_requests};
 pub use image::{IMAGE_VERSION, ImageDigest, ImageError};
 pub use logins::Login;
 pub use session::{Lookup, Recorded, SessionView};
@@ -33,7 +33,8 @@ use settings::Settings;
 use tellers::Tellers;
 
 use crate::amount::Amount;
-use crate::entry::{Action, Entry, Setting, Tag};
+use crate::command::Command;
+use crate::entry::{Setting, Tag};
 use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
 
 /// The whole state that the log's entries up to one of them make.
@@ -170,17 +171,13 @@ impl Bank {
         Some(AccountView { balance: money.balance, closed: money.closed, locked: money.locked, login_locked })
     }
 
-    /// Fetches the accounts that entries will change from memory, ahead of [`apply`]. One after the other, each would be
-    /// waited for; where all accounts fit the processor's caches, nothing is gained, and nothing done.
-    pub fn touch(&self, entries: &[Entry]) {
+    /// Fetches the accounts that commands will change from memory, ahead of [`apply_requests`]. One after the other, each
+    /// would be waited for; where all accounts fit the processor's caches, nothing is gained, and nothing done.
+    pub fn touch(&self, commands: &[Command]) {
         if index(self.account_count()) <= IN_CACHE {
             return;
         }
-        let commands = entries.iter().filter_map(|entry| match &entry.action {
-            Action::Request(command) => Some(command),
-            _ => None,
-        });
-        self.accounts.touch(commands.flat_map(|command| [Some(command.account()), command.other_account()]).flatten());
+        self.accounts.touch(commands.iter().flat_map(|command| [Some(command.account()), command.other_account()]).flatten());
     }
 
     /// The name of an account.
@@ -307,8 +304,7 @@ const fn index(id: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Command;
-    use crate::entry::{AccountOpen, Origin};
+    use crate::entry::AccountOpen;
 
     #[test]
     fn sums_that_do_not_agree_are_noticed() {
@@ -318,7 +314,7 @@ mod tests {
             assert_eq!((bank.check_totals().is_ok(), bank.check_conservation().is_ok()), (by_totals, by_recount));
         }
     }
-    /// Beyond the caches too, and whatever the entries name.
+    /// Beyond the caches too, and whatever the commands name.
     #[test]
     fn touching_changes_nothing() {
         let mut bank = Bank::new();
@@ -328,8 +324,7 @@ mod tests {
         }
         let before = bank.clone();
         let (from, to, amount) = (AccountId(1), AccountId(u32::MAX), Amount::new(1).unwrap());
-        let actions = [Action::Ack, Action::Request(Command::Transfer { from, to, amount }), Action::AccountClose(to)];
-        bank.touch(&actions.map(|action| Entry { owner: Owner::Nobody, origin: Origin::None, action }));
+        bank.touch(&[Command::Transfer { from, to, amount }, Command::Deposit { account: to, amount }]);
         assert!(bank == before);
     }
 }

@@ -24,20 +24,29 @@ pub(super) struct Request {
 impl Request {
     /// Executes a money command under the session's next number, and records what became of it.
     pub(super) fn execute(&self, bank: &mut Bank, command: &Command) -> Step {
+        let place = self.place(bank)?;
+        self.execute_at(bank, place, command)
+    }
+
+    /// As [`Request::execute`], in the session that [`Request::place`] found.
+    #[inline]
+    pub(super) fn execute_at(&self, bank: &mut Bank, place: Option<Place>, command: &Command) -> Step {
         if command.check().is_err() {
             return Err("a command that is refused by its content");
         }
         if !command.is_permitted_to(self.owner) {
             return Err("a command that its owner is not permitted");
         }
-        let Some(place) = self.next(bank)? else { return Ok(Applied::UnknownSession) };
+        let Some(place) = place else { return Ok(Applied::UnknownSession) };
+        self.check_next(bank, place)?;
         let (outcome, balance) = bank.accounts.execute(command);
         Ok(self.record(bank, place, Some(*command), outcome, balance))
     }
 
     /// Takes the session's next number, so that no command ever can.
     pub(super) fn cancel(&self, bank: &mut Bank) -> Step {
-        let Some(place) = self.next(bank)? else { return Ok(Applied::UnknownSession) };
+        let Some(place) = self.place(bank)? else { return Ok(Applied::UnknownSession) };
+        self.check_next(bank, place)?;
         Ok(self.record(bank, place, None, Outcome::Cancelled, Amount::ZERO))
     }
 
@@ -74,13 +83,18 @@ impl Request {
         }
     }
 
-    /// The session, if it is still there, and this entry's number is its next.
-    fn next(&self, bank: &Bank) -> Result<Option<Place>, &'static str> {
-        let Some((place, session)) = self.find(bank)? else { return Ok(None) };
-        session.check_next(self.number, self.acked_below)?;
-        Ok(Some(place))
+    /// Where the session is, if it is still there.
+    pub(super) fn place(&self, bank: &Bank) -> Result<Option<Place>, &'static str> {
+        Ok(self.find(bank)?.map(|(place, _)| place))
     }
 
+    /// Whether this entry's number is the session's next.
+    #[inline]
+    fn check_next(&self, bank: &Bank, place: Place) -> Result<(), &'static str> {
+        bank.sessions.at(place).ok_or("its session is not where it was found")?.check_next(self.number, self.acked_below)
+    }
+
+    #[inline]
     fn record(&self, bank: &mut Bank, place: Place, command: Option<Command>, outcome: Outcome, balance: Amount) -> Applied {
         let body = Body { outcome, balance, lsn: self.lsn };
         bank.sessions.update(place, self.lsn, |session| session.record(self.acked_below, Recorded { command, body }));

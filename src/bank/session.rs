@@ -129,6 +129,7 @@ impl Session {
     ///
     /// # Errors
     /// What is wrong with it.
+    #[inline]
     pub(super) fn check_next(&self, number: RequestNumber, acked_below: RequestNumber) -> Result<(), &'static str> {
         if self.last.next() != Some(number) {
             return Err("its number is not the session's next");
@@ -140,6 +141,7 @@ impl Session {
     }
 
     /// Acknowledges, then takes the next number. The caller has called [`Session::check_next`].
+    #[inline]
     pub(super) fn record(&mut self, acked_below: RequestNumber, recorded: Recorded) {
         self.forget_below(acked_below);
         if let Some(before) = self.latest.replace(recorded)

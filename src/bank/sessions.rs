@@ -74,6 +74,12 @@ impl Sessions {
         Some((Place(at), &self.slab.get(index(at))?.session))
     }
 
+    /// The session at a place.
+    #[inline]
+    pub(super) fn at(&self, place: Place) -> Option<&Session> {
+        self.slab.get(index(place.0)).map(|slot| &slot.session)
+    }
+
     /// How many sessions an owner has.
     pub(super) fn count_of(&self, owner: Owner) -> u32 {
         self.owners.get(&owner).map_or(0, |owned| owned.count)
@@ -143,6 +149,7 @@ impl Sessions {
     }
 
     /// Changes a session on behalf of the entry `used`, and keeps the lists.
+    #[inline]
     pub(super) fn update(&mut self, place: Place, used: Lsn, change: impl FnOnce(&mut Session)) {
         let Some(slot) = self.slab.get_mut(index(place.0)) else { return };
         let was_idle = slot.session.is_idle();

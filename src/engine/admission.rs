@@ -5,7 +5,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::bank::Bank;
-use crate::entry::{MAX_JOINED, Setting};
+use crate::entry::{MAX_JOINED, Requests, Setting};
 use crate::types::{Lsn, Owner, RequestNumber};
 
 /// What became of a request at its arrival.
@@ -30,14 +30,11 @@ pub struct Staged {
 
 /// The requests of one session at the end of the open batch, which the next one may go on with: the same owner, the same
 /// acknowledgement, the next number. Then nothing need be looked up, and the log keeps it in the same record.
-#[derive(Clone, Copy)]
 struct Streak {
-    owner: Owner,
-    session: Lsn,
-    acked_below: RequestNumber,
-    last: RequestNumber,
-    /// How many more may follow: the record and the window have room for them.
-    left: u64,
+    /// The next ones.
+    requests: Requests,
+    /// How many of those may follow: the record and the window have room for them.
+    left: usize,
     has_grown: bool,
 }
 
@@ -52,6 +49,11 @@ enum Stage {
 }
 
 impl Staged {
+    /// The next number of `owner`'s session.
+    pub fn next_number(&self, bank: &Bank, owner: Owner, session: Lsn) -> Option<RequestNumber> {
+        self.state(bank, owner, session).and_then(|(last, _)| last.next())
+    }
+
     /// Whether `number` is the next of `owner`'s session and its window has room for it: then for how many more behind it.
     pub fn room_behind(&self, bank: &Bank, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> Option<u64> {
         let (last, acked) = self.state(bank, owner, session)?;
@@ -73,36 +75,37 @@ impl Staged {
         }
     }
 
-    /// Whether a request goes on where the last one in the open batch left off, and is new for that reason.
+    /// How many of these requests go on where the last one in the open batch left off, and are new for that reason, at
+    /// most; none if they do not.
     #[inline]
-    pub fn goes_on(&self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> bool {
-        self.streak.as_ref().is_some_and(|streak| {
-            let is_same = (streak.owner, streak.session, streak.acked_below) == (owner, session, acked_below);
-            is_same && streak.left > 0 && streak.last.next() == Some(number)
-        })
+    pub fn goes_on(&self, requests: &Requests) -> Option<usize> {
+        self.streak.as_ref().filter(|streak| streak.left > 0 && streak.requests == *requests).map(|streak| streak.left)
     }
 
-    /// The open batch has taken the request for which [`Staged::goes_on`].
+    /// The open batch has taken so many requests for which [`Staged::goes_on`].
     #[inline]
-    pub fn went_on(&mut self) {
+    pub fn went_on(&mut self, count: u16) {
         if let Some(streak) = &mut self.streak {
-            streak.last = streak.last.next().unwrap_or(streak.last);
-            streak.left = streak.left.saturating_sub(1);
+            // Behind the last number of all there is none that could go on.
+            streak.left = streak.left.saturating_sub(usize::from(count));
+            streak.requests = streak.requests.after(usize::from(count)).unwrap_or(streak.requests);
             streak.has_grown = true;
         }
     }
 
-    /// The open batch has taken a request that is new, with so much [`Staged::room_behind`] it: others may go on from it.
-    pub fn began(&mut self, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber, room: u64) {
-        self.took(session, number, acked_below);
-        let left = room.min(u64::from(MAX_JOINED).saturating_sub(1));
-        self.streak = Some(Streak { owner, session, acked_below, last: number, left, has_grown: false });
+    /// The open batch has taken the first of these requests, which is new, with so much [`Staged::room_behind`] it: others
+    /// may go on from it.
+    pub fn began(&mut self, requests: &Requests, room: u64) {
+        self.took(requests.session, requests.first, requests.acked_below);
+        let most = usize::try_from(room).unwrap_or(usize::MAX);
+        let left = usize::try_from(MAX_JOINED).map_or(0, |joined| most.min(joined.saturating_sub(1)));
+        self.streak = requests.after(1).map(|requests| Streak { requests, left, has_grown: false });
     }
 
     /// Another entry stands at the end of the open batch.
     pub fn ended(&mut self) {
-        if let Some(Streak { session, last, acked_below, has_grown: true, .. }) = self.streak.take() {
-            self.took(session, last, acked_below);
+        if let Some(Streak { requests, has_grown: true, .. }) = self.streak.take() {
+            self.took(requests.session, RequestNumber(requests.first.0.saturating_sub(1)), requests.acked_below);
         }
     }
 
@@ -160,7 +163,8 @@ impl Staged {
     fn state(&self, bank: &Bank, owner: Owner, session: Lsn) -> Option<(RequestNumber, RequestNumber)> {
         // Who has checked the owner once in this batch need not do so again, but a connection may have come later.
         let view = bank.session(session).filter(|view| view.owner == owner)?;
-        let streak = self.streak.filter(|streak| streak.session == session).map_or(RequestNumber(0), |streak| streak.last);
+        let streak = self.streak.as_ref().filter(|streak| streak.requests.session == session);
+        let streak = streak.map_or(RequestNumber(0), |streak| RequestNumber(streak.requests.first.0.saturating_sub(1)));
         match self.sessions.get(&session) {
             Some(Stage::Gone) => None,
             Some(Stage::Open { last, acked_below }) => Some(((*last).max(view.last).max(streak), (*acked_below).max(view.acked_below))),

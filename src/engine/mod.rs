@@ -15,6 +15,7 @@ mod explain;
 mod history;
 mod key_file;
 mod lineage;
+mod pending;
 mod place;
 mod repair;
 mod replay;
@@ -42,7 +43,7 @@ pub use watch::{Progress, Reading, Unwatched, Watch};
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
 use crate::command::Command;
-use crate::entry::{Action, Entry, JOINED_BYTES, Origin, Setting, Tag};
+use crate::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};
 use crate::secret::Secret;
 use crate::types::{BankTime, Lsn, Owner, RequestNumber, StoreId};
 use crate::wal::{Full, Log, MAX_RECORD, WalError};
@@ -50,14 +51,12 @@ use crate::wire::message::Receipt;
 
 use admission::Staged;
 use checkpoint::Checkpoints;
+use pending::{Next, Pending};
 
 /// [`Log::commit`] or [`Log::begin_commit`].
 type Commit = fn(&mut Log, BankTime, u64) -> Result<(), WalError>;
 
 const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits one");
-
-/// So many entries' accounts are fetched from memory at once, ahead of applying them.
-const AHEAD: usize = 64;
 
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
@@ -72,9 +71,8 @@ pub struct Engine {
     clock: BankClock,
     store: StoreId,
     entropy: std::sync::Arc<dyn crate::env::Entropy>,
-    /// The open batch's entries; `applied` of them have been applied since it became durable.
-    batch: Vec<Entry>,
-    applied: usize,
+    /// The open batch's entries; during a walk, the committed one's.
+    batch: Pending,
     batch_time: BankTime,
     staged: Staged,
     checkpoints: Checkpoints,
@@ -134,6 +132,12 @@ impl Engine {
         self.push(Entry { owner, origin: Origin::None, action })
     }
 
+    /// The number that is new in `owner`'s session now, by the applied state plus the open batch, if the session is there.
+    #[must_use]
+    pub fn next_number(&self, owner: Owner, session: Lsn) -> Option<RequestNumber> {
+        self.staged.next_number(&self.bank, owner, session)
+    }
+
     /// Judges a numbered command by the applied state plus the open batch, and puts it there if it is new. Only the
     /// next number is new; everything else is to be decided in its place, after apply.
     ///
@@ -147,19 +151,55 @@ impl Engine {
         acked_below: RequestNumber,
         command: Command,
     ) -> Result<Admission, Full> {
-        let entry = Entry { owner, origin: Origin::Session { session, number, acked_below }, action: Action::Request(command) };
-        if self.staged.goes_on(owner, session, number, acked_below) {
-            self.log.join(|out| command.encode_into(out))?;
-            self.staged.went_on();
-            self.batch.push(entry);
-            return Ok(Admission::Logged);
+        let requests = Requests { owner, session, first: number, acked_below };
+        Ok(match self.put_requests(requests, &[command])? {
+            0 => Admission::Listed,
+            _ => Admission::Logged,
+        })
+    }
+
+    /// Judges commands of consecutive numbers as [`Engine::submit_request`] would, one after the other, up to the first that
+    /// is not put into the open batch. Gives how many were, and why there were no more if that is for want of room.
+    pub fn submit_requests(&mut self, mut requests: Requests, commands: &[Command]) -> (usize, Option<Full>) {
+        let mut done = 0;
+        while let Some(rest) = commands.get(done..).filter(|rest| !rest.is_empty()) {
+            let put = match self.put_requests(requests, rest) {
+                // Fewer may fit.
+                Err(_) if rest.len() > 1 => self.put_requests(requests, rest.get(..1).unwrap_or_default()),
+                put => put,
+            };
+            let count = match put {
+                Ok(count) => count,
+                Err(full) => return (done, Some(full)),
+            };
+            done += count;
+            match requests.after(count) {
+                Some(next) if count > 0 => requests = next,
+                _ => break,
+            }
         }
-        let Some(room) = self.staged.room_behind(&self.bank, owner, session, number, acked_below) else {
-            return Ok(Admission::Listed);
-        };
-        self.push(entry)?;
-        self.staged.began(owner, session, number, acked_below, room);
-        Ok(Admission::Logged)
+        (done, None)
+    }
+
+    /// Puts into the open batch as many of these requests as one record takes, if the first is new: gives how many.
+    fn put_requests(&mut self, requests: Requests, commands: &[Command]) -> Result<usize, Full> {
+        debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
+        let Some((first, _)) = commands.split_first() else { return Ok(0) };
+        if let Some(left) = self.staged.goes_on(&requests) {
+            let commands = commands.get(..left).unwrap_or(commands);
+            let count = u16::try_from(commands.len()).unwrap_or(u16::MAX);
+            self.log.join(count, |out| commands.iter().for_each(|command| command.encode_into(out)))?;
+            self.staged.went_on(count);
+            self.batch.join(commands);
+            return Ok(commands.len());
+        }
+        let Requests { owner, session, first: number, acked_below } = requests;
+        let Some(room) = self.staged.room_behind(&self.bank, owner, session, number, acked_below) else { return Ok(0) };
+        self.log.append(|out| requests.entry(*first).encode_into(out))?;
+        self.staged.ended();
+        self.staged.began(&requests, room);
+        self.batch.push_requests(requests, std::slice::from_ref(first));
+        Ok(1)
     }
 
     /// Judges a cancellation like a command, and puts it into the open batch if its number is the next.
@@ -316,22 +356,45 @@ impl Engine {
     /// # Errors
     /// [`Fatal`] if the entry is none that admission lets through, or if there is none: a bug, and the end.
     pub fn apply_next(&mut self) -> Result<(Lsn, Applied), Fatal> {
-        let rest = self.batch.get(self.applied..).unwrap_or_default();
-        let entry = rest.first().ok_or(Fatal::NothingToApply)?;
-        if self.applied.is_multiple_of(AHEAD) {
-            self.bank.touch(rest.get(..AHEAD).unwrap_or(rest));
-        }
         let lsn = self.bank.applied().next();
-        let applied = bank::apply(&mut self.bank, lsn, entry, self.batch_time)?;
-        self.applied += 1;
-        if self.applied == self.batch.len() {
-            debug_assert_eq!(lsn, self.log.durable_lsn(), "the bank has applied what is durable");
+        let mut told = None;
+        if let Next::Entry(entry) = self.batch.next(1) {
+            told = Some(bank::apply(&mut self.bank, lsn, entry, self.batch_time)?);
+            self.applied(1)?;
+        } else {
+            self.apply_requests(1, |applied| told = Some(applied))?;
+        }
+        told.map(|applied| (lsn, applied)).ok_or(Fatal::NothingToApply)
+    }
+
+    /// Applies the next `count` entries of the committed batch, all of which are requests, and tells what became of each.
+    ///
+    /// # Errors
+    /// As [`Engine::apply_next`].
+    #[inline]
+    pub fn apply_requests(&mut self, count: usize, mut tell: impl FnMut(Applied)) -> Result<(), Fatal> {
+        let mut left = count;
+        while left > 0 {
+            if let Some(commands) = self.batch.fetch() {
+                self.bank.touch(commands);
+            }
+            let Next::Requests(requests, commands) = self.batch.next(left) else { return Err(Fatal::NothingToApply) };
+            let (lsn, count) = (self.bank.applied().next(), commands.len());
+            bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut tell)?;
+            left = left.saturating_sub(count);
+            self.applied(count)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that so many entries were applied.
+    fn applied(&mut self, count: usize) -> Result<(), Fatal> {
+        if self.batch.applied(count) {
+            debug_assert_eq!(self.bank.applied(), self.log.durable_lsn(), "the bank has applied what is durable");
             self.bank.check_totals()?;
-            self.batch.clear();
-            self.applied = 0;
             self.staged.clear();
         }
-        Ok((lsn, applied))
+        Ok(())
     }
 
     /// Whether something was committed since the last seal.
@@ -376,7 +439,7 @@ impl Engine {
     /// Commits the open batch in that way.
     fn log_batch(&mut self, commit: Commit) -> Result<(), Fatal> {
         self.end_commit()?;
-        debug_assert_eq!(self.applied, 0, "the last walk was finished");
+        debug_assert!(!self.batch.is_begun(), "the last walk was finished");
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
             self.checkpoints.poll()?;
@@ -388,7 +451,7 @@ impl Engine {
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
-        debug_assert_eq!(self.applied, 0, "nothing is submitted during a walk");
+        debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         let lsn = self.log.append(|out| entry.encode_into(out))?;
         self.staged.ended();
         self.batch.push(entry);

@@ -6,19 +6,22 @@
 use std::time::Duration;
 
 use crate::bank::{self, Applied, Bank};
-use crate::entry::Entry;
-use crate::types::Lsn;
-use crate::wal::{Batch, Recovered};
+use crate::command::Command;
+use crate::entry::{Entry, Requests};
+use crate::types::{BankTime, Lsn};
+use crate::wal::{Batch, BatchHeader, Record, Recovered};
 
 /// The bank as replay builds it, batch by batch.
 pub(super) struct Replay {
     pub(super) bank: Bank,
+    /// Those of one record, in memory that is used again.
+    commands: Vec<Command>,
 }
 
 impl Replay {
     /// Goes on from a bank.
     pub(super) const fn new(bank: Bank) -> Self {
-        Self { bank }
+        Self { bank, commands: Vec::new() }
     }
 
     /// Replays one batch.
@@ -26,7 +29,15 @@ impl Replay {
     /// # Errors
     /// What is wrong with it, or with the outcomes before it.
     pub(super) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
-        self.batch_with(batch, |_, _, _, _| {})
+        self.begin(batch.header)?;
+        for record in batch.records() {
+            if record.count > 1 {
+                self.requests(&record, batch.header.bank_time)?
+            } else {
+                self.entries(&record, batch.header.bank_time, |_, _, _, _| {})?
+            }
+        }
+        self.end()
     }
 
     /// Replays one batch, and shows each entry, what became of it, and the bank after it.
@@ -34,25 +45,47 @@ impl Replay {
     /// # Errors
     /// As [`Replay::batch`].
     pub(super) fn batch_with(&mut self, batch: &Batch<'_>, mut show: impl FnMut(Lsn, &Entry, &Applied, &Bank)) -> Result<(), String> {
-        let header = &batch.header;
-        if header.outcome_digest != self.bank.outcome_digest() {
-            return Err(format!(
-                "batch {} says that the entries before it had other outcomes than they have now: this program's rules differ from those that wrote it",
-                header.number
-            ));
-        }
+        self.begin(batch.header)?;
         for record in batch.records() {
-            let mut lsn = record.first;
-            for entry in Entry::all(record.bytes, record.count) {
-                let entry = entry.map_err(|error| format!("entry {lsn}: {error}"))?;
-                let applied =
-                    bank::apply(&mut self.bank, lsn, &entry, header.bank_time).map_err(|error| format!("entry {lsn}: {error}"))?;
-                show(lsn, &entry, &applied, &self.bank);
-                lsn = lsn.next();
-            }
+            self.entries(&record, batch.header.bank_time, &mut show)?;
         }
-        self.bank.check_totals().map_err(|error| error.to_string())?;
+        self.end()
+    }
+
+    fn begin(&self, header: &BatchHeader) -> Result<(), String> {
+        if header.outcome_digest == self.bank.outcome_digest() {
+            return Ok(());
+        }
+        Err(format!(
+            "batch {} says that the entries before it had other outcomes than they have now: this program's rules differ from those that wrote it",
+            header.number
+        ))
+    }
+
+    /// One after the other.
+    fn entries(&mut self, record: &Record<'_>, time: BankTime, mut show: impl FnMut(Lsn, &Entry, &Applied, &Bank)) -> Result<(), String> {
+        let mut lsn = record.first;
+        for entry in Entry::all(record.bytes, record.count) {
+            let entry = entry.map_err(|error| format!("entry {lsn}: {error}"))?;
+            let applied = bank::apply(&mut self.bank, lsn, &entry, time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            show(lsn, &entry, &applied, &self.bank);
+            lsn = lsn.next();
+        }
         Ok(())
+    }
+
+    /// The same of several at once.
+    fn requests(&mut self, record: &Record<'_>, time: BankTime) -> Result<(), String> {
+        self.commands.clear();
+        let lsn = record.first;
+        let requests = Requests::decode(record.bytes, record.count, &mut self.commands).map_err(|error| format!("entry {lsn}: {error}"))?;
+        self.bank.touch(&self.commands);
+        bank::apply_requests(&mut self.bank, lsn, &requests, &self.commands, time, &mut |_| {})
+            .map_err(|error| format!("entry {}: {error}", error.lsn))
+    }
+
+    fn end(&self) -> Result<(), String> {
+        self.bank.check_totals().map_err(|error| error.to_string())
     }
 
     /// The bank at the end, once cash equals the sum of the balances counted afresh.

@@ -14,12 +14,69 @@ pub const MAX_JOINED: u32 = 128;
 /// What the largest record of several entries takes, in bytes.
 pub const JOINED_BYTES: usize = 32 + 128 * Command::MAX_BYTES;
 
+/// Requests of one session that follow each other and acknowledge the same: all but their commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// Who asks.
+    pub owner: Owner,
+    /// In which session.
+    pub session: Lsn,
+    /// The number of the first.
+    pub first: RequestNumber,
+    /// Every reply below this number is acknowledged.
+    pub acked_below: RequestNumber,
+}
+
+impl Requests {
+    /// The first of them, as an entry.
+    #[must_use]
+    #[inline]
+    pub const fn entry(&self, command: Command) -> Entry {
+        let Self { owner, session, first, acked_below } = *self;
+        Entry { owner, origin: Origin::Session { session, number: first, acked_below }, action: Action::Request(command) }
+    }
+
+    /// The same without the first `count`; none where numbers end.
+    #[must_use]
+    #[inline]
+    pub fn after(&self, count: usize) -> Option<Self> {
+        let first = self.first.0.checked_add(u64::try_from(count).ok()?)?;
+        Some(Self { first: RequestNumber(first), ..*self })
+    }
+
+    /// Reads a record of `count` requests, two or more, that takes all of `bytes`, and appends their commands to `commands`.
+    ///
+    /// # Errors
+    /// [`EntryError`], as [`Entry::all`] gives it; `commands` then ends with anything.
+    pub fn decode(bytes: &[u8], count: u32, commands: &mut Vec<Command>) -> Result<Self, EntryError> {
+        let mut reader = Reader { rest: bytes };
+        let (requests, command) = Self::take(&mut reader)?;
+        commands.push(command);
+        let mut last = requests;
+        for _ in 1..count {
+            last = last.after(1).ok_or(EntryError::Range("number"))?;
+            commands.push(Command::take(&mut reader.rest).ok_or(EntryError::Command)?);
+        }
+        if reader.rest.is_empty() { Ok(requests) } else { Err(EntryError::Length) }
+    }
+
+    /// Takes the first of several off the front.
+    fn take(reader: &mut Reader<'_>) -> Result<(Self, Command), EntryError> {
+        match Entry::take(reader)? {
+            Entry { owner, origin: Origin::Session { session, number: first, acked_below }, action: Action::Request(command) } => {
+                Ok((Self { owner, session, first, acked_below }, command))
+            }
+            _ => Err(EntryError::Range("count")),
+        }
+    }
+}
+
 impl Entry {
     /// The entries of a record of `count` entries that takes all of `bytes`, in order. After an error nothing follows; the
     /// entries before it are sound only if it never comes.
     #[must_use]
     pub const fn all(bytes: &[u8], count: u32) -> Entries<'_> {
-        Entries { rest: bytes, left: count, shared: None }
+        Entries { rest: bytes, left: count, before: None }
     }
 }
 
@@ -28,22 +85,12 @@ impl Entry {
 pub struct Entries<'a> {
     rest: &'a [u8],
     left: u32,
-    shared: Option<Shared>,
-}
-
-/// What the next entry has from the one before it; the number that one's own.
-#[derive(Clone, Copy, Debug)]
-struct Shared {
-    owner: Owner,
-    session: Lsn,
-    number: RequestNumber,
-    acked_below: RequestNumber,
+    before: Option<Requests>,
 }
 
 impl Iterator for Entries<'_> {
     type Item = Result<Entry, EntryError>;
 
-    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let entry = self.read();
@@ -55,31 +102,23 @@ impl Iterator for Entries<'_> {
 }
 
 impl Entries<'_> {
-    #[inline]
     fn read(&mut self) -> Result<Entry, EntryError> {
-        let entry = match &mut self.shared {
-            None => self.first()?,
-            Some(shared) => {
-                shared.number = shared.number.next().ok_or(EntryError::Range("number"))?;
-                let Shared { owner, session, number, acked_below } = *shared;
-                let command = Command::take(&mut self.rest).ok_or(EntryError::Command)?;
-                Entry { owner, origin: Origin::Session { session, number, acked_below }, action: Action::Request(command) }
+        let mut reader = Reader { rest: self.rest };
+        let entry = match self.before {
+            Some(before) => {
+                let requests = before.after(1).ok_or(EntryError::Range("number"))?;
+                self.before = Some(requests);
+                requests.entry(Command::take(&mut reader.rest).ok_or(EntryError::Command)?)
+            }
+            None if self.left == 0 => Entry::take(&mut reader)?,
+            None => {
+                let (requests, command) = Requests::take(&mut reader)?;
+                self.before = Some(requests);
+                requests.entry(command)
             }
         };
-        if self.left == 0 && !self.rest.is_empty() { Err(EntryError::Length) } else { Ok(entry) }
-    }
-
-    fn first(&mut self) -> Result<Entry, EntryError> {
-        let mut reader = Reader { rest: self.rest };
-        let entry = Entry::take(&mut reader)?;
         self.rest = reader.rest;
-        if self.left > 0 {
-            let (Origin::Session { session, number, acked_below }, Action::Request(_)) = (entry.origin, &entry.action) else {
-                return Err(EntryError::Range("count"));
-            };
-            self.shared = Some(Shared { owner: entry.owner, session, number, acked_below });
-        }
-        Ok(entry)
+        if self.left == 0 && !self.rest.is_empty() { Err(EntryError::Length) } else { Ok(entry) }
     }
 }
 
@@ -110,8 +149,22 @@ mod tests {
         bytes
     }
 
+    /// Reads a record in both ways.
     fn read(bytes: &[u8], count: usize) -> Result<Vec<Entry>, EntryError> {
-        Entry::all(bytes, u32::try_from(count).unwrap()).collect()
+        let count = u32::try_from(count).unwrap();
+        let entries: Result<Vec<Entry>, EntryError> = Entry::all(bytes, count).collect();
+        if count > 1 {
+            let mut commands = Vec::new();
+            let mut requests = Requests::decode(bytes, count, &mut commands);
+            for (index, command) in commands.into_iter().enumerate() {
+                if let (Ok(entries), Ok(requests)) = (&entries, &mut requests) {
+                    assert_eq!(requests.entry(command), entries[index]);
+                    *requests = requests.after(1).unwrap();
+                }
+            }
+            assert_eq!(requests.err(), entries.as_ref().err().copied());
+        }
+        entries
     }
 
     #[test]

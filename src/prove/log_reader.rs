@@ -256,7 +256,7 @@ mod tests {
                     number += 1;
                     match entry(number).action {
                         // Some in records of their own, most in records of several.
-                        Action::Request(command) if number % 7 != 1 && log.pending() > 0 => log.join(|out| command.encode_into(out)),
+                        Action::Request(command) if number % 7 != 1 && log.pending() > 0 => log.join(1, |out| command.encode_into(out)),
                         _ => log.append(|out| entry(number).encode_into(out)),
                     }
                     .unwrap();

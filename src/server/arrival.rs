@@ -11,10 +11,11 @@ use super::walk::{Item, Logged};
 use crate::bank::credential::Party;
 use crate::command::Command;
 use crate::engine::{Admission, Fatal};
-use crate::entry::{AccountOpen, Action, TellerAdd};
+use crate::entry::{AccountOpen, Action, Requests, TellerAdd};
 use crate::secret::{MAX_SECRET, Secret};
 use crate::types::{Lsn, Owner, RequestNumber, SessionId, is_valid_name};
 use crate::wal::Full;
+use crate::wire::frame;
 use crate::wire::message::{self, Ask, MAX_RUN, MAX_TEXT, Operation, Refusal};
 
 /// The shortest PIN or token, in bytes.
@@ -37,10 +38,22 @@ impl Service {
     /// [`Fatal`], as `Engine::new_tag`.
     pub(super) fn decode(&mut self, slot: usize, bytes: &[u8]) -> Result<usize, Fatal> {
         let mut consumed = 0;
+        let mut one_by_one = false;
         while !self.is_full {
             let Some(connection) = self.connections.get(slot).filter(|connection| connection.may_decode()) else { break };
             let id = ConnectionId { slot, generation: connection.generation };
-            match native::next(bytes.get(consumed..).unwrap_or_default(), &mut self.run_commands) {
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            if !one_by_one
+                && native::is_request(rest)
+                && let (Some(owner), Some(session)) = (connection.owner, connection.session)
+            {
+                let length = self.arrive_following(id, owner, session, rest);
+                consumed += length;
+                // What is not new, or does not fit, is judged by itself, and is likely to go on for a while.
+                one_by_one = length == 0;
+                continue;
+            }
+            match native::next(rest, &mut self.run_commands) {
                 Ok(None) => break,
                 Ok(Some((question, length))) => {
                     let taken = match question {
@@ -93,6 +106,22 @@ impl Service {
             },
         }
         Ok(Taken::Yes)
+    }
+
+    /// Judges the new requests at the front of `bytes` that follow each other, up to the first that is not simply put into
+    /// the batch; returns how many bytes they took.
+    fn arrive_following(&mut self, id: ConnectionId, owner: Owner, session: Lsn, bytes: &[u8]) -> usize {
+        let Some(first) = self.engine.next_number(owner, session) else { return 0 };
+        self.following.clear();
+        let acked_below = native::requests(bytes, first, &mut self.following).filter(|acked| check_numbers(first, *acked).is_ok());
+        let Some(acked_below) = acked_below else { return 0 };
+        let sound = self.following.iter().take_while(|command| check_command(command, owner).is_ok()).count();
+        let commands = self.following.get(..sound).unwrap_or_default();
+        let (count, _) = self.engine.submit_requests(Requests { owner, session, first, acked_below }, commands);
+        if count > 0 {
+            self.list_many(id, Item::Requests { id, first, count }, count);
+        }
+        frame::length_of(bytes, count)
     }
 
     fn hello_first(&mut self, id: ConnectionId) -> Taken {
@@ -244,23 +273,14 @@ impl Service {
         if self.engine.pending() > 0 && !self.engine.has_batch_room(commands.len()) {
             return Ok(None);
         }
-        // Numbers are consecutive, so what is admitted is: behind the duplicates, before the first that is not.
-        let mut admitted = 0..0;
-        let mut number = first;
-        for (index, command) in commands.iter().enumerate() {
-            if check_command(command, owner).is_ok()
-                && let Ok(Admission::Logged) = self.engine.submit_request(owner, session, number, acked_below, *command)
-            {
-                if admitted.is_empty() {
-                    admitted.start = index;
-                }
-                admitted.end = index + 1;
-            } else if !admitted.is_empty() {
-                break;
-            }
-            number = number.next().unwrap_or(number);
-        }
-        Ok(Some(admitted))
+        // Numbers are consecutive, so what is new is, too: behind the duplicates, before the first that is not put there.
+        let next = self.engine.next_number(owner, session).and_then(|next| next.0.checked_sub(first.0));
+        let start = next.and_then(|next| usize::try_from(next).ok()).filter(|start| *start < commands.len()).unwrap_or(commands.len());
+        let new = commands.get(start..).unwrap_or_default();
+        let sound = new.iter().take_while(|command| check_command(command, owner).is_ok()).count();
+        let requests = Requests { owner, session, first, acked_below }.after(start).ok_or(Refusal::BadNumbers)?;
+        let (count, _) = self.engine.submit_requests(requests, new.get(..sound).unwrap_or_default());
+        Ok(Some(start..start + count))
     }
 
     fn operate(&mut self, id: ConnectionId, owner: Owner, ask: Ask) -> Result<Taken, Fatal> {

@@ -222,9 +222,9 @@ impl Connection {
         }
     }
 
-    /// One of its questions is answered, at the end of its output.
-    pub const fn begin_reply(&mut self, now: Duration) {
-        self.unanswered = self.unanswered.saturating_sub(1);
+    /// So many of its questions are answered, at the end of its output.
+    pub const fn begin_replies(&mut self, count: usize, now: Duration) {
+        self.unanswered = self.unanswered.saturating_sub(count);
         self.began_output(now);
     }
 

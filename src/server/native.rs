@@ -26,6 +26,32 @@ pub enum Question {
     Ask(Ask),
 }
 
+/// Whether what stands at the front of `bytes` looks like a single request.
+#[must_use]
+#[inline]
+pub fn is_request(bytes: &[u8]) -> bool {
+    bytes.get(frame::HEADER..).is_some_and(fixed::is_request)
+}
+
+/// The requests at the front of `bytes` that follow each other from number `next` on and acknowledge the same: what they
+/// acknowledge. Their commands are appended to `commands`. None where another message stands there, or not a whole one.
+#[inline]
+pub fn requests(bytes: &[u8], next: RequestNumber, commands: &mut Vec<Command>) -> Option<RequestNumber> {
+    let mut acked = None;
+    let (mut rest, mut next) = (bytes, Some(next));
+    while let Ok(Front::Whole { payload, consumed }) = frame::front(rest)
+        && let Some((number, acked_below, command)) = fixed::request(payload)
+        && next == Some(number)
+        && acked.is_none_or(|acked| acked == acked_below)
+    {
+        acked = Some(acked_below);
+        commands.push(command);
+        next = number.next();
+        rest = rest.get(consumed..).unwrap_or_default();
+    }
+    acked
+}
+
 /// The next question in `bytes` and the bytes that it takes, or none if it is not whole yet. The commands of a run are
 /// appended to `commands`.
 ///
@@ -65,5 +91,48 @@ pub fn put(reply: &Reply, out: &mut Vec<u8>) {
                 debug_assert!(false, "a refusal fits a frame");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Amount;
+    use crate::types::AccountId;
+
+    fn request(number: u64, acked_below: u64) -> Ask {
+        let command = Command::Deposit { account: AccountId(1), amount: Amount::new(number).unwrap() };
+        Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(acked_below), command }
+    }
+
+    /// What is taken from these questions, when 5 is the next number: the acknowledgement, and the amounts, which are numbers.
+    fn taken(asks: &[Ask]) -> (Option<u64>, Vec<u64>) {
+        let mut bytes = Vec::new();
+        asks.iter().for_each(|ask| frame::put(ask, &mut bytes).unwrap());
+        let mut whole = (None, Vec::new());
+        // The last one may not have come whole yet.
+        for missing in [3, 0] {
+            let mut commands = Vec::new();
+            let acked = requests(&bytes[..bytes.len() - missing], RequestNumber(5), &mut commands);
+            whole = (acked.map(|acked| acked.0), commands.iter().map(|command| command.amount().get()).collect());
+        }
+        whole
+    }
+
+    #[test]
+    fn requests_are_taken_as_far_as_they_follow_each_other() {
+        assert_eq!(taken(&[request(5, 2), request(6, 2), request(7, 2)]), (Some(2), vec![5, 6, 7]));
+        assert_eq!(taken(&[request(5, 2), request(6, 3), request(7, 3)]), (Some(2), vec![5]));
+        assert_eq!(taken(&[request(5, 2), request(7, 2)]), (Some(2), vec![5]));
+        assert_eq!(taken(&[request(5, 2), Ask::Ping, request(6, 2)]), (Some(2), vec![5]));
+        assert_eq!(taken(&[request(5, 2), request(5, 2)]), (Some(2), vec![5]));
+        for other in [request(4, 2), request(6, 2), Ask::Ping] {
+            assert_eq!(taken(&[other, request(5, 2)]), (None, vec![]));
+        }
+        assert_eq!(requests(&[], RequestNumber(5), &mut Vec::new()), None);
+        let mut bad = Vec::new();
+        frame::put(&request(5, 2), &mut bad).unwrap();
+        bad[20] ^= 1;
+        assert!(is_request(&bad) && requests(&bad, RequestNumber(5), &mut Vec::new()).is_none());
     }
 }

@@ -43,14 +43,16 @@ pub(super) struct ConnectionId {
 
 /// The daemon without its sockets.
 ///
-/// Invariants: `turn` holds one item a question, in order of arrival, and as many logged ones as the engine's open
-/// batch has entries; `live` maps a session to the one connection that has it.
+/// Invariants: `turn` holds every question, in order of arrival, and as many logged ones as the engine's open batch has
+/// entries; `live` maps a session to the one connection that has it.
 pub struct Service {
     pub(super) engine: Engine,
     pub(super) connections: Slab<Connection>,
     pub(super) turn: Vec<Item>,
     /// The commands of the turn's runs, one run after the other.
     pub(super) run_commands: Vec<Command>,
+    /// Those of single requests that follow each other, while they are judged.
+    pub(super) following: Vec<Command>,
     pub(super) live: FxHashMap<Lsn, ConnectionId>,
     /// The batch took no more: nothing further is decoded in this turn.
     pub(super) is_full: bool,
@@ -81,6 +83,7 @@ impl Service {
             connections: Slab::new(),
             turn: Vec::new(),
             run_commands: Vec::new(),
+            following: Vec::new(),
             live: FxHashMap::default(),
             is_full: false,
             primes: 0,
@@ -329,8 +332,13 @@ impl Service {
 
     /// Lists a question; its connection lives on until it is answered.
     pub(super) fn list(&mut self, id: ConnectionId, item: Item) {
+        self.list_many(id, item, 1);
+    }
+
+    /// Lists so many questions in one item.
+    pub(super) fn list_many(&mut self, id: ConnectionId, item: Item, count: usize) {
         if let Some(connection) = self.connection(id) {
-            connection.unanswered = connection.unanswered.saturating_add(1);
+            connection.unanswered = connection.unanswered.saturating_add(count);
         }
         self.turn.push(item);
     }

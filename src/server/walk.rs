@@ -17,7 +17,7 @@ use crate::engine::Fatal;
 use crate::entry::Setting;
 use crate::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
 use crate::utilities;
-use crate::wire::fixed::RunAnswer;
+use crate::wire::fixed::{self, RunAnswer};
 use crate::wire::frame::MAX_PAYLOAD;
 use crate::wire::message::{self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, SessionInfo, Welcome};
 
@@ -25,6 +25,8 @@ use crate::wire::message::{self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Op
 pub(super) enum Item {
     /// It is the batch's next entry.
     Logged { id: ConnectionId, logged: Logged },
+    /// So many questions are the batch's next entries: requests of consecutive numbers.
+    Requests { id: ConnectionId, first: RequestNumber, count: usize },
     /// Some of its commands, which stand there in the list of the turn's, are the batch's next entries.
     Run { id: ConnectionId, first: RequestNumber, commands: Range<usize>, admitted: Range<usize> },
     /// It is to be decided against applied state.
@@ -67,6 +69,7 @@ impl Service {
                     let reply = self.outcome_of(id, logged, lsn, applied, receipt);
                     self.reply(id, &reply, now);
                 }
+                Item::Requests { id, first, count } => self.answer_requests(id, first, count, &receipt, now)?,
                 Item::Run { id, first, commands, admitted } => {
                     let commands = run_commands.get(commands).unwrap_or_default();
                     self.answer_run(id, first, commands, &admitted, &receipt, now)?;
@@ -87,7 +90,7 @@ impl Service {
     fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) {
         // A connection that is gone hears nothing; what it asked was executed all the same.
         let Some(connection) = self.connection(id) else { return };
-        connection.begin_reply(now);
+        connection.begin_replies(1, now);
         match connection.front_end {
             FrontEnd::Native => native::put(reply, connection.output()),
             FrontEnd::Lab(_) => self.say(id, reply),
@@ -176,6 +179,48 @@ impl Service {
         }
     }
 
+    fn answer_requests(
+        &mut self,
+        id: ConnectionId,
+        first: RequestNumber,
+        count: usize,
+        receipt: &Receipt,
+        now: Duration,
+    ) -> Result<(), Fatal> {
+        // As in `reply`: for a connection that is gone it is written to nobody.
+        let mut output = match self.connection(id) {
+            Some(connection) => {
+                connection.begin_replies(count, now);
+                std::mem::take(connection.output())
+            }
+            None => Vec::new(),
+        };
+        let mut number = first;
+        let mut answers = fixed::Answers::begin(receipt, &output);
+        self.engine.apply_requests(count, |applied| {
+            match applied {
+                Applied::Answer { body, replayed } => answers.put(number, &body, replayed, &mut output),
+                _ => {
+                    answers.end(&mut output);
+                    native::put(&Reply::Refused(Refusal::UnknownSession), &mut output);
+                    answers = fixed::Answers::begin(receipt, &output);
+                }
+            }
+            number = number.next().unwrap_or(number);
+        })?;
+        answers.end(&mut output);
+        self.give_back(id, output);
+        Ok(())
+    }
+
+    /// Gives the output back to its connection, if that is still there.
+    fn give_back(&mut self, id: ConnectionId, output: Vec<u8>) {
+        if let Some(connection) = self.connection(id) {
+            *connection.output() = output;
+            self.mark_dirty(id.slot);
+        }
+    }
+
     fn answer_run(
         &mut self,
         id: ConnectionId,
@@ -188,34 +233,26 @@ impl Service {
         // As in `reply`: for a connection that is gone it is written to nobody.
         let (owner, session, mut output) = match self.connection(id) {
             Some(connection) => {
-                connection.begin_reply(now);
+                connection.begin_replies(1, now);
                 (connection.owner, connection.session, std::mem::take(connection.output()))
             }
             None => (None, None, Vec::new()),
         };
         let answer = RunAnswer::begin(first, u64::try_from(commands.len()).unwrap_or(u64::MAX), &mut output);
-        let mut number = first;
-        for (index, command) in commands.iter().enumerate() {
-            let decided = if admitted.contains(&index) {
-                match self.engine.apply_next()? {
-                    (_, Applied::Answer { body, replayed }) => Ok((body, replayed)),
-                    _ => Err(Refusal::UnknownSession),
-                }
-            } else {
-                // The connection is gone or lost its session meanwhile: nobody will read this.
-                owner.zip(session).ok_or(Refusal::NoSession).and_then(|(owner, session)| {
-                    check_command(command, owner)?;
-                    self.decide_numbered(session, number, Some(command))
-                })
-            };
-            answer.item(decided, &mut output);
-            number = number.next().unwrap_or(number);
+        let mut numbered = (first.0..).map(RequestNumber).zip(commands);
+        let before = admitted.start;
+        for (number, command) in numbered.by_ref().take(before) {
+            answer.item(self.decide_command(owner.zip(session), number, command), &mut output);
+        }
+        self.engine.apply_requests(admitted.len(), |applied| match applied {
+            Applied::Answer { body, replayed } => answer.item(Ok((body, replayed)), &mut output),
+            _ => answer.item(Err(Refusal::UnknownSession), &mut output),
+        })?;
+        for (number, command) in numbered.skip(admitted.len()) {
+            answer.item(self.decide_command(owner.zip(session), number, command), &mut output);
         }
         answer.end(receipt, &mut output);
-        if let Some(connection) = self.connection(id) {
-            *connection.output() = output;
-            self.mark_dirty(id.slot);
-        }
+        self.give_back(id, output);
         Ok(())
     }
 
@@ -259,6 +296,14 @@ impl Service {
             Ask::CloseSession { .. } => Err(Refusal::UnknownSession),
             Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) => Err(Refusal::Busy),
         }
+    }
+
+    /// What a command of a run gets that is not new.
+    fn decide_command(&mut self, who: Option<(Owner, Lsn)>, number: RequestNumber, command: &Command) -> Result<(Body, bool), Refusal> {
+        // The connection is gone or lost its session meanwhile: nobody will read this.
+        let (owner, session) = who.ok_or(Refusal::NoSession)?;
+        check_command(command, owner)?;
+        self.decide_numbered(session, number, Some(command))
     }
 
     /// What a number that is not new gets. `command` is none for a cancellation.

@@ -255,17 +255,18 @@ impl Log {
     /// [`Full`]; the batch is then as before.
     #[inline]
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
-        self.grow(|buffer| buffer.push(encode))
+        self.grow(1, |buffer| buffer.push(encode))
     }
 
-    /// Appends an entry to the record of the one before it, in the same open batch: `encode` writes what the two do not
-    /// share, so that the record has [`super::MAX_RECORD`] bytes at most. Gives its LSN. Allocates nothing.
+    /// Appends so many entries, one at least, to the record of the one before them, in the same open batch: `encode` writes
+    /// what they do not share with it, so that the record has [`super::MAX_RECORD`] bytes at most. Gives the first one's LSN.
+    /// Allocates nothing.
     ///
     /// # Errors
     /// [`Full`]; the batch is then as before.
     #[inline]
-    pub fn join(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
-        self.grow(|buffer| buffer.join(encode))
+    pub fn join(&mut self, count: u16, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
+        self.grow(count, |buffer| buffer.join(count, encode))
     }
 
     /// Makes the open batch durable: one write, one sync. Without entries it is a seal, which is left out while there
@@ -329,9 +330,9 @@ impl Log {
         dropped.map_err(|error| self.latch(error))
     }
 
-    /// Appends an entry in that way, which says whether it is possible.
+    /// Appends so many entries in that way, which says whether it is possible.
     #[inline]
-    fn grow(&mut self, put: impl FnOnce(&mut OpenBatch) -> bool) -> Result<Lsn, Full> {
+    fn grow(&mut self, count: u16, put: impl FnOnce(&mut OpenBatch) -> bool) -> Result<Lsn, Full> {
         if self.latched.is_some() {
             return Err(Full::Batch);
         }
@@ -344,8 +345,8 @@ impl Log {
         let full = match self.find_room(round_up(self.buffer.len())) {
             Ok(true) => {
                 let lsn = self.next_lsn;
-                self.next_lsn = lsn.next();
-                self.pending = self.pending.saturating_add(1);
+                self.next_lsn = Lsn(lsn.0.saturating_add(u64::from(count)));
+                self.pending = self.pending.saturating_add(u32::from(count));
                 return Ok(lsn);
             }
             Ok(false) if self.supplier.lacks_space() => Full::NoSpace,

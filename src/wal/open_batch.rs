@@ -88,16 +88,17 @@ impl OpenBatch {
         (1..=MAX_ENTRY).contains(&length)
     }
 
-    /// Adds an entry to the last record, of which `encode` writes what it does not share. `false` if there is none, nothing
-    /// was written, or the record is too long: then go back.
+    /// Adds so many entries to the last record, of which `encode` writes what they do not share. `false` if there is none, less
+    /// than a byte for each was written, or the record is too long: then go back.
     #[inline]
-    pub(super) fn join(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(super) fn join(&mut self, count: u16, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let before = self.bytes.len();
         encode(&mut self.bytes);
         let Some(LastRecord { at, further }) = &mut self.last else { return false };
-        *further = further.saturating_add(1);
+        *further = further.saturating_add(count);
         self.has_joined = true;
-        self.bytes.len() > before && self.bytes.len().saturating_sub(at.saturating_add(HEAD)) <= MAX_RECORD
+        let added = self.bytes.len().saturating_sub(before);
+        count > 0 && added >= usize::from(count) && self.bytes.len().saturating_sub(at.saturating_add(HEAD)) <= MAX_RECORD
     }
 
     /// Writes the last record's head.

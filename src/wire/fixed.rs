@@ -10,21 +10,41 @@ use crate::codec::{self, take_u32, take_u64};
 use crate::command::{Body, Command};
 use crate::types::{AccountId, Lsn, RequestNumber};
 
+/// The variant of [`Ask::Request`].
+const REQUEST: u32 = 4;
+
 /// The request or balance inquiry that takes all of `payload`, if it is one.
 #[must_use]
 #[inline]
 pub fn ask(mut payload: &[u8]) -> Option<Ask> {
+    if let Some((number, acked_below, command)) = request(payload) {
+        return Some(Ask::Request { number, acked_below, command });
+    }
     let rest = &mut payload;
     let ask = match take_u32(rest)? {
-        4 => Ask::Request {
-            number: RequestNumber(take_u64(rest)?),
-            acked_below: RequestNumber(take_u64(rest)?),
-            command: Command::take(rest)?,
-        },
         10 => Ask::Balance { account: AccountId(take_u32(rest)?) },
         _ => return None,
     };
     payload.is_empty().then_some(ask)
+}
+
+/// Whether a payload begins as a single request does.
+#[must_use]
+#[inline]
+pub fn is_request(payload: &[u8]) -> bool {
+    payload.starts_with(&REQUEST.to_le_bytes())
+}
+
+/// The single request that takes all of `payload`, if it is one: its number, its `acked_below`, its command.
+#[must_use]
+#[inline]
+pub fn request(mut payload: &[u8]) -> Option<(RequestNumber, RequestNumber, Command)> {
+    let rest = &mut payload;
+    if take_u32(rest)? != REQUEST {
+        return None;
+    }
+    let request = (RequestNumber(take_u64(rest)?), RequestNumber(take_u64(rest)?), Command::take(rest)?);
+    payload.is_empty().then_some(request)
 }
 
 /// The run that takes all of `payload`, if it is one of at most [`MAX_RUN`] commands: its first number and its
@@ -54,6 +74,57 @@ pub fn put_answer(number: RequestNumber, body: &Body, replayed: bool, receipt: &
     put_body(body, replayed, out);
     put_receipt(receipt, out);
     frame::end(out, start);
+}
+
+/// Frames of `Reply::Answer` that are written one after the other, under one receipt. Their checksums come last, all at
+/// once: a checksum reads in larger pieces what was written in smaller ones, and the processor waits where it does so too soon.
+#[derive(Clone, Copy)]
+#[must_use = "the frames need their end"]
+pub struct Answers<'a> {
+    receipt: &'a Receipt,
+    start: usize,
+}
+
+impl<'a> Answers<'a> {
+    /// The length of each frame.
+    const FRAME: usize = frame::HEADER + 73;
+
+    /// Begins at the end of `out`.
+    pub const fn begin(receipt: &'a Receipt, out: &[u8]) -> Self {
+        Self { receipt, start: out.len() }
+    }
+
+    /// Appends one answer.
+    #[inline]
+    pub fn put(&self, number: RequestNumber, body: &Body, replayed: bool, out: &mut Vec<u8>) {
+        let mut bytes = [0; Self::FRAME];
+        let mut rest = bytes.as_mut_slice();
+        let mut put = |field: &[u8]| {
+            if let Some((head, tail)) = std::mem::take(&mut rest).split_at_mut_checked(field.len()) {
+                head.copy_from_slice(field);
+                rest = tail;
+            }
+        };
+        put(&73_u32.to_le_bytes());
+        put(&0_u32.to_le_bytes());
+        put(&3_u32.to_le_bytes());
+        put(&number.0.to_le_bytes());
+        put(&u32::from(body.outcome.code()).to_le_bytes());
+        put(&body.balance.get().to_le_bytes());
+        put(&body.lsn.0.to_le_bytes());
+        put(&[u8::from(replayed)]);
+        put(&self.receipt.chain.0);
+        put(&self.receipt.lsn.0.to_le_bytes());
+        debug_assert!(rest.is_empty());
+        out.extend_from_slice(&bytes);
+    }
+
+    /// Writes the checksums.
+    pub fn end(self, out: &mut [u8]) {
+        for frame in out.get_mut(self.start..).unwrap_or_default().chunks_exact_mut(Self::FRAME) {
+            frame::end(frame, 0);
+        }
+    }
 }
 
 /// Appends the frame of a `Reply::Balance` to `out`.
@@ -213,6 +284,15 @@ mod tests {
             check(&Reply::Answer { number, body, replayed, receipt }, &out);
             items.push(RunItem::Answer { body, replayed });
         }
+        let (mut out, mut one_by_one) = (vec![9], vec![9]);
+        let answers = Answers::begin(&receipt, &out);
+        for (number, outcome) in (77..).map(RequestNumber).zip(outcomes) {
+            let (body, replayed) = (Body { outcome, balance: Amount::MAX, lsn: Lsn(99) }, number.0 % 2 == 0);
+            answers.put(number, &body, replayed, &mut out);
+            put_answer(number, &body, replayed, &receipt, &mut one_by_one);
+        }
+        answers.end(&mut out);
+        assert_eq!(out, one_by_one);
         let mut out = vec![9];
         let answer = RunAnswer::begin(RequestNumber(3), items.len() as u64, &mut out);
         for item in &items {

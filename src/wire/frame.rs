@@ -62,6 +62,15 @@ pub fn front(bytes: &[u8]) -> Result<Front<'_>, FrameError> {
     Ok(Front::Whole { payload, consumed: HEADER + length })
 }
 
+/// The bytes of the first `count` frames in `bytes`, all of which are there.
+#[must_use]
+pub fn length_of(bytes: &[u8], count: usize) -> usize {
+    (0..count).fold(0, |at, _| {
+        let announced = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |length| u32::from_le_bytes(*length));
+        at.saturating_add(HEADER).saturating_add(usize::try_from(announced).unwrap_or(usize::MAX))
+    })
+}
+
 /// Appends a frame that carries `message` to `out`.
 ///
 /// # Errors
@@ -116,6 +125,12 @@ mod tests {
             assert!(matches!(front(&bytes[..cut]), Ok(Front::Incomplete(n)) if n > 0 && n <= bytes.len() - cut));
         }
         assert!(matches!(front(&bytes), Ok(Front::Whole { consumed, .. }) if consumed == bytes.len()));
+    }
+
+    #[test]
+    fn the_length_of_several() {
+        let bytes = [framed("hello"), framed("hi"), framed("good morning")].concat();
+        assert_eq!([0, 1, 2, 3].map(|count| length_of(&bytes, count)), [0, 21, 39, bytes.len()]);
     }
 
     #[test]

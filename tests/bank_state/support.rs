@@ -1,9 +1,9 @@
 //! What the bank's tests share: a bank with its log beside it, and short ways to write entries.
 
 use bankd::amount::Amount;
-use bankd::bank::{Applied, Bank, LogicError, apply};
+use bankd::bank::{Applied, Bank, LogicError, apply, apply_requests};
 use bankd::command::{Body, Command};
-use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Tag, TellerAdd};
+use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Requests, Tag, TellerAdd};
 use bankd::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
 
 pub const OPERATOR: Owner = Owner::Operator(1000);
@@ -132,7 +132,44 @@ impl Logged {
             let lsn = bank.applied().next();
             apply(&mut bank, lsn, &Entry::decode(&bytes).unwrap(), time(lsn)).unwrap();
         }
+        assert!(self.replay_together() == bank, "requests that follow each other are the same one by one and together");
         bank
+    }
+
+    /// The same, with requests that follow each other applied together.
+    fn replay_together(&self) -> Bank {
+        let mut bank = Bank::new();
+        let mut rest = self.log.as_slice();
+        while let Some(entry) = rest.first() {
+            let lsn = bank.applied().next();
+            let followers = rest.iter().zip(lsn.0..).take_while(|(other, at)| {
+                let next = requests(entry).and_then(|(first, _)| first.after((at - lsn.0) as usize));
+                time(Lsn(*at)) == time(lsn) && next.is_some() && next == requests(other).map(|(other, _)| other)
+            });
+            let count = followers.count().max(1);
+            let (together, behind) = rest.split_at(count);
+            let mut told = 0;
+            match requests(entry) {
+                Some((first, _)) => {
+                    let commands: Vec<Command> = together.iter().filter_map(requests).map(|(_, command)| command).collect();
+                    apply_requests(&mut bank, lsn, &first, &commands, time(lsn), &mut |_| told += 1).unwrap();
+                    assert_eq!(told, count);
+                }
+                None => _ = apply(&mut bank, lsn, entry, time(lsn)).unwrap(),
+            }
+            rest = behind;
+        }
+        bank
+    }
+}
+
+/// A request, as the first of some.
+fn requests(entry: &Entry) -> Option<(Requests, Command)> {
+    match (entry.origin, &entry.action) {
+        (Origin::Session { session, number: first, acked_below }, Action::Request(command)) => {
+            Some((Requests { owner: entry.owner, session, first, acked_below }, *command))
+        }
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::{BLOCK, STORE, dir, empty_disk, is_damage, new_store, put, s
 const SIZES: bankd::wal::SegmentSizes = bankd::wal::SegmentSizes { first: 64 << 10, max: 64 << 10 };
 
 fn join(log: &mut Log, bytes: &[u8]) -> Result<Lsn, Full> {
-    log.join(|out| out.extend_from_slice(bytes))
+    log.join(1, |out| out.extend_from_slice(bytes))
 }
 
 /// The first LSN, count and bytes of a record.
@@ -33,8 +33,7 @@ fn write() -> SimDisk {
     let mut log = Log::create(shared(&disk), dir(), STORE, SIZES, 0x1111, Preparer::Inline).unwrap();
     put(&mut log, b"genesis").unwrap();
     put(&mut log, b"requests: one").unwrap();
-    assert_eq!(join(&mut log, b", two"), Ok(Lsn(3)));
-    assert_eq!(join(&mut log, b", three"), Ok(Lsn(4)));
+    assert_eq!(log.join(2, |out| out.extend_from_slice(b", two, three")), Ok(Lsn(3)));
     assert_eq!(put(&mut log, b"another"), Ok(Lsn(5)));
     log.commit(BankTime(1_700_000_000_000_000), 0).unwrap();
     put(&mut log, b"last").unwrap();
@@ -97,13 +96,15 @@ fn a_record_has_its_limits() {
     log.commit(BankTime(1), 0).unwrap();
     let (records, _) = read(&disk).unwrap();
     assert_eq!((records[1].1, records[1].2.len()), (450, MAX_RECORD));
-    for wrong in [0, 1, 2] {
+    for wrong in 0..5 {
         let (disk, mut log) = new_store();
         let before = disk.count(Operation::Write);
         put(&mut log, b"first").unwrap();
         let refused = match wrong {
             0 => join(&mut log, b""),
             1 => join(&mut log, &[1; MAX_RECORD]),
+            2 => log.join(0, |out| out.push(1)),
+            3 => log.join(5, |out| out.extend_from_slice(&[1; 4])),
             // A batch begins with a record of its own.
             _ => {
                 log = new_store().1;

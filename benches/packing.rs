@@ -24,10 +24,11 @@ fn main() {
     let segments = std::env::var("SEGMENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(16_u64);
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     println!("{:<34} {:>14} {:>12} {:>8} {:>10}", "log", "bytes", "packed", "ratio", "MiB/s");
-    for (name, entries) in [("one request a batch", 1), ("64 requests a batch", 64), ("4,096 requests a batch", 4096)] {
+    let logs = [("one request a batch", 1, 1), ("64 requests a batch", 64, 1), ("4,096 a batch, 128 in a row", 4096, 128)];
+    for (name, entries, row) in logs {
         let dir = dir.path().join(name);
         std::fs::create_dir(&dir).unwrap();
-        let last = write(&dir, entries, segments);
+        let last = write(&dir, entries, row, segments);
         let began = Instant::now();
         let (mut from, mut to) = (0, 0);
         for sequence in 1..=last {
@@ -41,14 +42,14 @@ fn main() {
     }
 }
 
-/// Writes so many full segments, and gives the number of the last one.
-fn write(dir: &Path, entries: u64, segments: u64) -> u64 {
+/// Writes so many full segments, and gives the number of the last one. `row` requests come one after the other from one client.
+fn write(dir: &Path, entries: u64, row: u64, segments: u64) -> u64 {
     let disk = Arc::new(OsDisk);
     let mut log = Log::create(disk, dir, STORE, SIZES, 0x1111, Preparer::Inline).unwrap();
     let mut number = 0_u64;
     let mut time = 1_800_000_000_000_000;
     loop {
-        for _ in 0..entries {
+        for index in 0..entries {
             number += 1;
             // As many sessions as requests are in flight, amounts and accounts all over the place.
             let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
@@ -56,13 +57,18 @@ fn write(dir: &Path, entries: u64, segments: u64) -> u64 {
             let amount = Amount::new(1 + mixed % 100_000).unwrap();
             let command =
                 if mixed.is_multiple_of(2) { Command::Deposit { account, amount } } else { Command::Withdraw { account, amount } };
-            let (session, own) = (Lsn(1 + number % 64), RequestNumber(1 + number / 64));
+            let (rows, place) = (number / row, number % row);
+            let (session, own) = (Lsn(1 + rows % 64), RequestNumber(1 + rows / 64 * row + place));
             let entry = Entry {
                 owner: Owner::Customer(account),
                 origin: Origin::Session { session, number: own, acked_below: own },
                 action: Action::Request(command),
             };
-            log.append(|out| entry.encode_into(out)).unwrap();
+            if place > 0 && index > 0 {
+                log.join(1, |out| command.encode_into(out)).unwrap();
+            } else {
+                log.append(|out| entry.encode_into(out)).unwrap();
+            }
         }
         time += 110;
         log.commit(BankTime(time), number.wrapping_mul(0xD6E8_FEB8_6659_FD93)).unwrap();

@@ -97,8 +97,7 @@ impl Staged {
     /// may go on from it.
     pub fn began(&mut self, requests: &Requests, room: u64) {
         self.took(requests.session, requests.first, requests.acked_below);
-        let most = usize::try_from(room).unwrap_or(usize::MAX);
-        let left = usize::try_from(MAX_JOINED).map_or(0, |joined| most.min(joined.saturating_sub(1)));
+        let left = usize::try_from(room).unwrap_or(usize::MAX).min(MAX_JOINED - 1);
         self.streak = requests.after(1).map(|requests| Streak { requests, left, has_grown: false });
     }
 

@@ -159,8 +159,8 @@ impl Engine {
     }
 
     /// Judges commands of consecutive numbers as [`Engine::submit_request`] would, one after the other, up to the first that
-    /// is not put into the open batch. Gives how many were, and why there were no more if that is for want of room.
-    pub fn submit_requests(&mut self, mut requests: Requests, commands: &[Command]) -> (usize, Option<Full>) {
+    /// is not put into the open batch. Gives how many were; why the next one was not is told when it is submitted by itself.
+    pub fn submit_requests(&mut self, mut requests: Requests, commands: &[Command]) -> usize {
         let mut done = 0;
         while let Some(rest) = commands.get(done..).filter(|rest| !rest.is_empty()) {
             let put = match self.put_requests(requests, rest) {
@@ -168,17 +168,14 @@ impl Engine {
                 Err(_) if rest.len() > 1 => self.put_requests(requests, rest.get(..1).unwrap_or_default()),
                 put => put,
             };
-            let count = match put {
-                Ok(count) => count,
-                Err(full) => return (done, Some(full)),
-            };
+            let count = put.unwrap_or(0);
             done += count;
             match requests.after(count) {
                 Some(next) if count > 0 => requests = next,
                 _ => break,
             }
         }
-        (done, None)
+        done
     }
 
     /// Puts into the open batch as many of these requests as one record takes, if the first is new: gives how many.

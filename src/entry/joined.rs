@@ -9,10 +9,10 @@ use crate::types::{Lsn, Owner, RequestNumber};
 
 /// The most entries that are written into one record. Few enough that a record that a crash spoilt hides little of what a
 /// repair could have named; reading has no such limit.
-pub const MAX_JOINED: u32 = 128;
+pub const MAX_JOINED: usize = 128;
 
 /// What the largest record of several entries takes, in bytes.
-pub const JOINED_BYTES: usize = 32 + 128 * Command::MAX_BYTES;
+pub const JOINED_BYTES: usize = 32 + MAX_JOINED * Command::MAX_BYTES;
 
 /// Requests of one session that follow each other and acknowledge the same: all but their commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ mod tests {
                 assert!(read(&bytes[..cut], count).is_err(), "cut at {cut}");
             }
         }
-        let all: Vec<Entry> = (1..=u64::from(MAX_JOINED)).map(|number| request(number, 1)).collect();
+        let all: Vec<Entry> = (1..).take(MAX_JOINED).map(|number| request(number, 1)).collect();
         assert_eq!(joined(&all).len(), JOINED_BYTES);
     }
 

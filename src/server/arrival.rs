@@ -117,7 +117,7 @@ impl Service {
         let Some(acked_below) = acked_below else { return 0 };
         let sound = self.following.iter().take_while(|command| check_command(command, owner).is_ok()).count();
         let commands = self.following.get(..sound).unwrap_or_default();
-        let (count, _) = self.engine.submit_requests(Requests { owner, session, first, acked_below }, commands);
+        let count = self.engine.submit_requests(Requests { owner, session, first, acked_below }, commands);
         if count > 0 {
             self.list_many(id, Item::Requests { id, first, count }, count);
         }
@@ -279,7 +279,7 @@ impl Service {
         let new = commands.get(start..).unwrap_or_default();
         let sound = new.iter().take_while(|command| check_command(command, owner).is_ok()).count();
         let requests = Requests { owner, session, first, acked_below }.after(start).ok_or(Refusal::BadNumbers)?;
-        let (count, _) = self.engine.submit_requests(requests, new.get(..sound).unwrap_or_default());
+        let count = self.engine.submit_requests(requests, new.get(..sound).unwrap_or_default());
         Ok(Some(start..start + count))
     }
 

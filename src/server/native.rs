@@ -107,16 +107,17 @@ mod tests {
 
     /// What is taken from these questions, when 5 is the next number: the acknowledgement, and the amounts, which are numbers.
     fn taken(asks: &[Ask]) -> (Option<u64>, Vec<u64>) {
-        let mut bytes = Vec::new();
-        asks.iter().for_each(|ask| frame::put(ask, &mut bytes).unwrap());
-        let mut whole = (None, Vec::new());
-        // The last one may not have come whole yet.
-        for missing in [3, 0] {
+        let take = |bytes: &[u8]| {
             let mut commands = Vec::new();
-            let acked = requests(&bytes[..bytes.len() - missing], RequestNumber(5), &mut commands);
-            whole = (acked.map(|acked| acked.0), commands.iter().map(|command| command.amount().get()).collect());
-        }
-        whole
+            let acked = requests(bytes, RequestNumber(5), &mut commands);
+            (acked.map(|acked| acked.0), commands.iter().map(|command| command.amount().get()).collect())
+        };
+        let mut bytes = Vec::new();
+        asks.split_last().unwrap().1.iter().for_each(|ask| frame::put(ask, &mut bytes).unwrap());
+        let before_the_last = take(&bytes);
+        frame::put(asks.last().unwrap(), &mut bytes).unwrap();
+        assert_eq!(take(&bytes[..bytes.len() - 1]), before_the_last, "the last one has not come whole yet");
+        take(&bytes)
     }
 
     #[test]

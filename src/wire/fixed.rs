@@ -68,12 +68,9 @@ pub fn run(mut payload: &[u8], commands: &mut Vec<Command>) -> Option<(RequestNu
 
 /// Appends the frame of a `Reply::Answer` to `out`.
 pub fn put_answer(number: RequestNumber, body: &Body, replayed: bool, receipt: &Receipt, out: &mut Vec<u8>) {
-    let start = frame::begin(out);
-    out.extend_from_slice(&3_u32.to_le_bytes());
-    out.extend_from_slice(&number.0.to_le_bytes());
-    put_body(body, replayed, out);
-    put_receipt(receipt, out);
-    frame::end(out, start);
+    let answers = Answers::begin(receipt, out);
+    answers.put(number, body, replayed, out);
+    answers.end(out);
 }
 
 /// Frames of `Reply::Answer` that are written one after the other, under one receipt. Their checksums come last, all at

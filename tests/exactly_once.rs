@@ -5,7 +5,7 @@
 mod common;
 
 use bankd::command::Outcome;
-use bankd::types::{Lineage, Lsn, RequestNumber, SessionId};
+use bankd::types::{Epoch, Lsn, RequestNumber, SessionId};
 use bankd::wire::message::{Ask, Refusal, Reply, RunItem};
 use common::{FARHAN, SAMI, Store, amount, answer, cancel, deposit, refusal, request, withdraw};
 
@@ -234,9 +234,9 @@ fn a_session_belongs_to_its_login_and_to_its_newest_connection() {
 
     assert!(matches!(newer.ask(&Ask::CloseSession { session }), Reply::Closed));
     assert_eq!(refusal(&newer.resume(session)), Refusal::UnknownSession);
-    let elsewhere = SessionId { lineage: Lineage(session.lineage.0 ^ 1), lsn: session.lsn };
+    let elsewhere = SessionId { epoch: Epoch(session.epoch.0 ^ 1), lsn: session.lsn };
     assert_eq!(refusal(&newer.resume(elsewhere)), Refusal::StoreRolledBack);
-    assert_eq!(refusal(&newer.resume(SessionId { lineage: session.lineage, lsn: Lsn(999_999) })), Refusal::UnknownSession);
+    assert_eq!(refusal(&newer.resume(SessionId { epoch: session.epoch, lsn: Lsn(999_999) })), Refusal::StoreRolledBack);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_copy_taken_beside_the_daemon_is_a_bank_of_its_own() {
     assert_eq!(there.balance(SAMI), 45_725);
     assert_eq!(refusal(&there.resume(session)), Refusal::StoreRolledBack);
     let own = there.open_session();
-    assert_ne!(own.lineage, session.lineage);
+    assert_ne!(own.epoch, session.epoch);
     answer(&there.request(1, withdraw(SAMI, 25)));
     assert_eq!((there.balance(SAMI), client.balance(SAMI)), (45_700, 45_025));
     let said = other.stop().1;

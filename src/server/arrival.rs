@@ -222,7 +222,7 @@ impl Service {
     }
 
     fn close_session(&mut self, id: ConnectionId, owner: Owner, session: SessionId) -> Taken {
-        if session.lineage != self.engine.bank().lineage() {
+        if !self.engine.bank().has_place(session) {
             return self.refused(id, Refusal::StoreRolledBack);
         }
         let admission = self.engine.submit_close(owner, session.lsn);

@@ -108,7 +108,7 @@ impl Service {
                     self.abandon_opened(id, lsn);
                 }
                 let session = SessionInfo {
-                    session: SessionId { lineage: self.engine.bank().lineage(), lsn },
+                    session: self.engine.bank().epochs().session(lsn),
                     last: RequestNumber(0),
                     acked_below: RequestNumber(1),
                 };
@@ -340,7 +340,7 @@ impl Service {
 
     fn resumable(&self, owner: Owner, session: SessionId) -> Result<SessionInfo, Refusal> {
         let bank = self.engine.bank();
-        if session.lineage != bank.lineage() {
+        if !bank.has_place(session) {
             return Err(Refusal::StoreRolledBack);
         }
         let view = bank.session(session.lsn).filter(|view| view.owner == owner).ok_or(Refusal::UnknownSession)?;
@@ -353,8 +353,7 @@ impl Service {
         let fit = (MAX_PAYLOAD - 64) / 32;
         let info = |lsn: Lsn| {
             let view = bank.session(lsn)?;
-            let session = SessionId { lineage: bank.lineage(), lsn };
-            Some(SessionInfo { session, last: view.last, acked_below: view.acked_below })
+            Some(SessionInfo { session: bank.epochs().session(lsn), last: view.last, acked_below: view.acked_below })
         };
         bank.sessions_of(owner).into_iter().filter_map(info).take(fit).collect()
     }

@@ -131,7 +131,7 @@ fn answer(shared: &Mutex<Bank>, peer: &mut Peer, ask: Ask) -> Result<Reply, Refu
             let entry = Entry { owner, origin: Origin::None, action: Action::OpenSession { evicted: None } };
             let (lsn, _) = bank.log_and_apply(&entry);
             bank.commit();
-            let session = SessionId { lineage: bank.books.lineage, lsn };
+            let session = SessionId { epoch: bank.books.lineage.into(), lsn };
             peer.session = Some(session);
             Ok(Reply::Session(SessionInfo { session, last: RequestNumber(0), acked_below: RequestNumber(1) }))
         }
@@ -325,7 +325,7 @@ impl Bank {
     fn sessions_of(&self, owner: Owner) -> Vec<SessionInfo> {
         let theirs = self.books.sessions.iter().filter(|(_, session)| session.owner == owner);
         let info = |(lsn, session): (&Lsn, &super::books::Session)| SessionInfo {
-            session: SessionId { lineage: self.books.lineage, lsn: *lsn },
+            session: SessionId { epoch: self.books.lineage.into(), lsn: *lsn },
             last: RequestNumber(session.last),
             acked_below: RequestNumber(session.acked_below),
         };

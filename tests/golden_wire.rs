@@ -60,6 +60,7 @@ fn asks() -> Vec<(String, Ask)> {
         ("Palindrome", Ask::Palindrome { number: "-5".to_owned() }),
         ("Ping", Ask::Ping),
     ];
+    asks.push(("ListSessionsAfter", Ask::ListSessionsAfter { after: Lsn(77) }));
     let zoe = || "Zoe".to_owned();
     let operations = [
         ("OpenAccount", Operation::OpenAccount { name: "Zo\u{eb}".to_owned(), pin: secret("445566"), balance: amount(12) }),

@@ -103,7 +103,7 @@ impl Bank {
         out.u32(self.account_count())?;
         for id in (0..self.account_count()).map(AccountId) {
             let parts = (self.accounts.get(id), self.accounts.tag(id), self.accounts.name(id));
-            debug_assert!(parts.0.is_some() && parts.1.is_some() && parts.2.is_some(), "ids are dense");
+            assert!(parts.0.is_some() && parts.1.is_some() && parts.2.is_some(), "ids are dense");
             let (Some(money), Some(tag), Some(name)) = parts else { continue };
             out.put(&[u8::from(money.closed) | u8::from(money.locked) << 1])?;
             out.u64(money.balance.get())?;
@@ -138,7 +138,7 @@ impl Bank {
         out.u32(self.teller_count())?;
         for id in (0..self.teller_count()).map(TellerId) {
             let parts = (self.tellers.get(id), self.tellers.name(id));
-            debug_assert!(parts.0.is_some() && parts.1.is_some(), "ids are dense");
+            assert!(parts.0.is_some() && parts.1.is_some(), "ids are dense");
             let (Some(teller), Some(name)) = parts else { continue };
             out.put(&[u8::from(teller.revoked)])?;
             out.tag(&teller.tag)?;

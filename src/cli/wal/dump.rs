@@ -65,7 +65,8 @@ impl FromStr for Range {
 impl Dump {
     pub fn run(self) -> Result<Exit, Failure> {
         let env = Env::os();
-        let mut printer = Printer { out: BufWriter::new(std::io::stdout().lock()), is_closed: false, epochs: Epochs::default(), decimals: 0 };
+        let mut printer =
+            Printer { out: BufWriter::new(std::io::stdout().lock()), is_closed: false, epochs: Epochs::default(), decimals: 0 };
         let mut is_known = true;
         let history = if self.outcomes || self.account.is_some() {
             let read = engine::replay(&env, &self.store.data_dir, &mut |moment| {
@@ -111,7 +112,8 @@ impl Dump {
 
     fn wants(&self, lsn: Lsn, entry: &Entry, epochs: &Epochs, became: Option<(&Applied, &Bank)>) -> bool {
         let in_range = self.lsn.is_none_or(|range| (range.from..=range.to).contains(&lsn.0));
-        let in_session = self.session.is_none_or(|session| epochs.at(session.lsn) == session.epoch && touches_session(lsn, entry, session.lsn));
+        let in_session =
+            self.session.is_none_or(|session| epochs.at(session.lsn) == session.epoch && touches_session(lsn, entry, session.lsn));
         let in_account = match (&self.account, became) {
             (Some(account), Some((applied, bank))) => find(bank, account).is_some_and(|id| touches_account(entry, applied, id)),
             _ => true,

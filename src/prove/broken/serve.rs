@@ -160,6 +160,10 @@ fn answer(shared: &Mutex<Bank>, peer: &mut Peer, ask: Ask) -> Result<Reply, Refu
             Ok(Reply::Closed)
         }
         Ask::ListSessions => Ok(Reply::Sessions(bank.sessions_of(owner))),
+        Ask::ListSessionsAfter { after } => {
+            let sessions = bank.sessions_of(owner).into_iter();
+            Ok(Reply::Sessions(sessions.filter(|info| info.session.lsn > after).collect()))
+        }
         Ask::Balance { account } if matches!(owner, Owner::Teller(_)) || owner == Owner::Customer(account) => {
             let balance = bank.books.balance(account).ok_or(Refusal::NoSuchAccount)?;
             Ok(Reply::Balance { balance, lsn: bank.books.applied })

@@ -21,7 +21,7 @@ pub use setting::Setting;
 
 use crate::amount::Amount;
 use crate::command::Command;
-use crate::types::{AccountId, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
+use crate::types::{AccountId, Epoch, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
 
 /// One entry of the log. Its LSN is its place, and so not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Origin {
     None,
     /// A session's.
     Session {
-        /// The LSN of the entry that opened the session (its lineage is the log's).
+        /// The LSN of the entry that opened the session (its epoch follows from that).
         session: Lsn,
         /// The number in the session; 0 where the action has none (`Ack`, `CloseSession`).
         number: RequestNumber,
@@ -103,6 +103,8 @@ pub enum Action {
     Cancel,
     /// (16) A money command under the origin's number.
     Request(Command),
+    /// (17) A start of the store, the first entry that this start logs. Sessions opened from here on carry its random bits.
+    Start(Epoch),
 }
 
 /// A new account.
@@ -258,6 +260,7 @@ impl Action {
             Self::Ack => 14,
             Self::Cancel => 15,
             Self::Request(_) => 16,
+            Self::Start(_) => 17,
         }
     }
 
@@ -300,6 +303,7 @@ impl Action {
             Self::OpenSession { evicted } => put_u64(out, evicted.map_or(0, |lsn| lsn.0)),
             Self::CloseSession | Self::Ack | Self::Cancel => {}
             Self::Request(command) => command.encode_into(out),
+            Self::Start(epoch) => put_u64(out, epoch.0),
         }
     }
 
@@ -325,6 +329,7 @@ impl Action {
             14 => Self::Ack,
             15 => Self::Cancel,
             16 => Self::Request(Command::take(&mut reader.rest).ok_or(EntryError::Command)?),
+            17 => Self::Start(Epoch(reader.u64()?)),
             _ => return Err(EntryError::Unknown("kind")),
         })
     }

@@ -59,13 +59,30 @@ impl fmt::Display for RequestNumber {
 pub struct BankTime(pub u64);
 
 /// 64 random bits, drawn when a store is created, repaired, or first started from a snapshot.
-/// A session id carries them, so that no session of a rolled-back history is ever mistaken for one of this.
+/// Drawing them anew ends every session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lineage(pub u64);
 
 impl fmt::Display for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+/// 64 random bits that name a stretch of a log: from the entry of one start to the entry of the next. Before the first such
+/// entry it is the lineage. A copy of a store that is put back cannot draw them again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl From<Lineage> for Epoch {
+    fn from(lineage: Lineage) -> Self {
+        Self(lineage.0)
     }
 }
 
@@ -89,20 +106,21 @@ impl fmt::Display for Chain {
     }
 }
 
-/// A client's session: the lineage it was opened under and the LSN of the entry that opened it. Never reused.
+/// A client's session: the epoch in which it was opened and the LSN of the entry that opened it. Never reused, not even by
+/// a copy of the store that is put back.
 ///
-/// Written as `LINEAGE-LSN`: sixteen hexadecimal digits, a dash, a decimal number.
+/// Written as `EPOCH-LSN`: sixteen hexadecimal digits, a dash, a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId {
-    /// The lineage at the time of opening.
-    pub lineage: Lineage,
+    /// The random bits of the start that opened it; the lineage, where the log had no start's entry yet.
+    pub epoch: Epoch,
     /// Where the log says that it was opened.
     pub lsn: Lsn,
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.lineage, self.lsn)
+        write!(f, "{}-{}", self.epoch, self.lsn)
     }
 }
 
@@ -110,14 +128,14 @@ impl FromStr for SessionId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let (lineage, lsn) = text.split_once('-').ok_or(BadId)?;
-        if lineage.len() != 16 || !lineage.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let (epoch, lsn) = text.split_once('-').ok_or(BadId)?;
+        if epoch.len() != 16 || !epoch.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(BadId);
         }
         if !lsn.bytes().all(|b| b.is_ascii_digit()) {
             return Err(BadId);
         }
-        Ok(Self { lineage: Lineage(u64::from_str_radix(lineage, 16).map_err(|_| BadId)?), lsn: Lsn(lsn.parse().map_err(|_| BadId)?) })
+        Ok(Self { epoch: Epoch(u64::from_str_radix(epoch, 16).map_err(|_| BadId)?), lsn: Lsn(lsn.parse().map_err(|_| BadId)?) })
     }
 }
 
@@ -154,7 +172,7 @@ impl FromStr for RequestId {
 
 /// Text that is no session or request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of the form LINEAGE-LSN (sixteen hex digits, a dash, a number), with /NUMBER behind it for a request")]
+#[error("not an id of the form EPOCH-LSN (sixteen hex digits, a dash, a number), with /NUMBER behind it for a request")]
 pub struct BadId;
 
 /// Who asks, as the log records it.
@@ -185,7 +203,7 @@ mod tests {
 
     #[test]
     fn ids_survive_text() {
-        let id = RequestId { session: SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) }, number: RequestNumber(3) };
+        let id = RequestId { session: SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) }, number: RequestNumber(3) };
         assert_eq!(id.to_string(), "0000000000000abc-77/3");
         assert_eq!(id.to_string().parse(), Ok(id));
     }

@@ -5,8 +5,9 @@
 mod common;
 
 use bankd::command::Outcome;
-use bankd::types::{Lineage, Lsn, RequestNumber, SessionId};
-use bankd::wire::message::{Ask, Refusal, Reply, RunItem};
+use bankd::types::{Epoch, Lsn, RequestNumber, SessionId};
+use bankd::wire::frame;
+use bankd::wire::message::{Ask, Operation, Refusal, Reply, RunItem, VERSION};
 use common::{FARHAN, SAMI, Store, amount, answer, cancel, deposit, refusal, request, withdraw};
 
 #[test]
@@ -234,9 +235,9 @@ fn a_session_belongs_to_its_login_and_to_its_newest_connection() {
 
     assert!(matches!(newer.ask(&Ask::CloseSession { session }), Reply::Closed));
     assert_eq!(refusal(&newer.resume(session)), Refusal::UnknownSession);
-    let elsewhere = SessionId { lineage: Lineage(session.lineage.0 ^ 1), lsn: session.lsn };
+    let elsewhere = SessionId { epoch: Epoch(session.epoch.0 ^ 1), lsn: session.lsn };
     assert_eq!(refusal(&newer.resume(elsewhere)), Refusal::StoreRolledBack);
-    assert_eq!(refusal(&newer.resume(SessionId { lineage: session.lineage, lsn: Lsn(999_999) })), Refusal::UnknownSession);
+    assert_eq!(refusal(&newer.resume(SessionId { epoch: session.epoch, lsn: Lsn(999_999) })), Refusal::StoreRolledBack);
 }
 
 #[test]
@@ -276,4 +277,53 @@ fn sessions_are_evicted_only_when_nothing_is_lost() {
     assert!(answer(&client.request(1, deposit(SAMI, 1))).1);
     let Reply::Sessions(listed) = client.ask(&Ask::ListSessions) else { panic!("no list") };
     assert_eq!(listed.len(), 64);
+    let after = |client: &mut common::Client, after: Lsn| match client.ask(&Ask::ListSessionsAfter { after }) {
+        Reply::Sessions(page) => page,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(after(&mut client, Lsn(0)), listed);
+    assert_eq!(after(&mut client, listed[9].session.lsn), listed[10..]);
+    assert_eq!(after(&mut client, listed[63].session.lsn), []);
+}
+
+/// What depends on a command before it in the same write sees what that one did.
+#[test]
+fn commands_in_one_write_see_the_ones_before_them() {
+    use std::io::{Read, Write};
+    let store = Store::new();
+    let daemon = store.serve();
+    let zoe = || "Zoe".to_owned();
+    let secret = bankd::secret::Secret::new("445566".to_owned());
+    let operations = [
+        Operation::OpenAccount { name: zoe(), pin: secret, balance: amount(0) },
+        Operation::LockAccount { name: zoe() },
+        Operation::UnlockAccount { name: zoe() },
+        Operation::CloseAccount { name: zoe() },
+    ];
+    let mut bytes = Vec::new();
+    frame::put(&Ask::Hello { version: VERSION }, &mut bytes).unwrap();
+    operations.into_iter().for_each(|operation| frame::put(&Ask::Operate(operation), &mut bytes).unwrap());
+    let mut operator = std::os::unix::net::UnixStream::connect(store.data().join("operator.sock")).unwrap();
+    operator.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    operator.write_all(&bytes).unwrap();
+    let mut reply = || {
+        let mut head = [0; frame::HEADER];
+        operator.read_exact(&mut head).unwrap();
+        let mut payload = vec![0; u32::from_le_bytes(head[..4].try_into().unwrap()) as usize];
+        operator.read_exact(&mut payload).unwrap();
+        bankd::codec::decode::<Reply>(&payload).unwrap()
+    };
+    assert!(matches!(reply(), Reply::Welcome(_)));
+    for _ in 0..4 {
+        let said = reply();
+        assert!(matches!(said, Reply::Operated { .. }), "{said:?}");
+    }
+
+    let mut client = daemon.login("Sami");
+    let session = client.open_session();
+    client.send(&[request(1, deposit(SAMI, 1)), Ask::CloseSession { session }, request(2, deposit(SAMI, 1)), Ask::OpenSession]);
+    assert!(answer(&client.receive()).0.outcome == Outcome::Done);
+    assert!(matches!(client.receive(), Reply::Closed));
+    assert_eq!(refusal(&client.receive()), Refusal::NoSession);
+    assert!(matches!(client.receive(), Reply::Session(_)));
 }

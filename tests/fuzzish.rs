@@ -7,7 +7,7 @@ use bankd::codec;
 use bankd::command::{Body, Command, Outcome};
 use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
 use bankd::secret::Secret;
-use bankd::types::{AccountId, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
+use bankd::types::{AccountId, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
 use bankd::wire::fixed;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, MAX_RUN, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo};
@@ -160,7 +160,7 @@ fn judge_front(bytes: &[u8]) {
 }
 
 fn asks() -> Vec<Ask> {
-    let (number, session) = (RequestNumber(3), SessionId { lineage: Lineage(5), lsn: Lsn(9) });
+    let (number, session) = (RequestNumber(3), SessionId { epoch: Epoch(5), lsn: Lsn(9) });
     let command = Command::Transfer { from: AccountId(1), to: AccountId(2), amount: Amount::MAX };
     let secret = || Secret::new("271828".to_owned());
     vec![
@@ -185,7 +185,7 @@ fn asks() -> Vec<Ask> {
 fn replies() -> Vec<Reply> {
     let body = Body { outcome: Outcome::Done, balance: Amount::MAX, lsn: Lsn(7) };
     let receipt = Receipt { chain: Chain([7; 32]), lsn: Lsn(8) };
-    let session = SessionId { lineage: Lineage(5), lsn: Lsn(9) };
+    let session = SessionId { epoch: Epoch(5), lsn: Lsn(9) };
     let info = SessionInfo { session, last: RequestNumber(2), acked_below: RequestNumber(1) };
     let items = vec![RunItem::Answer { body, replayed: true }, RunItem::Refused(Refusal::Gap { expected: RequestNumber(2) })];
     vec![
@@ -208,6 +208,7 @@ fn entries() -> Vec<Entry> {
     vec![
         plain(Action::Genesis { decimals: 2, key_check: [7; 32] }),
         plain(Action::Lineage { lineage: Lineage(8), cause: LineageCause::Repaired }),
+        plain(Action::Start(Epoch(9))),
         plain(Action::Setting { setting: Setting::Window, value: 12 }),
         plain(Action::AccountOpen(Box::new(AccountOpen { name: "Sami".into(), pin: tag, balance: Amount::MAX }))),
         plain(Action::AccountLock(AccountId(1))),

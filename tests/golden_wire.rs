@@ -9,7 +9,7 @@ use bankd::amount::Amount;
 use bankd::codec;
 use bankd::command::{Body, Command, Malformed, Outcome};
 use bankd::secret::Secret;
-use bankd::types::{AccountId, BankTime, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId, TellerId};
+use bankd::types::{AccountId, BankTime, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId, TellerId};
 use bankd::wire::frame;
 use bankd::wire::message::{AccountInfo, Ask, Limits, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo, VERSION, Welcome};
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,7 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 const GOLDEN: &str = include_str!("golden/wire.txt");
 const PAGE: &str = include_str!("../docs/protocol.md");
 
-const SESSION: SessionId = SessionId { lineage: Lineage(0x1122_3344_5566_7788), lsn: Lsn(77) };
+const SESSION: SessionId = SessionId { epoch: Epoch(0x1122_3344_5566_7788), lsn: Lsn(77) };
 const INFO: SessionInfo = SessionInfo { session: SESSION, last: RequestNumber(3), acked_below: RequestNumber(2) };
 const RECEIPT: Receipt = Receipt { chain: Chain([9; 32]), lsn: Lsn(79) };
 
@@ -60,6 +60,7 @@ fn asks() -> Vec<(String, Ask)> {
         ("Palindrome", Ask::Palindrome { number: "-5".to_owned() }),
         ("Ping", Ask::Ping),
     ];
+    asks.push(("ListSessionsAfter", Ask::ListSessionsAfter { after: Lsn(77) }));
     let zoe = || "Zoe".to_owned();
     let operations = [
         ("OpenAccount", Operation::OpenAccount { name: "Zo\u{eb}".to_owned(), pin: secret("445566"), balance: amount(12) }),
@@ -81,7 +82,7 @@ fn replies() -> Vec<(String, Reply)> {
     let body = Body { outcome: Outcome::Done, balance: amount(160), lsn: Lsn(78) };
     let limits = Limits { payload: 65_536, window: 1024, run: 1024 };
     let bank_time = BankTime(1_700_000_000_000_000);
-    let welcome = Welcome { version: VERSION, store: StoreId([7; 16]), lineage: SESSION.lineage, decimals: 2, limits, bank_time };
+    let welcome = Welcome { version: VERSION, store: StoreId([7; 16]), lineage: Lineage(SESSION.epoch.0), decimals: 2, limits, bank_time };
     let items = vec![RunItem::Answer { body, replayed: false }, RunItem::Refused(Refusal::Gap { expected: number })];
     let zoe = AccountInfo {
         account: AccountId(4),

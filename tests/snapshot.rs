@@ -34,6 +34,50 @@ fn segments(store: &Store) -> Vec<String> {
     names
 }
 
+/// An ordinary nightly backup: copied while the daemon is stopped, and put back later. What it knows nothing of was answered
+/// to clients, who still hold the ids of those sessions.
+#[test]
+fn a_copy_put_back_names_no_session_again() {
+    let (store, copy) = (Store::new(), Store::new());
+    store.serve().stop();
+    let put = |from: &Store, to: &Store| {
+        fs::create_dir_all(to.data()).unwrap();
+        fs::set_permissions(to.data(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        for entry in fs::read_dir(from.data()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.data().join(entry.file_name())).unwrap();
+        }
+    };
+    put(&store, &copy);
+    let open = |daemon: &Daemon| {
+        let mut client = daemon.login("Sami");
+        let sessions: Vec<_> = (0..5).map(|_| client.open_session()).collect();
+        answer(&client.request(1, deposit(SAMI, 5)));
+        sessions
+    };
+    let daemon = store.serve();
+    let lost = open(&daemon);
+    daemon.stop();
+
+    fs::remove_dir_all(store.data()).unwrap();
+    put(&copy, &store);
+    let daemon = store.serve();
+    let new = open(&daemon);
+    assert_eq!(lost.iter().map(|id| id.lsn).collect::<Vec<_>>(), new.iter().map(|id| id.lsn).collect::<Vec<_>>(), "the same places");
+    assert!(lost.iter().all(|id| !new.contains(id)), "{lost:?} {new:?}");
+    let mut client = daemon.login("Sami");
+    for id in &lost {
+        assert_eq!(refusal(&client.resume(*id)), Refusal::StoreRolledBack);
+        assert_eq!(refusal(&client.ask(&bankd::wire::message::Ask::CloseSession { session: *id })), Refusal::StoreRolledBack);
+    }
+    // Its own go on through a further start.
+    daemon.stop();
+    let daemon = store.serve();
+    let mut client = daemon.login("Sami");
+    assert!(matches!(client.resume(new[4]), Reply::Session(_)));
+    assert!(answer(&client.request(1, deposit(SAMI, 5))).1);
+}
+
 #[test]
 fn a_copy_taken_beside_the_daemon_is_a_bank_of_its_own() {
     let (store, copy) = (Store::new(), Store::new());
@@ -55,7 +99,7 @@ fn a_copy_taken_beside_the_daemon_is_a_bank_of_its_own() {
     assert_eq!(there.balance(SAMI), 45_725);
     assert_eq!(refusal(&there.resume(session)), Refusal::StoreRolledBack);
     let own = there.open_session();
-    assert_ne!(own.lineage, session.lineage);
+    assert_ne!(own.epoch, session.epoch);
     answer(&there.request(1, withdraw(SAMI, 25)));
     assert_eq!((there.balance(SAMI), client.balance(SAMI)), (45_700, 45_025));
     let said = other.stop().1;

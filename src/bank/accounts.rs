@@ -113,7 +113,7 @@ impl Accounts {
     /// Closes an account for good. The caller has seen that its balance is zero.
     pub(super) fn close(&mut self, id: AccountId) {
         if let Some(money) = self.money.get_mut(index(id.0)) {
-            debug_assert!(money.balance == Amount::ZERO, "a closed account holds nothing");
+            assert!(money.balance == Amount::ZERO, "a closed account holds nothing");
             money.closed = true;
         }
     }

@@ -16,7 +16,7 @@ use crate::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// Done, and there is nothing to tell: genesis, lineage, settings, locks, PINs, closings, revocations.
+    /// Done, and there is nothing to tell: genesis, lineage, starts, settings, locks, PINs, closings, revocations.
     Done,
     /// The account is open, under this id.
     Opened(AccountId),
@@ -165,7 +165,7 @@ fn execute(bank: &mut Bank, lsn: Lsn, entry: &Entry) -> Step {
         (Origin::None, Action::LoginAttempt(tag)) => login::attempt(bank, owner, tag),
         (Origin::None, Action::OpenSession { evicted }) => login::open_session(bank, lsn, owner, *evicted),
         (Origin::None, action) => match owner {
-            Owner::Nobody | Owner::Operator(_) => operate::operate(bank, action),
+            Owner::Nobody | Owner::Operator(_) => operate::operate(bank, lsn, action),
             Owner::Customer(_) | Owner::Teller(_) => Err("only the operator may do this"),
         },
     }

@@ -100,7 +100,7 @@ impl Key {
         text.push(' ');
         push_hex(&mut text, self.bytes.as_slice());
         text.push('\n');
-        debug_assert!(text.len() == TEXT, "the length that was set aside");
+        assert!(text.len() == TEXT, "the length that was set aside");
         text
     }
 

@@ -19,10 +19,12 @@ use super::digest::Digest;
 use super::{Bank, Genesis};
 use crate::amount::MAX_DECIMALS;
 use crate::entry::Setting;
-use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, TellerId};
+use crate::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, TellerId};
 
-/// The version of the image's layout.
-pub const IMAGE_VERSION: u16 = 1;
+/// The version of the image's layout that is written.
+pub const IMAGE_VERSION: u16 = 2;
+/// The version before: the same without the starts. It is still read.
+const VERSION_WITHOUT_STARTS: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"BKDIMAGE";
 /// The fewest bytes that an account, a teller, a setting and a login's failures take.
@@ -30,6 +32,7 @@ const LEAST_ACCOUNT: u64 = 1 + 8 + 52 + 2;
 const LEAST_TELLER: u64 = 1 + 52 + 2;
 const SETTING: u64 = 2 + 8;
 const FAILURES: u64 = 5 + 8 + 1 + 32;
+const START: u64 = 8 + 8;
 
 /// The image.
 impl Bank {
@@ -78,7 +81,7 @@ impl Bank {
         out.u16(IMAGE_VERSION)?;
         out.put(&[flag, decimals])?;
         out.put(&key_check)?;
-        out.u64(self.lineage.0)?;
+        out.u64(self.lineage().0)?;
         out.u64(self.applied.0)?;
         out.u64(self.time.0)?;
         out.u64(self.digest.get())?;
@@ -88,6 +91,11 @@ impl Bank {
             out.u16(setting.code())?;
             out.u64(self.settings.get(setting))?;
         }
+        out.count(self.epochs.starts().len())?;
+        for (lsn, epoch) in self.epochs.starts() {
+            out.u64(lsn.0)?;
+            out.u64(epoch.0)?;
+        }
         Ok(())
     }
 
@@ -95,7 +103,7 @@ impl Bank {
         out.u32(self.account_count())?;
         for id in (0..self.account_count()).map(AccountId) {
             let parts = (self.accounts.get(id), self.accounts.tag(id), self.accounts.name(id));
-            debug_assert!(parts.0.is_some() && parts.1.is_some() && parts.2.is_some(), "ids are dense");
+            assert!(parts.0.is_some() && parts.1.is_some() && parts.2.is_some(), "ids are dense");
             let (Some(money), Some(tag), Some(name)) = parts else { continue };
             out.put(&[u8::from(money.closed) | u8::from(money.locked) << 1])?;
             out.u64(money.balance.get())?;
@@ -130,7 +138,7 @@ impl Bank {
         out.u32(self.teller_count())?;
         for id in (0..self.teller_count()).map(TellerId) {
             let parts = (self.tellers.get(id), self.tellers.name(id));
-            debug_assert!(parts.0.is_some() && parts.1.is_some(), "ids are dense");
+            assert!(parts.0.is_some() && parts.1.is_some(), "ids are dense");
             let (Some(teller), Some(name)) = parts else { continue };
             out.put(&[u8::from(teller.revoked)])?;
             out.tag(&teller.tag)?;
@@ -197,7 +205,7 @@ fn read_head(input: &mut ImageReader<'_>) -> Result<(Bank, u128), ImageError> {
         return Err(input.bad("it does not begin as an image does"));
     }
     let version = input.u16()?;
-    if version != IMAGE_VERSION {
+    if !(VERSION_WITHOUT_STARTS..=IMAGE_VERSION).contains(&version) {
         return Err(ImageError::Version(version));
     }
     let mut bank = Bank::new();
@@ -211,7 +219,7 @@ fn read_head(input: &mut ImageReader<'_>) -> Result<(Bank, u128), ImageError> {
     } else if genesis != (Genesis { decimals: 0, key_check: [0; 32] }) {
         return Err(input.bad("a genesis that is none"));
     }
-    bank.lineage = Lineage(input.u64()?);
+    bank.epochs.draw(Lineage(input.u64()?));
     bank.applied = Lsn(input.u64()?);
     bank.time = BankTime(input.u64()?);
     bank.digest = Digest::restore(input.u64()?);
@@ -227,6 +235,14 @@ fn read_head(input: &mut ImageReader<'_>) -> Result<(Bank, u128), ImageError> {
             return Err(input.bad("a setting that is unknown, out of range or out of order"));
         }
         before = code;
+    }
+    if version > VERSION_WITHOUT_STARTS {
+        for _ in 0..input.count(START)? {
+            let (lsn, epoch) = (Lsn(input.u64()?), Epoch(input.u64()?));
+            if !(1..=bank.applied.0).contains(&lsn.0) || !bank.epochs.start(lsn, epoch) {
+                return Err(input.bad("a start out of its time"));
+            }
+        }
     }
     Ok((bank, cash))
 }

@@ -74,7 +74,7 @@ impl List {
 }
 
 fn set<T>(slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links, place: Links) {
-    debug_assert!(index(at) < slab.len(), "an element of the slab");
+    assert!(index(at) < slab.len(), "an element of the slab");
     if let Some(element) = slab.get_mut(index(at)) {
         *links(element) = place;
     }

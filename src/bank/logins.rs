@@ -92,7 +92,7 @@ impl Logins {
 
     /// Puts back what an image holds of a login; `count` is not 0.
     pub(super) fn restore(&mut self, owner: Owner, count: u64, locked: bool, last_wrong: [u8; 32]) {
-        debug_assert!(count > 0 && !self.failures.contains_key(&owner), "one count, at least 1, for each login");
+        assert!(count > 0 && !self.failures.contains_key(&owner), "one count, at least 1, for each login");
         self.failures.insert(owner, Failures { count, locked, last_wrong });
     }
 

@@ -7,6 +7,7 @@ mod accounts;
 mod apply;
 pub mod credential;
 mod digest;
+mod epochs;
 mod image;
 mod lists;
 mod login;
@@ -20,6 +21,7 @@ mod settings;
 mod tellers;
 
 pub use apply::{Applied, LogicError, Refused, apply, apply_requests};
+pub use epochs::Epochs;
 pub use image::{IMAGE_VERSION, ImageDigest, ImageError};
 pub use logins::Login;
 pub use session::{Lookup, Recorded, SessionView};
@@ -35,7 +37,7 @@ use tellers::Tellers;
 use crate::amount::Amount;
 use crate::command::Command;
 use crate::entry::{Setting, Tag};
-use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
+use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
 
 /// The whole state that the log's entries up to one of them make.
 ///
@@ -50,7 +52,7 @@ use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, Tell
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bank {
     genesis: Option<Genesis>,
-    lineage: Lineage,
+    epochs: Epochs,
     settings: Settings,
     applied: Lsn,
     time: BankTime,
@@ -104,7 +106,20 @@ impl Bank {
     /// The present lineage; 0 before the first was drawn.
     #[must_use]
     pub fn lineage(&self) -> Lineage {
-        self.lineage
+        self.epochs.lineage()
+    }
+
+    /// The epochs that sessions of the present lineage were opened in.
+    #[must_use]
+    pub const fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    /// Whether this history has an entry that the id can name: of its epoch, with its LSN. An id that fails this belongs to
+    /// another history: one before a new lineage, or one that a copy put back has lost.
+    #[must_use]
+    pub fn has_place(&self, session: SessionId) -> bool {
+        (1..=self.applied.0).contains(&session.lsn.0) && self.epochs.at(session.lsn) == session.epoch
     }
 
     /// The value of a setting that holds now.

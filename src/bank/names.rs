@@ -44,7 +44,7 @@ impl Names {
 
     /// Gives a new name the next id. The caller has seen that [`Names::find`] does not know it.
     pub(super) fn add(&mut self, id: u32, name: &str) {
-        debug_assert!(self.find(name).is_none() && self.next_id() == Some(id), "a new name under the next id");
+        assert!(self.find(name).is_none() && self.next_id() == Some(id), "a new name under the next id");
         self.arena.push_str(name);
         self.ends.push(self.arena.len());
         let Self { arena, ends, table, hasher } = self;

@@ -1,4 +1,4 @@
-//! What the operator's entries do, and those of the store itself: genesis, lineage, settings, accounts, tellers.
+//! What the operator's entries do, and those of the store itself: genesis, lineage, starts, settings, accounts, tellers.
 //!
 //! Left out: asking whether it is the operator who asks (`apply.rs`).
 
@@ -6,13 +6,15 @@ use super::apply::{Applied, Refused, Step};
 use super::{Bank, Genesis};
 use crate::amount::{Amount, MAX_DECIMALS};
 use crate::entry::{AccountOpen, Action, Setting, Tag, TellerAdd};
-use crate::types::{AccountId, Lineage, Owner, TellerId, is_valid_name};
+use crate::types::{AccountId, Lineage, Lsn, Owner, TellerId, is_valid_name};
 
 /// Does what the entry says.
-pub(super) fn operate(bank: &mut Bank, action: &Action) -> Step {
+pub(super) fn operate(bank: &mut Bank, lsn: Lsn, action: &Action) -> Step {
     match action {
         Action::Genesis { decimals, key_check } => genesis(bank, *decimals, *key_check),
         Action::Lineage { lineage, .. } => new_lineage(bank, *lineage),
+        Action::Start(epoch) if bank.epochs.start(lsn, *epoch) => Ok(Applied::Done),
+        Action::Start(_) => Err("a start before the last one"),
         Action::Setting { setting, value } => set(bank, *setting, *value),
         Action::AccountOpen(open) => open_account(bank, open),
         Action::AccountClose(account) => Ok(close_account(bank, *account)),
@@ -36,10 +38,10 @@ fn genesis(bank: &mut Bank, decimals: u8, key_check: [u8; 32]) -> Step {
 }
 
 fn new_lineage(bank: &mut Bank, lineage: Lineage) -> Step {
-    if lineage == bank.lineage {
+    if lineage == bank.lineage() {
         return Err("a new lineage that is the old one");
     }
-    bank.lineage = lineage;
+    bank.epochs.draw(lineage);
     bank.sessions.clear();
     Ok(Applied::Done)
 }

@@ -151,14 +151,14 @@ impl Session {
         }
         self.last = self.last.next().unwrap_or(self.last);
         self.release();
-        debug_assert!(self.is_sound());
+        assert!(self.is_sound());
     }
 
     /// Acknowledges every reply below `acked_below`, as a maximum. At most `last` + 1: the caller has checked.
     pub(super) fn acknowledge(&mut self, acked_below: RequestNumber) {
         self.forget_below(acked_below);
         self.release();
-        debug_assert!(self.is_sound());
+        assert!(self.is_sound());
     }
 
     fn forget_below(&mut self, acked_below: RequestNumber) {

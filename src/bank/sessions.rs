@@ -135,7 +135,7 @@ impl Sessions {
     /// Puts in a session that was last used after every other. The caller has seen that the table has a place.
     pub(super) fn insert(&mut self, session: Session) {
         let (opened, owner) = (session.opened, session.owner);
-        debug_assert!(opened.0 > 0 && !self.index.contains_key(&opened), "an entry opens one session");
+        assert!(opened.0 > 0 && !self.index.contains_key(&opened), "an entry opens one session");
         let slot = Slot { session, owned: Links::NONE, idle: Links::NONE };
         let Some(at) = self.next_place() else { return };
         self.vacant.pop();
@@ -217,7 +217,7 @@ impl Sessions {
             list.push_back(&mut self.slab, at, |slot| &mut slot.owned);
         }
         if is_idle {
-            debug_assert!(self.idle.last(&self.slab).is_none_or(|slot| slot.session.last_used < used), "in the order of last use");
+            assert!(self.idle.last(&self.slab).is_none_or(|slot| slot.session.last_used < used), "in the order of last use");
             self.idle.push_back(&mut self.slab, at, |slot| &mut slot.idle);
         }
     }

@@ -80,17 +80,18 @@ fn lines(found: &Explanation) -> Vec<String> {
 
 /// Why there is nothing to tell, and what may be done.
 fn why_nothing(found: &Explanation) -> (String, &'static str) {
-    let next = match (found.was_repaired, found.is_lineage_known && found.session.is_some(), found.ending) {
+    let next = match (found.was_repaired, found.is_epoch_known && found.session.is_some(), found.ending) {
         (true, ..) => "look into the list of what the repair dropped, beside the store",
         (false, false, _) => "check the id, and the store with --data-dir",
         (false, true, Some(_)) => "it was not executed and never will be",
         (false, true, None) => "it was not executed so far; the client that has it can still send it or cancel it",
     };
-    if !found.is_lineage_known {
-        return (format!("no lineage {} is in this log's history: it is another store's", found.request.session.lineage), next);
+    if !found.is_epoch_known {
+        let epoch = found.request.session.epoch;
+        return (format!("no start {epoch} is in this log's history: it is another store's, or of a time that this store has lost"), next);
     }
     if found.session.is_none() {
-        return (format!("no session was opened by entry {} of that lineage", found.request.session.lsn), next);
+        return (format!("no session was opened by entry {} in that epoch", found.request.session.lsn), next);
     }
     let end = found.ending.map_or_else(String::new, |end| format!(", and has ended: {}", ending(end)));
     (format!("its session has executed the numbers up to {}{end}", found.last_number), next)
@@ -130,7 +131,7 @@ fn as_json(found: &Explanation) -> Value {
     json!({
         "session": found.request.session.to_string(),
         "number": found.request.number.0,
-        "lineage_known": found.is_lineage_known,
+        "lineage_known": found.is_epoch_known,
         "opened": found.session.as_ref().map(|session| {
             json!({ "at": at(session.at), "owner": owner_in_words(session.owner), "name": session.owner_name })
         }),

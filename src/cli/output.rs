@@ -136,13 +136,13 @@ pub fn command_in_words(command: &Command, decimals: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bankd::types::{Lineage, RequestNumber, SessionId};
+    use bankd::types::{Epoch, RequestNumber, SessionId};
 
     use super::*;
 
     #[test]
     fn json_has_the_promised_fields_in_order() {
-        let session = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
+        let session = SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) };
         let request = RequestId { session, number: RequestNumber(3) };
         let body = Body { outcome: Outcome::Done, balance: Amount::new(160).unwrap(), lsn: Lsn(78) };
         let text = |json: &RequestJson| serde_json::to_string(json).unwrap();

@@ -5,7 +5,7 @@
 use crate::amount::Amount;
 use crate::codec;
 use crate::command::{Body, Command, Outcome};
-use crate::types::{Chain, Lineage, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
+use crate::types::{Chain, Epoch, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
 use crate::wire::message::{Receipt, Role};
 
 /// The longest server address that a journal takes, in bytes.
@@ -125,7 +125,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record> {
     let mut reader = Reader(bytes);
     let [kind] = reader.array()?;
     let id = RequestId {
-        session: SessionId { lineage: Lineage(reader.u64()?), lsn: Lsn(reader.u64()?) },
+        session: SessionId { epoch: Epoch(reader.u64()?), lsn: Lsn(reader.u64()?) },
         number: RequestNumber(reader.u64().filter(|number| *number > 0)?),
     };
     let record = match kind {
@@ -177,7 +177,7 @@ pub(super) fn read_group(bytes: &[u8]) -> Option<Vec<Record>> {
 }
 
 fn put_id(id: RequestId, out: &mut Vec<u8>) {
-    for field in [id.session.lineage.0, id.session.lsn.0, id.number.0] {
+    for field in [id.session.epoch.0, id.session.lsn.0, id.number.0] {
         out.extend_from_slice(&field.to_le_bytes());
     }
 }
@@ -243,7 +243,7 @@ pub(super) mod samples {
     use crate::types::AccountId;
 
     pub(in crate::client) fn id(number: u64) -> RequestId {
-        RequestId { session: SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) }, number: RequestNumber(number) }
+        RequestId { session: SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) }, number: RequestNumber(number) }
     }
 
     pub(in crate::client) fn intent(number: u64) -> Intent {

@@ -331,7 +331,7 @@ impl Link {
 mod tests {
     use super::super::scripted::{Step, scripted};
     use super::*;
-    use crate::types::{AccountId, Lineage, Lsn, RequestNumber};
+    use crate::types::{AccountId, Epoch, Lsn, RequestNumber};
     use crate::wire::message::SessionInfo;
 
     fn soon() -> Deadline {
@@ -342,7 +342,7 @@ mod tests {
         Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }
     }
 
-    const SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
+    const SESSION: SessionId = SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) };
     const OWNER: Owner = Owner::Customer(AccountId(1));
 
     fn resumed() -> Reply {

@@ -18,7 +18,7 @@ use super::retry::{Deadline, World};
 use crate::amount::Amount;
 use crate::command::Command;
 use crate::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
-use crate::wire::message::{Ask, Refusal, Reply, SessionInfo, Welcome};
+use crate::wire::message::{Ask, MAX_SESSIONS, Refusal, Reply, SessionInfo, Welcome};
 
 /// Telling the bank at the end that its replies are on disk may take this long; it is a courtesy.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -112,12 +112,23 @@ impl Client {
         }
     }
 
-    /// The login's sessions, oldest first.
+    /// The login's sessions, oldest first: all of them, page by page where one message does not hold them.
     ///
     /// # Errors
     /// As the bank says.
     pub fn sessions(&mut self) -> Result<Vec<SessionInfo>, ClientError> {
-        match self.ask(&Ask::ListSessions, None)? {
+        let mut sessions = self.sessions_page(&Ask::ListSessions)?;
+        let mut is_full = sessions.len() >= MAX_SESSIONS;
+        while let Some(last) = sessions.last().filter(|_| is_full) {
+            let page = self.sessions_page(&Ask::ListSessionsAfter { after: last.session.lsn })?;
+            is_full = !page.is_empty();
+            sessions.extend(page);
+        }
+        Ok(sessions)
+    }
+
+    fn sessions_page(&mut self, ask: &Ask) -> Result<Vec<SessionInfo>, ClientError> {
+        match self.ask(ask, None)? {
             Reply::Sessions(sessions) => Ok(sessions),
             other => Err(self.link.nonsense(&other)),
         }

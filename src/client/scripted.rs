@@ -14,7 +14,7 @@ use super::retry::World;
 use crate::amount::Amount;
 use crate::command::{Body, Command, Outcome};
 use crate::secret::Secret;
-use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
+use crate::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Limits, Receipt, Refusal, Reply, Role, SessionInfo, VERSION, Welcome};
 
@@ -48,7 +48,7 @@ impl Peer {
     }
 }
 
-pub(super) const SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(77) };
+pub(super) const SESSION: SessionId = SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) };
 
 pub(super) fn id(number: u64) -> RequestId {
     RequestId { session: SESSION, number: RequestNumber(number) }

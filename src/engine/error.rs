@@ -23,6 +23,9 @@ pub enum Fatal {
     /// The walk and the batch disagree: a bug.
     #[error("the turn's list and the batch disagree")]
     NothingToApply,
+    /// The server broke one of its own rules: a bug. An answer made from it could end a doubt that has not ended.
+    #[error("the server broke a rule of its own, {0}; ending without an answer to anybody")]
+    Broken(&'static str),
     /// No random numbers.
     #[error("the system gives no random numbers: {0}")]
     Entropy(io::Error),

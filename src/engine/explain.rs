@@ -10,7 +10,7 @@ use super::store::Env;
 use crate::bank::{Applied, Bank};
 use crate::command::{Body, Command};
 use crate::entry::{Action, LineageCause, Origin};
-use crate::types::{BankTime, Lineage, Lsn, Owner, RequestId, RequestNumber};
+use crate::types::{BankTime, Epoch, Lsn, Owner, RequestId, RequestNumber};
 
 /// Where and when something stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ pub struct Explanation {
     pub request: RequestId,
     /// Decimals of every amount.
     pub decimals: u8,
-    /// Whether the session's lineage is one of this log's.
-    pub is_lineage_known: bool,
+    /// Whether the session's epoch is one of this log's.
+    pub is_epoch_known: bool,
     /// Whether a repair has dropped something of this log.
     pub was_repaired: bool,
     /// The session, if this log opened it.
@@ -103,14 +103,16 @@ pub struct Explanation {
 pub fn explain(env: &Env, dir: &Path, request: RequestId) -> Result<Explanation, StoreError> {
     let mut found = Found { request, ..Found::default() };
     let (history, bank) = replay(env, dir, &mut |moment| found.see(moment))?;
-    let Found { is_lineage_known, was_repaired, session, executed, acknowledged, last_number, ending, .. } = found;
+    let Found { is_epoch_known, was_repaired, session, executed, acknowledged, last_number, ending, .. } = found;
     let decimals = bank.decimals();
-    Ok(Explanation { history, request, decimals, is_lineage_known, was_repaired, session, executed, acknowledged, last_number, ending })
+    Ok(Explanation { history, request, decimals, is_epoch_known, was_repaired, session, executed, acknowledged, last_number, ending })
 }
 
 struct Found {
     request: RequestId,
-    is_lineage_known: bool,
+    /// Whether an entry was seen.
+    has_begun: bool,
+    is_epoch_known: bool,
     was_repaired: bool,
     session: Option<Opened>,
     executed: Option<Executed>,
@@ -121,10 +123,11 @@ struct Found {
 
 impl Default for Found {
     fn default() -> Self {
-        let session = crate::types::SessionId { lineage: Lineage(0), lsn: Lsn(0) };
+        let session = crate::types::SessionId { epoch: Epoch(0), lsn: Lsn(0) };
         Self {
             request: RequestId { session, number: RequestNumber(0) },
-            is_lineage_known: false,
+            has_begun: false,
+            is_epoch_known: false,
             was_repaired: false,
             session: None,
             executed: None,
@@ -144,10 +147,13 @@ impl Found {
             }
             self.was_repaired |= cause == LineageCause::Repaired;
         }
-        if moment.bank.lineage() != self.request.session.lineage {
+        // Only these entries bring a new epoch; the first one that is read may stand behind some that were dropped.
+        let may_be_new = !self.has_begun || matches!(moment.entry.action, Action::Lineage { .. } | Action::Start(_));
+        self.has_begun = true;
+        self.is_epoch_known |= may_be_new && moment.bank.epochs().contains(self.request.session.epoch);
+        if !moment.bank.has_place(self.request.session) {
             return;
         }
-        self.is_lineage_known = true;
         match moment.entry.action {
             Action::OpenSession { .. } if moment.lsn == self.request.session.lsn && *moment.applied == Applied::SessionOpened => {
                 let owner = moment.entry.owner;

@@ -45,7 +45,7 @@ use crate::bank::{self, Applied, Bank, Room};
 use crate::command::Command;
 use crate::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};
 use crate::secret::Secret;
-use crate::types::{BankTime, Lsn, Owner, RequestNumber, StoreId};
+use crate::types::{BankTime, Epoch, Lsn, Owner, RequestNumber, StoreId};
 use crate::wal::{Full, Log, MAX_RECORD, WalError};
 use crate::wire::message::Receipt;
 
@@ -75,6 +75,8 @@ pub struct Engine {
     batch: Pending,
     batch_time: BankTime,
     staged: Staged,
+    /// This start's epoch, until the entry that says it stands before the first other one.
+    start: Option<Epoch>,
     checkpoints: Checkpoints,
     /// Held for life.
     _lock: Box<dyn Send>,
@@ -192,6 +194,7 @@ impl Engine {
         }
         let Requests { owner, session, first: number, acked_below } = requests;
         let Some(room) = self.staged.room_behind(&self.bank, owner, session, number, acked_below) else { return Ok(0) };
+        self.put_start()?;
         self.log.append(|out| requests.entry(*first).encode_into(out))?;
         self.staged.ended();
         self.staged.began(&requests, room);
@@ -444,11 +447,35 @@ impl Engine {
         }
         self.batch_time = self.clock.now();
         self.checkpoints.poll()?;
-        Ok(commit(&mut self.log, self.batch_time, self.bank.outcome_digest())?)
+        commit(&mut self.log, self.batch_time, self.bank.outcome_digest())?;
+        self.apply_start()
+    }
+
+    /// Puts the entry of this start before the first other one. A start that logs nothing leaves none.
+    fn put_start(&mut self) -> Result<(), Full> {
+        let Some(epoch) = self.start else { return Ok(()) };
+        let entry = Entry { owner: Owner::Nobody, origin: Origin::None, action: Action::Start(epoch) };
+        self.log.append_new_kind(|out| entry.encode_into(out))?;
+        self.start = None;
+        self.batch.push(entry);
+        Ok(())
+    }
+
+    /// Applies the entry of this start, which no question asked for and no walk meets.
+    fn apply_start(&mut self) -> Result<(), Fatal> {
+        if let Next::Entry(entry) = self.batch.next(1)
+            && matches!(entry.action, Action::Start(_))
+        {
+            let lsn = self.bank.applied().next();
+            bank::apply(&mut self.bank, lsn, entry, self.batch_time)?;
+            self.applied(1)?;
+        }
+        Ok(())
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
         debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
+        self.put_start()?;
         let lsn = self.log.append(|out| entry.encode_into(out))?;
         self.staged.ended();
         self.batch.push(entry);

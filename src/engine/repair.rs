@@ -17,10 +17,10 @@ use super::lineage;
 use super::replay::Replay;
 use super::store::{Env, io_error, sync_parent, take_lock};
 use super::watch::LogWatch;
-use crate::bank::Bank;
+use crate::bank::{Bank, Epochs};
 use crate::command::Command;
 use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
-use crate::types::{Lineage, Lsn, RequestId, SessionId};
+use crate::types::{Epoch, Lineage, Lsn, RequestId};
 use crate::wal::{Batch, Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Survey, Tail, diagnose};
 
 /// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.
@@ -107,7 +107,7 @@ pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, Stor
             Ok(Err(format!("{torn}; the next start drops it by itself, and no session is lost by that: there is nothing to repair")))
         }
         Diagnosis::Damaged(tail) => {
-            let requests = in_lineages(bank.lineage(), found);
+            let requests = in_epochs(bank.epochs().clone(), found);
             Ok(Ok(Repair { env: env.clone(), dir: dir.to_owned(), bank, tail, requests, batches, entries, _lock: lock }))
         }
     }
@@ -227,33 +227,42 @@ fn free_name(env: &Env, dir: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// Something in a dropped batch: a request of the lineage that was then in force, or a new one.
+/// Something in a dropped batch: a request of the epochs that were then known, or a new lineage or start.
 enum Dropped {
     Request(Origin, Option<Command>, Position, bool),
     Lineage(Lineage),
+    Start(Lsn, Epoch),
 }
 
 fn requests_in(batch: &DroppedBatch<'_>) -> Vec<Dropped> {
-    let entries = batch.records.iter().flat_map(|record| Entry::all(record.bytes, record.count).map_while(Result::ok));
-    let dropped = entries.filter_map(|entry| match entry.action {
+    let entries = batch.records.iter().flat_map(|record| {
+        let entries = Entry::all(record.bytes, record.count).map_while(Result::ok);
+        (record.first.0..).map(Lsn).zip(entries)
+    });
+    let dropped = entries.filter_map(|(lsn, entry)| match entry.action {
         Action::Request(command) => Some(Dropped::Request(entry.origin, Some(command), batch.position, batch.is_whole)),
         Action::Cancel => Some(Dropped::Request(entry.origin, None, batch.position, batch.is_whole)),
         Action::Lineage { lineage, .. } => Some(Dropped::Lineage(lineage)),
+        Action::Start(epoch) => Some(Dropped::Start(lsn, epoch)),
         _ => None,
     });
     dropped.collect()
 }
 
-/// Names each request by the lineage that was in force where it stood, `first` at the beginning.
-fn in_lineages(first: Lineage, found: Vec<Dropped>) -> Vec<DroppedRequest> {
-    let mut lineage = first;
+/// Names each request by the epochs that were known where it stood, `epochs` at the beginning.
+fn in_epochs(mut epochs: Epochs, found: Vec<Dropped>) -> Vec<DroppedRequest> {
     let requests = found.into_iter().filter_map(|dropped| match dropped {
         Dropped::Lineage(new) => {
-            lineage = new;
+            epochs.draw(new);
+            None
+        }
+        Dropped::Start(lsn, epoch) => {
+            // In damage anything may stand: one that does not fit names nothing.
+            epochs.start(lsn, epoch);
             None
         }
         Dropped::Request(Origin::Session { session, number, .. }, command, position, is_whole) => {
-            let request = RequestId { session: SessionId { lineage, lsn: session }, number };
+            let request = RequestId { session: epochs.session(session), number };
             Some(DroppedRequest { request, command, position, is_whole })
         }
         Dropped::Request(Origin::None, ..) => None,

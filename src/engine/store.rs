@@ -23,7 +23,7 @@ use crate::bank::{self, Bank};
 use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
 use crate::env::{Clock, Disk, Entropy, Gentle, Lock};
 use crate::secret::Secret;
-use crate::types::{Lineage, Owner, StoreId};
+use crate::types::{Epoch, Lineage, Owner, StoreId};
 use crate::wal::{self, Full, Log, Preparer, SegmentSizes, Survey};
 
 pub(super) const LOCK: &str = "LOCK";
@@ -241,7 +241,8 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
     env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
     let store = recovered.store;
     let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
-    let mut log = Log::start(env.disk.clone(), dir, recovered, sizes, u64::from_le_bytes(random), env.preparer)?;
+    let incarnation = u64::from_le_bytes(random);
+    let mut log = Log::start(env.disk.clone(), dir, recovered, sizes, incarnation, env.preparer)?;
     if let Some(marker) = snapshot {
         begin_as_copy(env, dir, &mut log, &mut bank, &clock, &marker)?;
     }
@@ -258,6 +259,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         entropy: env.entropy.clone(),
         batch: super::pending::Pending::default(),
         staged: Staged::default(),
+        start: Some(Epoch(incarnation)),
         checkpoints,
         _lock: lock,
     })

@@ -13,7 +13,7 @@ use super::store::Env;
 use crate::bank::Applied;
 use crate::command::Body;
 use crate::entry::{Action, LineageCause, Origin};
-use crate::types::{Lsn, RequestId, SessionId, StoreId};
+use crate::types::{Lsn, RequestId, StoreId};
 use crate::wire::message::Receipt;
 
 /// What a client was told: an answer to one of its requests, and the bank's evidence with it.
@@ -181,7 +181,7 @@ impl<'a> Holding<'a> {
 
 fn is_answer(moment: &Moment<'_>, one: &Evidence) -> bool {
     let Origin::Session { session, number, .. } = moment.entry.origin else { return false };
-    let request = RequestId { session: SessionId { lineage: moment.bank.lineage(), lsn: session }, number };
+    let request = RequestId { session: moment.bank.epochs().session(session), number };
     let is_body = matches!(moment.applied, Applied::Answer { body, .. } if *body == one.body);
     is_body && request == one.request
 }

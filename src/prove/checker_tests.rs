@@ -25,7 +25,7 @@ fn amount(units: u64) -> Amount {
 }
 
 fn id(session: Lsn, number: u64) -> RequestId {
-    RequestId { session: SessionId { lineage: LINEAGE, lsn: session }, number: RequestNumber(number) }
+    RequestId { session: SessionId { epoch: LINEAGE.into(), lsn: session }, number: RequestNumber(number) }
 }
 
 fn deposit(account: u32, units: u64) -> Command {

@@ -10,7 +10,7 @@ use super::verdict::Violation;
 use crate::amount::Amount;
 use crate::command::{Body, Command, Outcome};
 use crate::entry::{Action, Entry, Origin};
-use crate::types::{AccountId, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId};
+use crate::types::{AccountId, Epoch, Lsn, Owner, RequestId, RequestNumber, SessionId};
 
 /// What the log made of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub(super) struct Model {
     accounts: BTreeMap<AccountId, Account>,
     names: BTreeMap<Box<str>, AccountId>,
     sessions: BTreeMap<Lsn, Session>,
-    lineage: Lineage,
+    /// The epoch of each entry from an LSN on: of the lineage, until the next start.
+    epochs: BTreeMap<Lsn, Epoch>,
     cash: u128,
     pub(super) decisions: BTreeMap<RequestId, Decision>,
     /// The balance of each account from an LSN on.
@@ -78,8 +79,11 @@ impl Model {
             (Action::AccountUnlock(id), _) => self.mark(*id, |account| account.is_locked = false),
             (Action::TellerRevoke(id), _) => self.sessions.retain(|_, session| session.owner != Owner::Teller(*id)),
             (Action::Lineage { lineage, .. }, _) => {
-                self.lineage = *lineage;
+                self.epochs.insert(lsn, Epoch(lineage.0));
                 self.sessions.clear();
+            }
+            (Action::Start(epoch), _) => {
+                self.epochs.insert(lsn, *epoch);
             }
             (Action::OpenSession { evicted }, _) => self.open_session(lsn, entry.owner, *evicted),
             (action, Origin::Session { session, number, acked_below }) => match action {
@@ -93,6 +97,11 @@ impl Model {
             },
             _ => {}
         }
+    }
+
+    /// The random bits in the id of a session that the entry with this LSN opened.
+    fn epoch(&self, session: Lsn) -> Epoch {
+        self.epochs.range(..=session).next_back().map(|(_, epoch)| *epoch).unwrap_or_default()
     }
 
     fn mark(&mut self, id: AccountId, change: impl FnOnce(&mut Account)) {
@@ -128,7 +137,7 @@ impl Model {
         acked_below: RequestNumber,
         command: Option<Command>,
     ) {
-        let id = RequestId { session: SessionId { lineage: self.lineage, lsn: session }, number };
+        let id = RequestId { session: SessionId { epoch: self.epoch(session), lsn: session }, number };
         let mut breach = |rule, what| self.violations.push(Violation::new(rule, Some(id), what));
         let Some(state) = self.sessions.get_mut(&session) else {
             // It vanished earlier in the same batch: without effect, and nobody may be told otherwise.

@@ -154,6 +154,7 @@ impl Service {
         let (owner, session) = match (owner, session) {
             (Some(owner), Some(session)) => (owner, session),
             (None, _) => return self.refused(id, Refusal::NotLoggedIn),
+            (Some(Owner::Operator(_)), None) => return self.refused(id, Refusal::NotPermitted),
             (_, None) => return self.refused(id, Refusal::NoSession),
         };
         if let Err(refusal) = check_numbers(number, acked_below).and_then(|()| check_command(&command, owner)) {
@@ -173,7 +174,7 @@ impl Service {
                 Taken::Yes
             }
             (Ask::CloseSession { session }, _) => self.close_session(id, owner, session),
-            (ask @ (Ask::ListSessions | Ask::Balance { .. } | Ask::FindAccount { .. }), _) => {
+            (ask @ (Ask::ListSessions | Ask::ListSessionsAfter { .. } | Ask::Balance { .. } | Ask::FindAccount { .. }), _) => {
                 self.list_ask(id, ask);
                 Taken::Yes
             }
@@ -222,7 +223,7 @@ impl Service {
     }
 
     fn close_session(&mut self, id: ConnectionId, owner: Owner, session: SessionId) -> Taken {
-        if session.lineage != self.engine.bank().lineage() {
+        if !self.engine.bank().has_place(session) {
             return self.refused(id, Refusal::StoreRolledBack);
         }
         let admission = self.engine.submit_close(owner, session.lsn);
@@ -342,7 +343,12 @@ impl Service {
         ask: impl FnOnce() -> Ask,
     ) -> Taken {
         match admission {
-            Ok(Admission::Logged) => self.list(id, Item::Logged { id, logged }),
+            Ok(Admission::Logged) => {
+                if logged.ends_the_reading() {
+                    self.block(id);
+                }
+                self.list(id, Item::Logged { id, logged });
+            }
             Ok(Admission::Listed) => self.list_ask(id, ask()),
             Err(Full::Batch) => return Taken::NextTurn,
             Err(Full::NoSpace) => self.refuse(id, Refusal::NoSpace),
@@ -352,11 +358,7 @@ impl Service {
 
     fn block_and_take(&mut self, id: ConnectionId, submitted: Result<(Admission, Logged), Full>) -> Taken {
         match submitted {
-            Ok((_, logged)) => {
-                self.block(id);
-                self.list(id, Item::Logged { id, logged });
-                Taken::Yes
-            }
+            Ok((_, logged)) => self.take(id, Ok(Admission::Logged), logged, || Ask::Ping),
             Err(full) => self.take(id, Err(full), Logged::Ack, || Ask::Ping),
         }
     }

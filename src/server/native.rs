@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::codec;
 use crate::command::Command;
+use crate::engine::Fatal;
 use crate::types::RequestNumber;
 use crate::wire::fixed;
 use crate::wire::frame::{self, Front};
@@ -79,19 +80,17 @@ pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Questio
 }
 
 /// Appends a reply to a connection's output.
-pub fn put(reply: &Reply, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// [`Fatal::Broken`] for a reply that is longer than a frame: every list and text in a reply is bounded so that it fits
+/// (`MAX_RUN`, `MAX_PAGE`, `MAX_SESSIONS`, `MAX_TEXT`).
+pub fn put(reply: &Reply, out: &mut Vec<u8>) -> Result<(), Fatal> {
     match reply {
         Reply::Answer { number, body, replayed, receipt } => fixed::put_answer(*number, body, *replayed, receipt, out),
         Reply::Balance { balance, lsn } => fixed::put_balance(*balance, *lsn, out),
-        reply => {
-            let fits = frame::put(reply, out);
-            // Every list in a reply is bounded so that it fits (`MAX_RUN`, `MAX_PAGE`, `MAX_TEXT`, the session caps), but
-            // a bound that is wrong must not leave a client without an answer.
-            if fits.is_err() && frame::put(&Reply::Refused(Refusal::Busy), out).is_err() {
-                debug_assert!(false, "a refusal fits a frame");
-            }
-        }
+        reply => frame::put(reply, out).map_err(|_| Fatal::Broken("a reply is longer than a frame"))?,
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ use crate::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
 use crate::utilities;
 use crate::wire::fixed::{self, RunAnswer};
 use crate::wire::frame::MAX_PAYLOAD;
-use crate::wire::message::{self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, Operation, Receipt, Refusal, Reply, SessionInfo, Welcome};
+use crate::wire::message::{
+    self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, MAX_SESSIONS, Operation, Receipt, Refusal, Reply, SESSIONS_PAGE, SessionInfo,
+    Welcome,
+};
 
 /// One question of the turn.
 pub(super) enum Item {
@@ -52,6 +55,28 @@ pub(super) enum Logged {
     Operation,
 }
 
+impl Logged {
+    /// Whether its connection is read no further in this turn: what comes behind it is judged by what it did.
+    pub(super) const fn ends_the_reading(self) -> bool {
+        matches!(self, Self::Login(_) | Self::Open { .. } | Self::Close(_) | Self::Operation)
+    }
+}
+
+/// Why a question got no reply of its own.
+enum Undone {
+    Refused(Refusal),
+    /// The question cannot have come here: a bug.
+    Broken(&'static str),
+}
+
+impl From<Refusal> for Undone {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+const NOT_A_REQUESTS_RESULT: Result<(), Fatal> = Err(Fatal::Broken("a request has a result that no request can have"));
+
 impl Service {
     pub(super) fn walk(&mut self, now: Duration) -> Result<(), Fatal> {
         let receipt = self.engine.receipt();
@@ -61,13 +86,13 @@ impl Service {
             match item {
                 Item::Logged { id, logged } => {
                     let (lsn, applied) = self.engine.apply_next()?;
-                    if matches!(logged, Logged::Login(_) | Logged::Open { .. })
+                    if logged.ends_the_reading()
                         && let Some(connection) = self.connection(id)
                     {
                         connection.is_blocked = false;
                     }
-                    let reply = self.outcome_of(id, logged, lsn, applied, receipt);
-                    self.reply(id, &reply, now);
+                    let reply = self.outcome_of(id, logged, lsn, applied, receipt)?;
+                    self.reply(id, &reply, now)?;
                 }
                 Item::Requests { id, first, count } => self.answer_requests(id, first, count, &receipt, now)?,
                 Item::Run { id, first, commands, admitted } => {
@@ -75,10 +100,14 @@ impl Service {
                     self.answer_run(id, first, commands, &admitted, &receipt, now)?;
                 }
                 Item::Ask { id, ask } => {
-                    let reply = self.decide(id, ask, receipt).unwrap_or_else(Reply::Refused);
-                    self.reply(id, &reply, now);
+                    let reply = match self.decide(id, ask, receipt) {
+                        Ok(reply) => reply,
+                        Err(Undone::Refused(refusal)) => Reply::Refused(refusal),
+                        Err(Undone::Broken(rule)) => return Err(Fatal::Broken(rule)),
+                    };
+                    self.reply(id, &reply, now)?;
                 }
-                Item::Refused { id, refusal } => self.reply(id, &Reply::Refused(refusal), now),
+                Item::Refused { id, refusal } => self.reply(id, &Reply::Refused(refusal), now)?,
             }
         }
         self.turn = turn;
@@ -87,20 +116,24 @@ impl Service {
         Ok(())
     }
 
-    fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) {
+    fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) -> Result<(), Fatal> {
         // A connection that is gone hears nothing; what it asked was executed all the same.
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connection(id) else { return Ok(()) };
         connection.begin_replies(1, now);
         match connection.front_end {
-            FrontEnd::Native => native::put(reply, connection.output()),
+            FrontEnd::Native => native::put(reply, connection.output())?,
             FrontEnd::Lab(_) => self.say(id, reply),
         }
         self.mark_dirty(id.slot);
+        Ok(())
     }
 
     /// The reply to what apply has just done.
-    fn outcome_of(&mut self, id: ConnectionId, logged: Logged, lsn: Lsn, applied: Applied, receipt: Receipt) -> Reply {
-        match (logged, applied) {
+    ///
+    /// # Errors
+    /// [`Fatal::Broken`] where the entry's kind cannot have that result.
+    fn outcome_of(&mut self, id: ConnectionId, logged: Logged, lsn: Lsn, applied: Applied, receipt: Receipt) -> Result<Reply, Fatal> {
+        Ok(match (logged, applied) {
             (Logged::Numbered(number), Applied::Answer { body, replayed }) => Reply::Answer { number, body, replayed, receipt },
             (Logged::Login(owner), Applied::Login(login)) => self.logged_in(id, owner, login),
             (Logged::Open { ends_with_connection }, Applied::SessionOpened) => {
@@ -108,7 +141,7 @@ impl Service {
                     self.abandon_opened(id, lsn);
                 }
                 let session = SessionInfo {
-                    session: SessionId { lineage: self.engine.bank().lineage(), lsn },
+                    session: self.engine.bank().epochs().session(lsn),
                     last: RequestNumber(0),
                     acked_below: RequestNumber(1),
                 };
@@ -121,13 +154,14 @@ impl Service {
             }
             (Logged::Ack, Applied::Acked { acked_below }) => Reply::Acked { acked_below },
             (Logged::Operation | Logged::Open { .. }, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
-            (Logged::Operation, _) => {
+            (Logged::Operation, Applied::Done | Applied::Opened(_) | Applied::TellerAdded(_)) => {
                 self.close_revoked();
                 Reply::Operated { lsn }
             }
-            // The session vanished earlier in the same batch.
-            _ => Reply::Refused(Refusal::UnknownSession),
-        }
+            // The session ended earlier in the same batch.
+            (Logged::Numbered(_) | Logged::Close(_) | Logged::Ack, Applied::UnknownSession) => Reply::Refused(Refusal::UnknownSession),
+            _ => return Err(Fatal::Broken("an entry has a result that its kind cannot have")),
+        })
     }
 
     fn logged_in(&mut self, id: ConnectionId, owner: Owner, login: Login) -> Reply {
@@ -197,17 +231,23 @@ impl Service {
         };
         let mut number = first;
         let mut answers = fixed::Answers::begin(receipt, &output);
+        let mut broken = Ok(());
         self.engine.apply_requests(count, |applied| {
             match applied {
                 Applied::Answer { body, replayed } => answers.put(number, &body, replayed, &mut output),
-                _ => {
+                Applied::UnknownSession => {
                     answers.end(&mut output);
-                    native::put(&Reply::Refused(Refusal::UnknownSession), &mut output);
+                    if let Err(fatal) = native::put(&Reply::Refused(Refusal::UnknownSession), &mut output) {
+                        broken = Err(fatal);
+                    }
                     answers = fixed::Answers::begin(receipt, &output);
                 }
+                _ => broken = NOT_A_REQUESTS_RESULT,
             }
+            // Behind the last number of all none follows.
             number = number.next().unwrap_or(number);
         })?;
+        broken?;
         answers.end(&mut output);
         self.give_back(id, output);
         Ok(())
@@ -244,10 +284,13 @@ impl Service {
         for (number, command) in numbered.by_ref().take(before) {
             answer.item(self.decide_command(owner.zip(session), number, command), &mut output);
         }
+        let mut broken = Ok(());
         self.engine.apply_requests(admitted.len(), |applied| match applied {
             Applied::Answer { body, replayed } => answer.item(Ok((body, replayed)), &mut output),
-            _ => answer.item(Err(Refusal::UnknownSession), &mut output),
+            Applied::UnknownSession => answer.item(Err(Refusal::UnknownSession), &mut output),
+            _ => broken = NOT_A_REQUESTS_RESULT,
         })?;
+        broken?;
         for (number, command) in numbered.skip(admitted.len()) {
             answer.item(self.decide_command(owner.zip(session), number, command), &mut output);
         }
@@ -257,7 +300,7 @@ impl Service {
     }
 
     /// Answers a question against applied state.
-    fn decide(&mut self, id: ConnectionId, ask: Ask, receipt: Receipt) -> Result<Reply, Refusal> {
+    fn decide(&mut self, id: ConnectionId, ask: Ask, receipt: Receipt) -> Result<Reply, Undone> {
         let connection = self.connection(id).ok_or(Refusal::NoSession)?;
         let (owner, session) = (connection.owner, connection.session);
         let owned = owner.ok_or(Refusal::NotLoggedIn);
@@ -271,7 +314,7 @@ impl Service {
                 let (body, replayed) = self.decide_numbered(own_session?, number, None)?;
                 Ok(Reply::Answer { number, body, replayed, receipt })
             }
-            Ask::Ack { acked_below } => self.decide_ack(own_session?, acked_below),
+            Ask::Ack { acked_below } => Ok(self.decide_ack(own_session?, acked_below)?),
             Ask::ResumeSession { session } => {
                 let resumed = self.resumable(owned?, session);
                 if let Some(connection) = self.connection(id) {
@@ -281,20 +324,23 @@ impl Service {
                 self.take_over(id, session.lsn);
                 Ok(Reply::Session(info))
             }
-            Ask::Balance { account } => self.balance(owned?, account),
+            Ask::Balance { account } => Ok(self.balance(owned?, account)?),
             Ask::FindAccount { name } => {
-                self.engine.bank().find_account(&name).map(|account| Reply::Account { account }).ok_or(Refusal::NoSuchAccount)
+                Ok(self.engine.bank().find_account(&name).map(|account| Reply::Account { account }).ok_or(Refusal::NoSuchAccount)?)
             }
-            Ask::ListSessions => Ok(Reply::Sessions(self.sessions(owned?))),
+            Ask::ListSessions => Ok(Reply::Sessions(self.sessions(owned?, Lsn(0), MAX_SESSIONS))),
+            Ask::ListSessionsAfter { after } => Ok(Reply::Sessions(self.sessions(owned?, after, SESSIONS_PAGE))),
             Ask::Hello { .. } => Ok(Reply::Welcome(self.welcome())),
             Ask::Lower { text } => Ok(Reply::Text(utilities::lower(&text))),
-            Ask::Prime { number } => utilities::is_prime(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger),
-            Ask::Palindrome { number } => utilities::is_palindrome(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger),
+            Ask::Prime { number } => Ok(utilities::is_prime(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?),
+            Ask::Palindrome { number } => Ok(utilities::is_palindrome(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?),
             Ask::Ping => Ok(Reply::Pong),
             Ask::Operate(Operation::ListAccounts { from }) => Ok(Reply::Accounts(self.accounts(from))),
             // A session that is gone, or never was this owner's.
-            Ask::CloseSession { .. } => Err(Refusal::UnknownSession),
-            Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) => Err(Refusal::Busy),
+            Ask::CloseSession { .. } | Ask::Operate(Operation::CloseSession { .. }) => Err(Undone::Refused(Refusal::UnknownSession)),
+            Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) => {
+                Err(Undone::Broken("a question that becomes an entry is listed without one"))
+            }
         }
     }
 
@@ -340,23 +386,21 @@ impl Service {
 
     fn resumable(&self, owner: Owner, session: SessionId) -> Result<SessionInfo, Refusal> {
         let bank = self.engine.bank();
-        if session.lineage != bank.lineage() {
+        if !bank.has_place(session) {
             return Err(Refusal::StoreRolledBack);
         }
         let view = bank.session(session.lsn).filter(|view| view.owner == owner).ok_or(Refusal::UnknownSession)?;
         Ok(SessionInfo { session, last: view.last, acked_below: view.acked_below })
     }
 
-    fn sessions(&self, owner: Owner) -> Vec<SessionInfo> {
+    /// The owner's sessions that entries after `after` opened, oldest first, `most` at most.
+    fn sessions(&self, owner: Owner, after: Lsn, most: usize) -> Vec<SessionInfo> {
         let bank = self.engine.bank();
-        // A teller may hold more than a frame can list: the oldest come first, and closing some shows the rest.
-        let fit = (MAX_PAYLOAD - 64) / 32;
         let info = |lsn: Lsn| {
             let view = bank.session(lsn)?;
-            let session = SessionId { lineage: bank.lineage(), lsn };
-            Some(SessionInfo { session, last: view.last, acked_below: view.acked_below })
+            Some(SessionInfo { session: bank.epochs().session(lsn), last: view.last, acked_below: view.acked_below })
         };
-        bank.sessions_of(owner).into_iter().filter_map(info).take(fit).collect()
+        bank.sessions_of(owner).into_iter().filter(|lsn| *lsn > after).filter_map(info).take(most).collect()
     }
 
     fn balance(&self, owner: Owner, account: AccountId) -> Result<Reply, Refusal> {

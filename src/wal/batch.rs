@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::bytes::{Put, Take, open_crc, round_up, seal_crc};
 use super::record::{self, BadRecord, Record, Records};
-use super::{BATCH_VERSION, FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position};
+use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
 /// The bytes of a batch before its payload.
@@ -65,7 +65,8 @@ pub enum VoucherKind {
 /// The header of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The version of its layout: [`BATCH_VERSION`] where a record holds several entries, else 1.
+    /// The version of its layout: [`NEW_KINDS_VERSION`](super::NEW_KINDS_VERSION) with an entry of a newer kind,
+    /// [`BATCH_VERSION`](super::BATCH_VERSION) where a record holds several entries, else 1.
     pub format_version: u16,
     /// The store.
     pub store: StoreId,
@@ -150,7 +151,7 @@ impl BatchHeader {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let mut take = bytes.get(..HEADER).and_then(|head| open_crc(head, MAGIC)).ok_or(BadHeader::Unreadable)?;
         let format = take.u16().ok_or(BadHeader::Unreadable)?;
-        if !(FORMAT_VERSION..=BATCH_VERSION).contains(&format) {
+        if !(FORMAT_VERSION..=NEW_KINDS_VERSION).contains(&format) {
             return Err(BadHeader::FormatVersion(format));
         }
         let header = Self::fields(format, take).ok_or(BadHeader::Malformed("a batch header with reserved bytes that are not zero"))?;

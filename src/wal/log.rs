@@ -258,6 +258,14 @@ impl Log {
         self.grow(1, |buffer| buffer.push(encode))
     }
 
+    /// [`Log::append`] for an entry of a kind that only [`super::NEW_KINDS_VERSION`] knows.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_new_kind(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
+        self.grow(1, |buffer| buffer.push_new_kind(encode))
+    }
+
     /// Appends so many entries, one at least, to the record of the one before them, in the same open batch: `encode` writes
     /// what they do not share with it, so that the record has [`super::MAX_RECORD`] bytes at most. Gives the first one's LSN.
     /// Allocates nothing.

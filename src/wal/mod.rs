@@ -53,6 +53,9 @@ pub const LOGIC_VERSION: u16 = 1;
 pub const FORMAT_VERSION: u16 = 1;
 /// The version of the layout of a batch in which a record holds several entries.
 pub const BATCH_VERSION: u16 = 2;
+/// The version of a batch with an entry of a kind that the versions before do not know: a program that knows no other
+/// refuses the batch by its version.
+pub const NEW_KINDS_VERSION: u16 = 3;
 /// The largest batch in bytes, header and padding included; less where an empty segment holds less.
 pub const MAX_BATCH: usize = 1 << 20;
 /// The longest entry in bytes; the shortest is one. Longer ones could hold a whole sector of zeros, which would look

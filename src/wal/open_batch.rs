@@ -6,7 +6,7 @@
 use super::batch::{BatchHeader, HASHED, HEADER, chain_after};
 use super::bytes::{BLOCK_LEN, round_up};
 use super::record::{self, HEAD};
-use super::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD};
+use super::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD, NEW_KINDS_VERSION};
 
 /// The open batch. Allocates once: its capacity is beyond the largest batch.
 ///
@@ -17,7 +17,8 @@ pub(super) struct OpenBatch {
     bytes: Vec<u8>,
     start: usize,
     last: Option<LastRecord>,
-    has_joined: bool,
+    /// The oldest version that says what it holds.
+    version: u16,
 }
 
 /// The record at the end, which may still grow.
@@ -34,7 +35,8 @@ struct LastRecord {
 pub(super) struct Mark {
     len: usize,
     last: Option<LastRecord>,
-    has_joined: bool,
+    /// The oldest version that says what it holds.
+    version: u16,
 }
 
 impl OpenBatch {
@@ -43,7 +45,7 @@ impl OpenBatch {
         // An entry is encoded before it is known whether it fits.
         let bytes: Vec<u8> = Vec::with_capacity(BLOCK_LEN + MAX_BATCH + 2 * MAX_RECORD);
         let start = bytes.as_ptr().align_offset(BLOCK_LEN);
-        let mut batch = Self { bytes, start, last: None, has_joined: false };
+        let mut batch = Self { bytes, start, last: None, version: FORMAT_VERSION };
         batch.begin();
         batch
     }
@@ -52,7 +54,7 @@ impl OpenBatch {
     pub(super) fn begin(&mut self) {
         self.bytes.truncate(self.start);
         self.bytes.resize(self.start.saturating_add(HEADER), 0);
-        (self.last, self.has_joined) = (None, false);
+        (self.last, self.version) = (None, FORMAT_VERSION);
     }
 
     /// How many bytes there are, header included.
@@ -67,13 +69,13 @@ impl OpenBatch {
 
     /// What [`OpenBatch::back_to`] goes back to.
     pub(super) const fn mark(&self) -> Mark {
-        Mark { len: self.bytes.len(), last: self.last, has_joined: self.has_joined }
+        Mark { len: self.bytes.len(), last: self.last, version: self.version }
     }
 
     /// Takes off the end what was appended since.
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.bytes.truncate(mark.len);
-        (self.last, self.has_joined) = (mark.last, mark.has_joined);
+        (self.last, self.version) = (mark.last, mark.version);
     }
 
     /// Appends a record of the entry that `encode` writes. `false` for an empty or overlong one: then go back.
@@ -88,6 +90,12 @@ impl OpenBatch {
         (1..=MAX_ENTRY).contains(&length)
     }
 
+    /// [`OpenBatch::push`] for an entry of a kind that only [`NEW_KINDS_VERSION`] knows.
+    pub(super) fn push_new_kind(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.version = self.version.max(NEW_KINDS_VERSION);
+        self.push(encode)
+    }
+
     /// Adds so many entries to the last record, of which `encode` writes what they do not share. `false` if there is none, less
     /// than a byte for each was written, or the record is too long: then go back.
     #[inline]
@@ -96,7 +104,7 @@ impl OpenBatch {
         encode(&mut self.bytes);
         let Some(LastRecord { at, further }) = &mut self.last else { return false };
         *further = further.saturating_add(count);
-        self.has_joined = true;
+        self.version = self.version.max(BATCH_VERSION);
         let added = self.bytes.len().saturating_sub(before);
         count > 0 && added >= usize::from(count) && self.bytes.len().saturating_sub(at.saturating_add(HEAD)) <= MAX_RECORD
     }
@@ -116,7 +124,7 @@ impl OpenBatch {
         self.close_record();
         let end = self.len();
         // The oldest that says it, so that whoever knows no other reads all the rest.
-        header.format_version = if self.has_joined { BATCH_VERSION } else { FORMAT_VERSION };
+        header.format_version = self.version;
         header.payload_len = u32::try_from(end.saturating_sub(HEADER)).unwrap_or(u32::MAX);
         self.bytes.resize(self.start.saturating_add(round_up(end)), 0xFF);
         let bytes = self.bytes.get_mut(self.start..).unwrap_or_default();

@@ -18,6 +18,10 @@ pub const MAX_RUN: usize = 1024;
 pub const MAX_TEXT: usize = 32 * 1024;
 /// The most accounts in one [`Reply::Accounts`].
 pub const MAX_PAGE: usize = 256;
+/// The most sessions in the reply to [`Ask::ListSessions`]: what a frame holds.
+pub const MAX_SESSIONS: usize = 2046;
+/// The most sessions in the reply to [`Ask::ListSessionsAfter`].
+pub const SESSIONS_PAGE: usize = 512;
 
 /// From client to bank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +82,7 @@ pub enum Ask {
         /// Which.
         session: SessionId,
     },
-    /// Lists the owner's sessions.
+    /// Lists the owner's sessions, at most [`MAX_SESSIONS`] of them, oldest first.
     ListSessions,
     /// The balance of an account: the client's own, or any for a teller.
     Balance {
@@ -109,6 +113,11 @@ pub enum Ask {
     Ping,
     /// An operator's command; only over the Unix socket.
     Operate(Operation),
+    /// Lists the owner's sessions behind one of them, at most [`SESSIONS_PAGE`], oldest first; none at the end.
+    ListSessionsAfter {
+        /// The LSN in the last listed session's id; 0 begins with the oldest.
+        after: Lsn,
+    },
 }
 
 /// As what a client logs in.
@@ -217,7 +226,7 @@ pub enum Reply {
     },
     /// To `CloseSession`.
     Closed,
-    /// To `ListSessions`, oldest first.
+    /// To `ListSessions` and `ListSessionsAfter`, oldest first.
     Sessions(Vec<SessionInfo>),
     /// To `Balance`.
     Balance {

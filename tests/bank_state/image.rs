@@ -3,7 +3,7 @@
 use bankd::amount::Amount;
 use bankd::bank::{Bank, ImageDigest, ImageError};
 use bankd::entry::{Action, Setting};
-use bankd::types::AccountId;
+use bankd::types::{AccountId, Epoch};
 use sha2::{Digest, Sha256};
 
 use crate::support::{self, Logged, OPERATOR, customer, deposit, plain, tag, teller, transfer, under, withdraw};
@@ -38,6 +38,14 @@ fn digest_of(bytes: &[u8]) -> ImageDigest {
 /// One of everything that an image can hold.
 fn example() -> Logged {
     let mut logged = Logged::new();
+    logged.operate(Action::Start(Epoch(0xE0)));
+    fill(&mut logged);
+    logged.operate(Action::Start(Epoch(0xE1)));
+    logged
+}
+
+/// Everything of it but the starts, which version 1 did not know.
+fn fill(logged: &mut Logged) {
     logged.operate(Action::Setting { setting: Setting::LoginFailures, value: 2 });
     logged.operate(support::account("\u{e9}", 4, 0));
     logged.operate(Action::AccountClose(AccountId(2)));
@@ -55,16 +63,23 @@ fn example() -> Logged {
     for (owner, tried) in [(customer(1), 77), (teller(0), 78), (teller(0), 79)] {
         logged.apply(&plain(owner, Action::LoginAttempt(Box::new([tried; 32])))).unwrap();
     }
-    logged
 }
 
 #[test]
 fn the_format_is_what_it_always_was() {
     let (bytes, digest) = image(&example().bank);
-    let golden = include_bytes!("../golden/image.bin");
+    let golden = include_bytes!("../golden/image-v2.bin");
     let difference = bytes.iter().zip(golden).position(|(made, golden)| made != golden);
     assert!(bytes.len() == golden.len() && difference.is_none(), "it differs from its golden bytes at {difference:?}");
     assert!(read(golden, &digest).unwrap() == example().bank);
+}
+
+#[test]
+fn an_image_of_version_1_is_read_as_before() {
+    let golden = include_bytes!("../golden/image.bin");
+    let mut logged = Logged::new();
+    fill(&mut logged);
+    assert!(read(golden, &digest_of(golden)).unwrap() == logged.bank);
 }
 
 #[test]

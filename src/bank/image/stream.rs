@@ -99,7 +99,7 @@ impl<'a> ImageWriter<'a> {
     }
 
     pub(super) fn name(&mut self, name: &str) -> io::Result<()> {
-        debug_assert!(is_valid_name(name), "names have at most 64 bytes");
+        assert!(is_valid_name(name), "names have at most 64 bytes");
         self.put(&[u8::try_from(name.len()).unwrap_or(u8::MAX)])?;
         self.put(name.as_bytes())
     }
@@ -241,7 +241,7 @@ impl<'a> ImageReader<'a> {
 
     /// The next `count` bytes: a few fields or a name.
     fn bytes(&mut self, count: usize) -> Result<&[u8], ImageError> {
-        debug_assert!(count <= CHUNK);
+        assert!(count <= CHUNK);
         if self.at.saturating_add(count) > self.buffer.len() {
             self.fill()?;
         }

@@ -23,7 +23,7 @@ impl Audit {
     pub(super) fn create(world: &World, path: &Path, store: StoreId, login: &Login, address: &str) -> Result<Self, JournalError> {
         let stream = JournalStream::create(world, path)?;
         let at = u64::try_from(world.clock.wall().as_micros()).unwrap_or(u64::MAX);
-        let id = request(SessionId { lineage: Default::default(), lsn: Lsn(0) }, 0);
+        let id = request(SessionId { epoch: Default::default(), lsn: Lsn(0) }, 0);
         let command = Command::Deposit { account: AccountId(0), amount: Amount::ZERO };
         let (role, name, address) = (login.role, login.name.clone(), address.to_owned());
         Ok(Self { stream, intent: Record::Intent(Intent { store, id, at, role, name, address, command }) })

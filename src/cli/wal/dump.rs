@@ -5,7 +5,7 @@
 use std::io::{BufWriter, Write};
 use std::str::FromStr;
 
-use bankd::bank::{Applied, Bank};
+use bankd::bank::{Applied, Bank, Epochs};
 use bankd::command::Command;
 use bankd::engine::{self, Env, Moment};
 use bankd::entry::{Action, Entry, Origin};
@@ -65,7 +65,8 @@ impl FromStr for Range {
 impl Dump {
     pub fn run(self) -> Result<Exit, Failure> {
         let env = Env::os();
-        let mut printer = Printer { out: BufWriter::new(std::io::stdout().lock()), is_closed: false, lineage: Lineage(0), decimals: 0 };
+        let mut printer =
+            Printer { out: BufWriter::new(std::io::stdout().lock()), is_closed: false, epochs: Epochs::default(), decimals: 0 };
         let mut is_known = true;
         let history = if self.outcomes || self.account.is_some() {
             let read = engine::replay(&env, &self.store.data_dir, &mut |moment| {
@@ -109,9 +110,10 @@ impl Dump {
         }
     }
 
-    fn wants(&self, lsn: Lsn, entry: &Entry, lineage: Lineage, became: Option<(&Applied, &Bank)>) -> bool {
+    fn wants(&self, lsn: Lsn, entry: &Entry, epochs: &Epochs, became: Option<(&Applied, &Bank)>) -> bool {
         let in_range = self.lsn.is_none_or(|range| (range.from..=range.to).contains(&lsn.0));
-        let in_session = self.session.is_none_or(|session| session.lineage == lineage && touches_session(lsn, entry, session.lsn));
+        let in_session =
+            self.session.is_none_or(|session| epochs.at(session.lsn) == session.epoch && touches_session(lsn, entry, session.lsn));
         let in_account = match (&self.account, became) {
             (Some(account), Some((applied, bank))) => find(bank, account).is_some_and(|id| touches_account(entry, applied, id)),
             _ => true,
@@ -152,25 +154,29 @@ struct Printer<W> {
     out: W,
     is_closed: bool,
     /// As of the last entry seen.
-    lineage: Lineage,
+    epochs: Epochs,
     decimals: u8,
 }
 
 impl<W: Write> Printer<W> {
     /// Takes from a bank what entries that were dropped have said.
     fn begin(&mut self, bank: &Bank) {
-        if self.lineage == Lineage(0) {
-            (self.lineage, self.decimals) = (bank.lineage(), bank.decimals());
+        if self.epochs.lineage() == Lineage(0) {
+            (self.epochs, self.decimals) = (bank.epochs().clone(), bank.decimals());
         }
     }
 
     fn see(&mut self, dump: &Dump, at: (&BatchHeader, Position, Lsn), entry: &Entry, became: Option<(&Applied, &Bank)>) {
         match entry.action {
             Action::Genesis { decimals, .. } => self.decimals = decimals,
-            Action::Lineage { lineage, .. } => self.lineage = lineage,
+            Action::Lineage { lineage, .. } => self.epochs.draw(lineage),
+            Action::Start(epoch) => {
+                // One that does not fit is the bank's to refuse.
+                self.epochs.start(at.2, epoch);
+            }
             _ => {}
         }
-        if self.is_closed || !dump.wants(at.2, entry, self.lineage, became) {
+        if self.is_closed || !dump.wants(at.2, entry, &self.epochs, became) {
             return;
         }
         let shown = became.map(|(applied, _)| applied).filter(|_| dump.outcomes);
@@ -180,7 +186,7 @@ impl<W: Write> Printer<W> {
 
     fn session(&self, entry: &Entry) -> Option<SessionId> {
         match entry.origin {
-            Origin::Session { session, .. } => Some(SessionId { lineage: self.lineage, lsn: session }),
+            Origin::Session { session, .. } => Some(self.epochs.session(session)),
             Origin::None => None,
         }
     }

@@ -26,6 +26,7 @@ pub fn action_in_words(action: &Action, decimals: u8) -> String {
     match action {
         Action::Genesis { decimals, .. } => format!("genesis, {decimals} decimals"),
         Action::Lineage { lineage, cause } => format!("lineage {lineage} ({})", cause_in_words(*cause)),
+        Action::Start(epoch) => format!("start {epoch}"),
         Action::Setting { setting, value } => format!("setting {setting:?} = {value}"),
         Action::AccountOpen(open) => format!("open account {:?} with {}", open.name, amount(&open.balance)),
         Action::AccountClose(account) => format!("close account {}", account.0),
@@ -49,6 +50,7 @@ pub const fn action_name(action: &Action) -> &'static str {
     match action {
         Action::Genesis { .. } => "genesis",
         Action::Lineage { .. } => "lineage",
+        Action::Start(_) => "start",
         Action::Setting { .. } => "setting",
         Action::AccountOpen(_) => "account_open",
         Action::AccountClose(_) => "account_close",

@@ -131,7 +131,7 @@ fn answer(shared: &Mutex<Bank>, peer: &mut Peer, ask: Ask) -> Result<Reply, Refu
             let entry = Entry { owner, origin: Origin::None, action: Action::OpenSession { evicted: None } };
             let (lsn, _) = bank.log_and_apply(&entry);
             bank.commit();
-            let session = SessionId { lineage: bank.books.lineage, lsn };
+            let session = SessionId { epoch: bank.books.lineage.into(), lsn };
             peer.session = Some(session);
             Ok(Reply::Session(SessionInfo { session, last: RequestNumber(0), acked_below: RequestNumber(1) }))
         }
@@ -160,6 +160,10 @@ fn answer(shared: &Mutex<Bank>, peer: &mut Peer, ask: Ask) -> Result<Reply, Refu
             Ok(Reply::Closed)
         }
         Ask::ListSessions => Ok(Reply::Sessions(bank.sessions_of(owner))),
+        Ask::ListSessionsAfter { after } => {
+            let sessions = bank.sessions_of(owner).into_iter();
+            Ok(Reply::Sessions(sessions.filter(|info| info.session.lsn > after).collect()))
+        }
         Ask::Balance { account } if matches!(owner, Owner::Teller(_)) || owner == Owner::Customer(account) => {
             let balance = bank.books.balance(account).ok_or(Refusal::NoSuchAccount)?;
             Ok(Reply::Balance { balance, lsn: bank.books.applied })
@@ -325,7 +329,7 @@ impl Bank {
     fn sessions_of(&self, owner: Owner) -> Vec<SessionInfo> {
         let theirs = self.books.sessions.iter().filter(|(_, session)| session.owner == owner);
         let info = |(lsn, session): (&Lsn, &super::books::Session)| SessionInfo {
-            session: SessionId { lineage: self.books.lineage, lsn: *lsn },
+            session: SessionId { epoch: self.books.lineage.into(), lsn: *lsn },
             last: RequestNumber(session.last),
             acked_below: RequestNumber(session.acked_below),
         };

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::server::lab_rules::LabRules;
-use crate::types::{Lineage, Lsn};
+use crate::types::{Epoch, Lsn};
 use crate::wire::message::{Receipt, SessionInfo};
 
-const SESSION: SessionId = SessionId { lineage: Lineage(7), lsn: Lsn(3) };
+const SESSION: SessionId = SessionId { epoch: Epoch(7), lsn: Lsn(3) };
 const SAMI: AccountId = AccountId(1);
 const TERMS: Terms = Terms { decimals: 0, max_transactions: None };
 

@@ -20,6 +20,7 @@ pub mod codec;
 pub mod command;
 pub mod entry;
 pub mod env;
+pub mod names;
 pub mod secret;
 pub mod types;
 pub mod utilities;

@@ -36,14 +36,21 @@ pub(super) struct Watch {
     pid: u32,
     before: crate::env::process::ProcessFigures,
     is_over: Arc<AtomicBool>,
-    sampler: JoinHandle<(u64, u64)>,
+    /// Ended and joined when this is dropped, however the look ends.
+    sampler: Option<JoinHandle<(u64, u64)>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.join();
+    }
 }
 
 impl Watch {
     pub(super) fn begin(pid: u32) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_over);
-        let writers = threads(pid, "log")?;
+        let (before, writers) = (process_figures(pid)?, threads(pid, "log")?);
         let sampler = thread::spawn(move || {
             let (mut samples, mut waiting) = (0, 0);
             while !told.load(Ordering::Relaxed) {
@@ -54,13 +61,12 @@ impl Watch {
             }
             (samples, waiting)
         });
-        Ok(Self { pid, before: process_figures(pid)?, is_over, sampler })
+        Ok(Self { pid, before, is_over, sampler: Some(sampler) })
     }
 
-    pub(super) fn end(self) -> io::Result<DaemonFigures> {
+    pub(super) fn end(mut self) -> io::Result<DaemonFigures> {
         let after = process_figures(self.pid)?;
-        self.is_over.store(true, Ordering::Relaxed);
-        let (samples, waiting) = self.sampler.join().unwrap_or((0, 0));
+        let (samples, waiting) = self.join();
         Ok(DaemonFigures {
             cpu: after.cpu.saturating_sub(self.before.cpu),
             written: after.written.saturating_sub(self.before.written),
@@ -68,6 +74,12 @@ impl Watch {
             resident: after.resident,
             peak: after.peak,
         })
+    }
+
+    /// Ends the sampler and waits for it; its samples, and how many of them found the daemon waiting.
+    fn join(&mut self) -> (u64, u64) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.sampler.take().and_then(|sampler| sampler.join().ok()).unwrap_or((0, 0))
     }
 }
 
@@ -81,5 +93,19 @@ mod tests {
         let figures = watch.end().unwrap();
         assert!(figures.resident > 0 && figures.peak >= figures.resident && figures.sync_share <= 1.0);
         assert!(Watch::begin(u32::MAX).is_err());
+    }
+
+    /// The sampler's share of the flag shows that its thread lives.
+    #[test]
+    fn no_sampler_outlives_its_watch() {
+        let watch = Watch::begin(std::process::id()).unwrap();
+        let flag = Arc::clone(&watch.is_over);
+        drop(watch);
+        assert_eq!(Arc::strong_count(&flag), 1, "dropped");
+        let mut watch = Watch::begin(std::process::id()).unwrap();
+        let flag = Arc::clone(&watch.is_over);
+        watch.pid = u32::MAX;
+        assert!(watch.end().is_err());
+        assert_eq!(Arc::strong_count(&flag), 1, "behind an error");
     }
 }

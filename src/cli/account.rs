@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
 use super::operator::{OperatorOptions, operate};
-use super::output::tell;
+use super::output::{is_lost, tell};
 use super::secrets::PinSource;
 
 /// `bankd account`.
@@ -113,7 +113,7 @@ fn list(as_json: bool, options: &OperatorOptions) -> Result<Exit, Failure> {
             tell(&if as_json { in_json(account, decimals).to_string() } else { in_words(account, decimals) });
         }
         match page.last().and_then(|last| last.account.0.checked_add(1)) {
-            Some(next) if page.len() == MAX_PAGE => from = AccountId(next),
+            Some(next) if page.len() == MAX_PAGE && !is_lost() => from = AccountId(next),
             _ => return Ok(Exit::Done),
         }
     }

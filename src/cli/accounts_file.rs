@@ -16,8 +16,8 @@ use std::io;
 
 use bankd::amount::{Amount, AmountError};
 use bankd::engine::NewRecord;
+use bankd::names::{self, is_new_name};
 use bankd::secret::{MAX_SECRET, Secret};
-use bankd::types::is_valid_name;
 
 /// The shortest PIN or token, in bytes.
 pub const MIN_SECRET: usize = 4;
@@ -63,7 +63,7 @@ pub enum Problem {
     #[error("the kind must be `account` or `teller`")]
     Kind,
     /// Not a name.
-    #[error("the name must have 1 to 64 bytes and no control characters")]
+    #[error("the name must have {RULE}", RULE = names::RULE)]
     Name,
     /// A second one.
     #[error("the name is that of line {first} again")]
@@ -193,7 +193,7 @@ impl<R: io::Read> Reader<R> {
             "teller" => false,
             _ => return Err(Problem::Kind),
         };
-        if !is_valid_name(name) {
+        if !is_new_name(name) {
             return Err(Problem::Name);
         }
         if !(MIN_SECRET..=MAX_SECRET).contains(&secret.len()) {
@@ -268,6 +268,9 @@ mod tests {
             ("Account,Sami,hunter2,5", "the kind"),
             ("account,,hunter2,5", "the name must have"),
             ("account,a\u{1}hunter2,hunter2,5", "the name must have"),
+            ("account,Jose\u{301},hunter2,5", "the name must have"),
+            ("account,Sa\u{200b}mi,hunter2,5", "the name must have"),
+            ("teller,\u{202e}x,hunter2,", "the name must have"),
             ("account,Farhan,hunter2,5", "the name is that of line 2 again"),
             ("teller,Office,hunter2,", "the name is that of line 3 again"),
             ("account,Sami,abc,5", "the secret must have 4 to 128"),

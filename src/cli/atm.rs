@@ -17,7 +17,7 @@ use clap::Args;
 
 use super::failure::{Exit, Failure};
 use super::options::{JournalOption, ServerOptions};
-use super::output::{declined, say, show, tell};
+use super::output::{self, declined, say, show, tell};
 use super::resolve::{OnDoubt, doubt_in_words, ending_in_words};
 use super::secrets::{line_of_input, pin_at_the_machine};
 use super::untold::{Whose, catch_up};
@@ -89,6 +89,7 @@ impl Machine {
         catch_up(&mut self.client, whose, self.decimals, &show);
         self.end_doubts(&name)?;
         tell(MENU);
+        heard()?;
         while let Some(line) = input(line_of_input())? {
             match line.trim() {
                 "1" => self.balance(account)?,
@@ -97,6 +98,7 @@ impl Machine {
                 "4" => break,
                 _ => tell("Enter a valid command"),
             }
+            heard()?;
         }
         Ok(Exit::Done)
     }
@@ -107,6 +109,7 @@ impl Machine {
             tell("Enter Your Account Name : ");
             let Some(name) = input(line_of_input())? else { return Ok(None) };
             tell("Enter Your Account Pin : ");
+            heard()?;
             let Some(secret) = input(pin_at_the_machine())? else { return Ok(None) };
             let name = name.trim().to_owned();
             match self.client.log_in(Login { role: Role::Customer, name: name.clone(), secret }) {
@@ -134,11 +137,16 @@ impl Machine {
     /// Ends what the customer's earlier runs left in doubt, and tells what became of each.
     fn end_doubts(&mut self, name: &str) -> Result<(), Failure> {
         for request in self.doubts(Some(name))? {
-            match self.on_doubt.end(&mut self.client, &request) {
-                Ok(answer) => tell(&ending_in_words(&request, &answer.body, answer.replayed, self.decimals)),
-                Err(error) => tell(&format!("{}: still in doubt: {error}", doubt_in_words(&request, self.decimals))),
+            heard()?;
+            let words = match self.on_doubt.end(&mut self.client, &request) {
+                Ok(answer) => ending_in_words(&request, &answer.body, answer.replayed, self.decimals),
+                Err(error @ ClientError::Refused(_)) => format!("{}: not executed: {error}", doubt_in_words(&request, self.decimals)),
+                Err(error @ ClientError::AskTheBank { .. }) => format!("{}: {error}", doubt_in_words(&request, self.decimals)),
+                Err(error) => format!("{}: still in doubt: {error}", doubt_in_words(&request, self.decimals)),
             };
-            self.client.mark_told();
+            if show(&words) {
+                self.client.mark_told();
+            }
         }
         Ok(())
     }
@@ -153,6 +161,7 @@ impl Machine {
 
     fn movement(&mut self, account: AccountId, command: fn(AccountId, Amount) -> Command) -> Result<(), Failure> {
         tell("Enter Amount : ");
+        heard()?;
         let Some(typed) = input(line_of_input())? else { return Ok(()) };
         let amount = match Amount::parse(&typed, self.decimals) {
             Ok(amount) => amount,
@@ -185,13 +194,22 @@ impl Machine {
             }
             Err(error) => {
                 let went_on = go_on("nothing was moved", &error);
-                if went_on.is_ok() {
+                if went_on.is_ok() && !output::is_lost() {
                     self.client.mark_told();
                 }
                 went_on
             }
         }
     }
+}
+
+/// Ends the dialogue when what the machine says is read no more.
+fn heard() -> Result<(), Failure> {
+    if !output::is_lost() {
+        return Ok(());
+    }
+    let (what, why) = ("the teller machine is out of service", "its standard output is gone");
+    Err(Failure::because(Exit::Internal, what, why, "nothing more was sent; start it on another terminal"))
 }
 
 /// One line about what did not work, unless it ends the dialogue: an unknown outcome, or a journal out of order.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::batch_lines::{Line, Lines};
 use super::failure::{Exit, Failure};
 use super::options::ClientOptions;
-use super::output::{RequestJson, outcome_in_words, say, show, show_aside};
+use super::output::{self, RequestJson, outcome_in_words, say, show, show_aside};
 use super::untold::{Whose, catch_up};
 
 const WHAT: &str = "cannot run the batch";
@@ -85,6 +85,9 @@ impl Batch {
             return Err(self.stopped(&mut client, &teller, done, stopped));
         }
         client.finish();
+        if output::is_lost() && done <= lines.lines.len() {
+            return Err(unheard(&lines, done));
+        }
         if declined > 0 {
             let why = format!("{declined} of {} commands", lines.lines.len());
             Failure::because(Exit::Declined, "declined by the bank", why, "the others are done").print();
@@ -147,7 +150,7 @@ impl Batch {
             told.extend(teller.fate(line, fates.next()));
         }
         client.mark_all_told(&told);
-        let unsent = rest.iter().position(|fate| matches!(fate, Fate::NotSent(_))).unwrap_or(rest.len());
+        let unsent = rest.iter().position(|fate| matches!(fate, Fate::NotExecuted(_) | Fate::NotSent(_))).unwrap_or(rest.len());
         let unsent = lines.get(done + unsent).map_or(String::new(), |line| format!("; from line {} on nothing was sent", line.at));
         match &failure {
             ClientError::OutcomeUnknown { .. } => {
@@ -165,6 +168,19 @@ impl Batch {
             failure => Failure::client(WHAT, failure),
         }
     }
+}
+
+/// How a batch ends whose results are read no more.
+fn unheard(lines: &Lines, done: usize) -> Failure {
+    let rest = lines.lines.get(done).map_or("every command was answered".to_owned(), |line| {
+        format!(
+            "the commands up to line {} were answered; from line {} on nothing was sent",
+            done.checked_sub(1).and_then(|last| lines.lines.get(last)).map_or(0, |line| line.at),
+            line.at
+        )
+    });
+    let next = "the next command of this login prints the answers that were not shown";
+    Failure::because(Exit::Internal, "the batch stopped", "its results cannot be printed any more", format!("{rest}; {next}"))
 }
 
 /// How results are printed.
@@ -201,6 +217,7 @@ impl Printer<'_> {
             Some(Fate::Answered(answer)) => return show(&self.answer(line, answer)).then_some(answer.request),
             Some(Fate::InDoubt(id)) => (format!("outcome unknown (request {id})"), "unknown", Some(*id), None),
             Some(Fate::AskTheBank(id)) => (format!("only the bank's log tells: `bankd explain {id}`"), "unknown", Some(*id), Some(*id)),
+            Some(Fate::NotExecuted(id)) => ("refused, not executed".to_owned(), "not_executed", Some(*id), Some(*id)),
             Some(Fate::NotSent(id)) => ("not sent".to_owned(), "not_sent", None, Some(*id)),
             None => ("not sent".to_owned(), "not_sent", None, None),
         };

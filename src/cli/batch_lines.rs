@@ -73,6 +73,8 @@ impl Lines {
                 return Err(bad(format!("it is longer than {MAX_LINE} bytes")));
             }
             let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is no UTF-8".to_owned()))?;
+            // A byte order mark.
+            let text = if at == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
             if text.trim_start().starts_with('#') {
                 continue;
             }
@@ -218,6 +220,8 @@ mod tests {
         assert_eq!(read(text), Ok(expected.map(str::to_owned).to_vec()));
         assert_eq!(Lines::read(&mut text.as_bytes(), 2).unwrap().names.len(), 2, "each name once");
         assert_eq!(read(""), Ok(Vec::new()));
+        assert_eq!(read("\u{feff}deposit Sami 20\n"), Ok(vec!["1: deposit Sami 20.00".to_owned()]), "behind a byte order mark");
+        assert_eq!(read("\u{feff}# a comment\n"), Ok(Vec::new()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use bankd::wire::message::Role;
 use clap::Args;
 
 use super::bench::remove;
+use super::durations::duration;
 use super::failure::{Exit, Failure};
 use super::output::{say, tell, tell_json};
 use super::progress::Countdown;
@@ -34,11 +35,11 @@ pub struct Run {
     /// Consecutive commands in one frame
     #[arg(long, value_name = "N", default_value_t = 1)]
     run: usize,
-    /// Seconds before anything is measured
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    /// How long it runs before anything is measured, such as 500ms or 2s; a plain number is seconds
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     warm_up: Duration,
-    /// Seconds that are measured
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    /// How long is measured
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     duration: Duration,
     /// How many accounts there are
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -79,11 +80,6 @@ pub struct Run {
     /// Write the distribution of latencies here, in the form of the HdrHistogram tools
     #[arg(long, value_name = "FILE")]
     quantiles: Option<PathBuf>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|lasting| lasting.as_secs() <= 86_400).ok_or_else(|| "not from 0 to 86400".to_owned())
 }
 
 impl Run {
@@ -178,7 +174,7 @@ impl Run {
 
     fn write(&self, world: &World, plan: &Plan, report: &Report) -> Result<(), Failure> {
         let failed = |path: &Path, error: std::io::Error| {
-            Failure::because(Exit::CannotStart, format!("cannot write {}", path.display()), error, "the figures are above")
+            Failure::because(Exit::Internal, format!("cannot write {}", path.display()), error, "the figures are above")
         };
         if let Some(path) = &self.csv {
             append(world, path, bench::CSV_HEADER, &report.csv(plan)).map_err(|error| failed(path, error))?;
@@ -186,7 +182,11 @@ impl Run {
         if let Some(path) = &self.quantiles {
             let file = if path.exists() { world.disk.open(path) } else { world.disk.create(path) };
             let text = report.quantiles();
-            let written = file.and_then(|file| file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0)));
+            let written = file.and_then(|file| {
+                file.set_len(0)?;
+                file.write_all_at(text.as_bytes(), 0)?;
+                file.sync()
+            });
             written.map_err(|error| failed(path, error))?;
         }
         Ok(())
@@ -198,9 +198,12 @@ fn append(world: &World, path: &Path, header: &str, row: &str) -> std::io::Resul
     if path.exists() {
         let file = world.disk.open(path)?;
         let end = file.len()?;
-        return file.write_all_at(row.as_bytes(), end);
+        file.write_all_at(row.as_bytes(), end)?;
+        return file.sync();
     }
-    world.disk.create(path)?.write_all_at(format!("{header}{row}").as_bytes(), 0)
+    let file = world.disk.create(path)?;
+    file.write_all_at(format!("{header}{row}").as_bytes(), 0)?;
+    file.sync()
 }
 
 fn resolve(server: &str) -> Result<SocketAddr, Failure> {

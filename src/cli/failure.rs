@@ -171,8 +171,13 @@ const fn after_refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::BadLogin => "check the name and the PIN or token",
         Refusal::LoginLocked => "ask the operator to run `bankd account unlock NAME`",
-        Refusal::Busy | Refusal::NoSpace => "run the same command again later",
-        Refusal::TooManySessions => "run `bankd resolve`, then `bankd sessions close NAME`",
+        Refusal::Busy | Refusal::NoSpace => "nothing was executed; run the same command again later",
+        Refusal::WindowFull => {
+            "nothing was executed; run `bankd resolve` with the journal of that session, or `bankd sessions close NAME SESSION --unacknowledged`"
+        }
+        Refusal::TooManySessions => {
+            "nothing was sent; run `bankd resolve`, then `bankd sessions close NAME`, which prints what to run where that is not enough"
+        }
         Refusal::NoSuchAccount | Refusal::NoSuchTeller => "check the name; the operator can run `bankd account list`",
         Refusal::UnsupportedVersion { .. } => "use a client and a server of the same version",
         Refusal::NotAnInteger => "give decimal digits with an optional sign",

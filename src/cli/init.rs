@@ -12,6 +12,7 @@ use bankd::env::os;
 
 use super::accounts_file::{self, AccountsFileError};
 use super::failure::{Exit, Failure};
+use super::output::{say, tell, tell_json};
 use super::store_paths;
 
 /// The lab's four accounts.
@@ -65,14 +66,12 @@ impl Init {
         };
         let seconds = began.elapsed().as_secs_f64();
         if self.json {
-            println!(
-                "{}",
-                serde_json::json!({"store": created.store.to_string(), "data_dir": self.data_dir, "key_file": key_file, "accounts": created.accounts})
-            );
+            let made = serde_json::json!({"store": created.store.to_string(), "data_dir": self.data_dir, "key_file": key_file, "accounts": created.accounts});
+            tell_json(&made);
         } else {
-            println!("made the store {} with {} accounts in {seconds:.1} s", self.data_dir.display(), created.accounts);
-            eprintln!("its key is {}: keep a copy elsewhere; without it nobody can log in", key_file.display());
-            eprintln!("start it with: bankd serve --data-dir {}", self.data_dir.display());
+            tell(&format!("made the store {} with {} accounts in {seconds:.1} s", self.data_dir.display(), created.accounts));
+            say(&format!("its key is {}: keep a copy elsewhere; without it no login is possible", key_file.display()));
+            say(&format!("start it with: bankd serve --data-dir {}", self.data_dir.display()));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod batch;
 mod batch_lines;
 mod bench;
 mod bench_run;
+mod durations;
 mod explain;
 mod failure;
 mod init;
@@ -103,19 +104,23 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors: they go to stdout, and the code is 0.
-            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            // Nobody is left to tell if the message cannot be printed.
-            let _ = error.print();
-            return code.into();
+            if error.use_stderr() {
+                // Without stderr there is no place to print why.
+                let _ = error.print();
+                return Exit::Usage.into();
+            }
+            output::help(&error);
+            return output::check(Exit::Done).into();
         }
     };
-    match dispatch(cli.command) {
-        Ok(code) => code.into(),
+    let exit = match dispatch(cli.command) {
+        Ok(exit) => exit,
         Err(failure) => {
             failure.print();
-            failure.exit.into()
+            failure.exit
         }
-    }
+    };
+    output::check(exit).into()
 }
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {

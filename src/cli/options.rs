@@ -11,6 +11,7 @@ use bankd::types::{AccountId, Owner};
 use bankd::wire::message::{Role, Welcome};
 use clap::Args;
 
+use super::durations::some_time;
 use super::failure::{Exit, Failure};
 use super::output::show_aside;
 use super::secrets::{PinSource, read_token};
@@ -22,15 +23,15 @@ pub struct ServerOptions {
     /// The bank's address
     #[arg(long, value_name = "HOST:PORT", env = "BANKD_SERVER", default_value = "127.0.0.1:7070")]
     pub server: String,
-    /// How long to try, in seconds
-    #[arg(long, value_name = "SECONDS", env = "BANKD_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    timeout: u64,
+    /// How long to try, such as 2s, 500ms or 1m; a plain number is seconds
+    #[arg(long, value_name = "DURATION", env = "BANKD_TIMEOUT", default_value = "30s", value_parser = some_time)]
+    timeout: Duration,
 }
 
 impl ServerOptions {
     /// How long to try.
     pub const fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+        self.timeout
     }
 
     /// A connection for what needs no login.

@@ -1,8 +1,11 @@
 //! Lines and JSON: how results are printed, for people and for programs.
 //!
+//! All output to stdout goes through here, so that a write that fails ends with a line on stderr and exit code 1.
 //! Left out: failures in words (`failure.rs`).
 
-use std::io::Write;
+use std::io::{BufWriter, StdoutLock, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bankd::amount::{Amount, DisplayAmount};
 use bankd::client::Answer;
@@ -12,15 +15,65 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 
-/// A line of the result, on stdout. A reader that has gone away is no failure of ours.
+/// Whether a line of stdout could not be printed because its reader has closed the pipe.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// Why a line of stdout could not be printed, where it was anything else. The first such error is kept.
+static FAILURE: OnceLock<String> = OnceLock::new();
+
+/// A line of the result, on stdout. What goes wrong is noted for [`check`].
 pub fn tell(line: &str) {
     show(line);
 }
 
-/// The same, and says whether it could be printed.
+/// The same; returns whether it was printed.
 pub fn show(line: &str) -> bool {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_ok()
+    note(writeln!(stdout, "{line}").and_then(|()| stdout.flush()))
+}
+
+/// Notes what became of a write to stdout; returns whether it succeeded. Every write that does not go through [`show`]
+/// passes through here.
+pub fn note(written: std::io::Result<()>) -> bool {
+    match &written {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => IS_CLOSED.store(true, Ordering::Relaxed),
+        Err(error) => {
+            let _ = FAILURE.set(error.to_string());
+        }
+    }
+    written.is_ok()
+}
+
+/// Stdout with a buffer, for many lines; what becomes of its writes is for [`note`].
+pub fn buffered() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::new(std::io::stdout().lock())
+}
+
+/// Prints the help or the version.
+pub fn help(text: &clap::Error) {
+    note(text.print().and_then(|()| std::io::stdout().flush()));
+}
+
+/// Whether stdout can be written to no more, for whatever reason: what goes on is then done for no reader.
+pub fn is_lost() -> bool {
+    IS_CLOSED.load(Ordering::Relaxed) || FAILURE.get().is_some()
+}
+
+/// Why stdout refused a line, if it did for another reason than a closed pipe.
+pub fn failure() -> Option<&'static str> {
+    FAILURE.get().map(String::as_str)
+}
+
+/// Ends a command that would have ended with `exit`: with 1 and a line on stderr if stdout refused a line, unless a code
+/// other than 0 says more. A closed pipe is a reader that wants no more, and ends nothing.
+pub fn check(exit: Exit) -> Exit {
+    match failure() {
+        Some(why) => {
+            Failure::because(Exit::Internal, "cannot write to standard output", why, "what was printed is not complete").print();
+            if exit == Exit::Done { Exit::Internal } else { exit }
+        }
+        None => exit,
+    }
 }
 
 /// A line of chatter, on stderr.

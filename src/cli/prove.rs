@@ -10,6 +10,7 @@ use bankd::env::os;
 use bankd::prove::{self, Flaw, OnTrial, Plan, Verdict};
 use clap::{Args, Subcommand};
 
+use super::durations::some_time;
 use super::failure::{Exit, Failure};
 use super::output::{say, tell, tell_json};
 
@@ -20,9 +21,9 @@ const SHOWN: usize = 12;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Prove {
-    /// How long the clients are at it, in seconds
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    seconds: u64,
+    /// How long the clients are at it, such as 30s or 5m; a plain number is seconds
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = some_time)]
+    seconds: Duration,
     /// Decides what everybody does and what goes wrong
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -73,7 +74,7 @@ impl Prove {
         let exe = std::env::current_exe().map_err(|error| cannot(&error))?;
         let dir = os::make_temporary_dir("prove").map_err(|error| cannot(&error))?;
         let bank = self.broken.map_or(OnTrial::Daemon, |flaw| OnTrial::Small(Some(flaw)));
-        let lasting = Duration::from_secs(self.seconds);
+        let lasting = self.seconds;
         let plan = Plan { seed: self.seed, lasting, clients: self.clients, bank, dir: dir.clone(), exe };
         let verdict = prove::prove(&World::real(), &plan, &|word| say(word)).map_err(|error| {
             say(&format!("what was written is in {}", dir.display()));
@@ -131,7 +132,8 @@ impl Prove {
             (None, 0) => tell("verdict: every request took effect exactly once and was answered with the one true answer"),
             (None, found) => {
                 tell(&format!("verdict: NOT PROVEN, {found} violations"));
-                let Self { seconds, seed, clients, .. } = self;
+                let Self { seed, clients, .. } = self;
+                let seconds = self.seconds.as_secs_f64();
                 tell(&format!("again with: bankd prove --seconds {seconds} --seed {seed} --clients {clients} --keep"));
             }
             (Some(flaw), 0) => tell(&format!("verdict: the flaw {} was NOT found; try more --seconds or another --seed", flaw.name())),

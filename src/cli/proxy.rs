@@ -8,8 +8,9 @@ use std::time::Duration;
 use bankd::prove::{Faults, Proxy, Share};
 use clap::Args;
 
+use super::durations::millis;
 use super::failure::{Exit, Failure};
-use super::output::tell;
+use super::output::{self, show};
 
 /// `bankd proxy`.
 #[derive(Debug, Args)]
@@ -39,9 +40,9 @@ pub struct FaultOptions {
     /// Probability that a numbered request reaches the bank twice
     #[arg(long, value_name = "P", default_value = "0")]
     duplicate: Share,
-    /// The longest delay on each way, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
-    delay_ms: u64,
+    /// The longest delay on each way; a plain number is milliseconds
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = millis)]
+    delay_ms: Duration,
     /// Probability that the connection is cut in the middle of a frame
     #[arg(long, value_name = "P", default_value = "0")]
     cut: Share,
@@ -51,9 +52,9 @@ pub struct FaultOptions {
     /// Of the lost requests, the share that arrives late, when its client has gone elsewhere
     #[arg(long, value_name = "P", default_value = "0")]
     late: Share,
-    /// How long a connection is silent after a loss before it is cut, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(..=60_000))]
-    linger_ms: u64,
+    /// How long a connection is silent after a loss before it is cut; a plain number is milliseconds
+    #[arg(long, value_name = "DURATION", default_value = "50", value_parser = millis)]
+    linger_ms: Duration,
     /// Touch greetings, logins and the opening of sessions as well
     #[arg(long)]
     setup: bool,
@@ -62,8 +63,7 @@ pub struct FaultOptions {
 impl FaultOptions {
     const fn faults(self) -> Faults {
         let Self { lose_requests, lose_replies, duplicate, delay_ms, cut, busy, late, linger_ms, setup } = self;
-        let (delay, linger) = (Duration::from_millis(delay_ms), Duration::from_millis(linger_ms));
-        Faults { lose_requests, lose_replies, duplicate, cut, busy, late, delay, linger, setup }
+        Faults { lose_requests, lose_replies, duplicate, cut, busy, late, delay: delay_ms, linger: linger_ms, setup }
     }
 }
 
@@ -74,7 +74,10 @@ impl ProxyCommand {
             let what = format!("cannot listen on {}", self.listen);
             Failure::because(Exit::CannotStart, what, error, "name another address with --listen")
         })?;
-        tell(&format!("ready proxy {}", proxy.address()));
+        if !show(&format!("ready proxy {}", proxy.address())) && output::failure().is_some() {
+            // `output::check` prints why.
+            return Ok(Exit::Done);
+        }
         proxy.run();
         Ok(Exit::Done)
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use bankd::client::{Answer, Client, ClientError, Deadline, End, Journal, Login, Request, World};
+use bankd::client::{Answer, Client, ClientError, ClosedReason, Deadline, End, Journal, Login, Request, World};
 use bankd::command::Body;
 use bankd::types::{RequestId, RequestNumber, SessionId};
 use bankd::wire::message::Role;
@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::failure::{Exit, Failure};
 use super::options::ClientOptions;
-use super::output::{RequestJson, command_in_words, outcome_in_words, say, show, show_json, tell};
+use super::output::{self, RequestJson, command_in_words, outcome_in_words, say, show, show_json};
 use super::untold::end_in_words;
 
 const WHAT: &str = "cannot resolve";
@@ -26,6 +26,10 @@ pub struct Resolve {
     /// What to do about a request in doubt: send it again, so that it happens if it has not, or cancel it
     #[arg(long, value_enum, default_value_t = OnDoubt::Resend)]
     on_doubt: OnDoubt,
+    /// Take this request out of doubt without the bank, for a login or bank that will never be there again: it is not sent
+    /// again, and only `bankd explain` shows what became of it
+    #[arg(long, value_name = "SESSION/NUMBER", conflicts_with_all = ["name", "on_doubt", "json"])]
+    write_off: Option<RequestId>,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -47,7 +51,7 @@ impl OnDoubt {
     pub(super) fn end(self, client: &mut Client, request: &Request) -> Result<Answer, ClientError> {
         let (id, command) = (request.intent.id, request.intent.command);
         match self {
-            Self::Resend => client.request_again(id, command),
+            Self::Resend => client.resend(id, command),
             Self::Cancel => client.cancel(id),
         }
     }
@@ -76,15 +80,20 @@ struct Findings {
 }
 
 impl Findings {
-    fn fail(&mut self, failure: Failure) {
-        failure.print();
+    /// Prints a failure and keeps the first; returns whether it was printed.
+    fn fail(&mut self, failure: Failure) -> bool {
+        let is_printed = failure.print();
         self.failure.get_or_insert(failure);
+        is_printed
     }
 }
 
 impl Resolve {
     /// Goes through the logins that have something in doubt, untold or unacknowledged here.
     pub fn run(self) -> Result<Exit, Failure> {
+        if let Some(id) = self.write_off {
+            return self.write_off(id);
+        }
         let requests = self.requests()?;
         if requests.iter().all(|request| request.end.is_some()) {
             say("nothing is in doubt in this journal");
@@ -110,6 +119,22 @@ impl Resolve {
             self.mark_told(&findings.told);
         }
         Ok(findings.failure.map_or(Exit::Done, |failure| failure.exit))
+    }
+
+    /// Closes one doubt as one that only the bank's log can end.
+    fn write_off(&self, id: RequestId) -> Result<Exit, Failure> {
+        let what = format!("cannot write off {id}");
+        let (mut journal, deadline) = self.journal()?;
+        let mut journal = journal.open(&deadline).map_err(|error| Failure::journal(&what, &error))?;
+        if !journal.in_doubt().any(|request| request.intent.id == id) {
+            return Err(Failure::usage(what, "it is not in doubt in this journal", "nothing was changed; name another with --journal"));
+        }
+        journal.close(id, ClosedReason::UnknownSession).map_err(|error| Failure::journal(&what, &error))?;
+        if show(&format!("{id} is in doubt no more; have the bank run `bankd explain {id}` to see what became of it")) {
+            // If it cannot be noted, it is shown once more.
+            let _ = journal.tell(&[id]);
+        }
+        Ok(Exit::Done)
     }
 
     /// The journal's requests that this run is about.
@@ -154,6 +179,10 @@ impl Resolve {
         let login: Login = self.options.login.login(name)?;
         client.log_in(login).map_err(|error| Failure::client(&format!("cannot resolve for {name}"), &error))?;
         for request in theirs.iter().filter(|request| request.intent.store == welcome.store) {
+            // What is ended now is for a reader.
+            if output::is_lost() {
+                break;
+            }
             match request.end {
                 None => self.end(&mut client, request, welcome.decimals, findings),
                 Some(_) if request.is_told => {}
@@ -180,9 +209,10 @@ impl Resolve {
                     _ => "unknown",
                 };
                 findings.lines.push(RequestJson::without_answer(outcome, Some(request.intent.id)));
-                // If it is closed, it was told; if it is in doubt, there is nothing to be marked.
-                findings.told.push(request.intent.id);
-                findings.fail(failure);
+                // If it is closed, this shows it; if it is in doubt, there is nothing to be marked.
+                if findings.fail(failure) {
+                    findings.told.push(request.intent.id);
+                }
             }
         }
     }
@@ -195,17 +225,19 @@ impl Resolve {
             End::Closed(_) if request.must_be_asked_about() => RequestJson::without_answer("unknown", Some(id)),
             End::Closed(_) => RequestJson::without_answer("not_executed", Some(id)),
         });
-        findings.told.push(id);
-        if request.must_be_asked_about() {
+        let is_shown = if request.must_be_asked_about() {
             let why = "the bank no longer answers it";
             findings.fail(Failure::because(
                 Exit::OutcomeUnknown,
                 doubt_in_words(request, decimals),
                 why,
                 format!("have the bank run `bankd explain {id}`"),
-            ));
-        } else if !self.json {
-            end_in_words(request, decimals).iter().for_each(|words| tell(words));
+            ))
+        } else {
+            self.json || end_in_words(request, decimals).is_none_or(|words| show(&words))
+        };
+        if is_shown {
+            findings.told.push(id);
         }
     }
 }

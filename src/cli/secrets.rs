@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bankd::env::Disk;
 use bankd::env::os::{self, OsDisk};
+use bankd::env::terminal;
 use bankd::secret::{MAX_SECRET, Secret};
 use clap::Args;
 use zeroize::Zeroizing;
@@ -82,24 +83,22 @@ pub fn line_of_input() -> std::io::Result<Option<String>> {
 /// A PIN for the teller machine: without echo on a terminal, a plain line otherwise; none behind the last line.
 pub fn pin_at_the_machine() -> std::io::Result<Option<Secret>> {
     if std::io::stdin().is_terminal() {
-        return match rpassword::read_password() {
-            Ok(pin) => Ok(Some(Secret::new(pin))),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-        };
+        return Ok(terminal::read_secret("")?.map(Secret::new));
     }
     Ok(line_of_input()?.map(Secret::new))
 }
 
 fn ask(prompt: &str) -> Result<Secret, Failure> {
-    rpassword::prompt_password(prompt).map(Secret::new).map_err(|error| {
-        Failure::usage("cannot ask for the PIN", format!("there is no terminal to ask on ({error})"), "use --pin-file or --pin-stdin")
-    })
+    let failed = |why: String| {
+        Failure::usage("cannot ask for the PIN", format!("there is no terminal to ask on ({why})"), "use --pin-file or --pin-stdin")
+    };
+    let typed = terminal::read_secret(prompt).map_err(|error| failed(error.to_string()))?;
+    typed.map(Secret::new).ok_or_else(|| failed("its input has ended".to_owned()))
 }
 
 fn next_line() -> Result<Secret, Failure> {
     match line_of_input() {
-        Ok(Some(line)) => Ok(Secret::new(line)),
+        Ok(Some(line)) => Ok(Secret::new(line.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(line))),
         Ok(None) => Err(Failure::usage("cannot read the PIN", "standard input has ended", "give the PIN as a line of standard input")),
         Err(error) => Err(Failure::usage("cannot read the PIN", error, "give the PIN as a line of standard input")),
     }
@@ -113,7 +112,8 @@ fn first_line(path: &Path, what: &str) -> Result<Secret, Failure> {
     os::open_stream(path).and_then(|file| file.take(MAX_LINE).read_to_end(&mut bytes)).map_err(io)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = std::str::from_utf8(line).map_err(|_| failed("its first line is no UTF-8".to_owned()))?;
-    let text = without_end(text);
+    // A byte order mark is no part of a secret.
+    let text = without_end(text.strip_prefix('\u{feff}').unwrap_or(text));
     if text.is_empty() || text.len() > MAX_SECRET {
         return Err(failed(format!("its first line is empty or longer than {MAX_SECRET} bytes")));
     }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_first_line_is_the_secret() {
-        for content in [b"123456".as_slice(), b"123456\n", b"123456\r\nmore\n"] {
+        for content in [b"123456".as_slice(), b"123456\n", b"123456\r\nmore\n", b"\xef\xbb\xbf123456\r\n"] {
             let (_dir, path) = file(content);
             assert_eq!(read_token(&path).unwrap().bytes(), b"123456");
         }

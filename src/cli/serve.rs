@@ -2,7 +2,6 @@
 //!
 //! Left out: everything that it does while it runs (`server/`).
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,7 +12,7 @@ use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
 use clap::builder::FalseyValueParser;
 
 use super::failure::{Exit, Failure};
-use super::{init, logging, progress, store_paths};
+use super::{init, logging, output, progress, store_paths};
 
 /// The store of `--demo`.
 const DEMO_STORE: &str = "data/demo/store";
@@ -167,7 +166,10 @@ impl Serve {
         let operator = store_paths::operator_socket(&dir);
         let listen = Listen { native: self.listen, operator: &operator, lab: &lab, max_connections: self.max_connections };
         let event_loop = EventLoop::listen(Service::with_lab(engine, rules), env.clock.clone(), listen)?;
-        say_ready(&event_loop);
+        if let Err(failure) = say_ready(&event_loop) {
+            remove_operator_socket(&operator);
+            return Err(failure);
+        }
         let ended = event_loop.run();
         remove_operator_socket(&operator);
         let ended = ended
@@ -177,14 +179,20 @@ impl Serve {
     }
 }
 
-fn say_ready(event_loop: &EventLoop) {
-    let mut out = std::io::stdout().lock();
-    // Whoever started the daemon may have closed its end; that is no reason not to serve.
-    let mut lines = event_loop.ready().iter();
-    let written = lines.try_for_each(|(name, address)| writeln!(out, "ready {name} {address}")).and_then(|()| out.flush());
-    if let Err(error) = written {
-        log::warn!("nobody reads that the daemon is ready: {error}");
+/// Prints where the daemon listens. A closed pipe is the choice of the program that started it; a line that is refused for
+/// another reason was meant to be read.
+fn say_ready(event_loop: &EventLoop) -> Result<(), Failure> {
+    for (name, address) in event_loop.ready() {
+        output::show(&format!("ready {name} {address}"));
     }
+    if let Some(why) = output::failure() {
+        let next = "nothing was served; start it with a standard output that takes it";
+        return Err(Failure::because(Exit::Internal, "cannot print where the daemon listens", why, next));
+    }
+    if output::is_lost() {
+        log::warn!("standard output is closed: where the daemon listens was not read");
+    }
+    Ok(())
 }
 
 fn remove_operator_socket(path: &Path) {

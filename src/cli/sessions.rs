@@ -1,10 +1,12 @@
 //! `sessions`: a login's sessions at the bank, listed and closed.
 //!
-//! A session with something unacknowledged is only closed by name, and never while this journal has a doubt in it.
+//! A session with something unacknowledged is closed by name or with `--unacknowledged`; one in which this journal has a
+//! doubt only with both.
 //! Left out: opening them, which every run does for itself.
 
+use bankd::client::ClientError;
 use bankd::types::SessionId;
-use bankd::wire::message::{Operation, SessionInfo};
+use bankd::wire::message::{Operation, Refusal, SessionInfo};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -32,12 +34,16 @@ enum Action {
         #[command(flatten)]
         options: ClientOptions,
     },
-    /// Closes one session, or all with nothing unacknowledged
+    /// Close one session, or all that have nothing unacknowledged
     Close {
         /// The account's name (with --teller: any account's; the sessions are the teller's)
         name: String,
         /// The session
         session: Option<SessionId>,
+        /// Close sessions with something unacknowledged as well: those of journals that are lost. Answers that no journal
+        /// holds are then in the bank's log alone; what this journal has in doubt there counts as "ask the bank"
+        #[arg(long)]
+        unacknowledged: bool,
         #[command(flatten)]
         options: ClientOptions,
     },
@@ -55,7 +61,7 @@ impl Sessions {
     pub fn run(self) -> Result<Exit, Failure> {
         match self.action {
             Action::List { name, json, options } => list(&name, json, &options),
-            Action::Close { name, session, options } => close(&name, session, &options),
+            Action::Close { name, session, unacknowledged, options } => close(&name, session, unacknowledged, &options),
             Action::Revoke { session, operator } => operate(&operator, "cannot close the session", Operation::CloseSession { session }),
         }
     }
@@ -79,7 +85,7 @@ fn list(name: &str, as_json: bool, options: &ClientOptions) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-fn close(name: &str, named: Option<SessionId>, options: &ClientOptions) -> Result<Exit, Failure> {
+fn close(name: &str, named: Option<SessionId>, unacknowledged: bool, options: &ClientOptions) -> Result<Exit, Failure> {
     let what = "cannot close the session";
     let Desk { mut client, .. } = options.desk(what, name)?;
     let failed = |error| Failure::client(what, &error);
@@ -89,28 +95,49 @@ fn close(name: &str, named: Option<SessionId>, options: &ClientOptions) -> Resul
         journal.in_doubt().map(|request| request.intent.id.session).collect()
     };
     if let Some(session) = named {
-        if doubts.contains(&session) {
+        if doubts.contains(&session) && !unacknowledged {
             let why = format!("this journal has a request in doubt in {session}");
-            return Err(Failure::usage(what, why, format!("run `bankd resolve {name}` first")));
+            return Err(Failure::usage(what, why, format!("run `bankd resolve {name}` first, or add --unacknowledged")));
         }
         client.close_session(session).map_err(failed)?;
         tell(&format!("closed {session}"));
         return Ok(Exit::Done);
     }
+    // A bank with more sessions than it lists at once is asked until it lists none that may go.
     let (mut closed, mut left) = (0_usize, 0_usize);
-    for info in client.sessions().map_err(failed)? {
-        if is_acknowledged(&info) && !doubts.contains(&info.session) {
-            client.close_session(info.session).map_err(failed)?;
-            closed += 1;
-        } else {
-            left += 1;
+    loop {
+        let sessions = client.sessions().map_err(failed)?;
+        let may_go = |info: &&SessionInfo| (unacknowledged || is_acknowledged(info)) && !doubts.contains(&info.session);
+        let going: Vec<SessionId> = sessions.iter().filter(may_go).map(|info| info.session).collect();
+        left = sessions.len().saturating_sub(going.len()).max(if going.is_empty() { 0 } else { left });
+        for session in &going {
+            match client.close_session(*session) {
+                // Another run of the same login has closed it meanwhile.
+                Ok(()) | Err(ClientError::Refused(Refusal::UnknownSession)) => closed += 1,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if going.is_empty() {
+            break;
         }
     }
     tell(&format!("closed {closed} session(s)"));
-    if left > 0 {
-        say(&format!("{left} session(s) with something unacknowledged are left; run `bankd resolve {name}`, or close them by name"));
+    if left == 0 {
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    let next = if unacknowledged {
+        format!("this journal has something in doubt in {left}; run `bankd resolve {name}`")
+    } else {
+        format!(
+            "{left} have something unacknowledged; run `bankd resolve {name}` with each journal that is left, then \
+             `bankd sessions close {name} --unacknowledged` for those whose journals are lost"
+        )
+    };
+    if closed > 0 {
+        say(&next);
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(Exit::Declined, format!("no session was closed: {next}")))
 }
 
 fn is_acknowledged(info: &SessionInfo) -> bool {

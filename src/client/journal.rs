@@ -1,28 +1,25 @@
 //! The journal file: what was about to be sent and what came back, synced, shared by processes one at a time.
 //!
-//! A process holds the lock while a request of its own is under way, so nobody resolves what is not lost yet.
+//! A process holds the lock (`journal_place.rs`) while a request of its own is under way, so nobody resolves what is not lost yet.
 //! Frames are appended; beyond 1 MiB the file is rewritten with what is in doubt and the most recent answers.
 //! Only the last byte of a frame ever changes, and without a sync: it says that the customer was told.
 //! Left out: bytes (`journal_format.rs`), what they add up to (`journal_book.rs`), when to write (`requests.rs`).
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::journal_book::{Book, Contradiction, End, Request};
 use super::journal_format::{self, FormatError, Frame, HEADER, MAX_RECORD, Mark, Scan};
+use super::journal_place::{self, Place, usable};
 use super::journal_record::{ClosedReason, Intent, Record, Settled};
 use super::retry::{Deadline, World};
-use crate::env::{Disk, File, Lock};
+use crate::env::File;
 use crate::types::{RequestId, RequestNumber, SessionId};
 
 /// Beyond this many bytes the file is rewritten; a journal whose doubts alone are larger takes no new request.
 const SIZE_LIMIT: u64 = 1 << 20;
 /// How many ended requests a rewriting keeps: of those whose customers were told, and of those whose were not.
 const KEPT: usize = 256;
-/// How often a lock that another process has is asked for.
-const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// Where a journal is. No file is touched until it is [opened](Journal::open).
 pub struct Journal {
@@ -92,38 +89,17 @@ impl Journal {
         if let Some(why) = &self.failed {
             return Err(JournalError::Io { path: self.path.clone(), what: "used any further by this process", why: why.clone() });
         }
-        let disk = self.world.disk.as_ref();
-        let dir = parent(&self.path);
-        make_dirs(disk, dir).map_err(|error| self.io("given its directory", &error))?;
-        let lock = self.lock(deadline)?;
-        if !disk.exists(&self.path).map_err(|error| self.io("looked for", &error))? {
-            self.replace(1, &[]).map_err(|error| self.io("created", &error))?;
-        }
-        let mut file = disk.open(&self.path).map_err(|error| self.io("opened", &error))?;
+        let Place { path, mut file, locks } = journal_place::take(&self.world, &self.path, deadline)?;
         let mut scan = self.read(file.as_ref())?;
         if scan.version < journal_format::VERSION {
             let marked = |frame: Frame| frame.records.into_iter().map(move |record| (record, frame.mark.is_told));
             let records: Vec<(Record, bool)> = scan.frames.into_iter().flat_map(marked).collect();
-            self.replace(scan.generation + 1, &records).map_err(|error| self.io("rewritten in the present format", &error))?;
-            file = disk.open(&self.path).map_err(|error| self.io("opened", &error))?;
+            let replaced = journal_place::replace(self.world.disk.as_ref(), &path, scan.generation + 1, &records);
+            file = replaced.map_err(|error| self.io("rewritten in the present format", &error))?;
             scan = self.read(file.as_ref())?;
         }
         let book = self.book(&scan)?;
-        Ok(OpenJournal { journal: self, file, generation: scan.generation, book, end: scan.end as u64, _lock: lock })
-    }
-
-    fn lock(&self, deadline: &Deadline) -> Result<Box<dyn Send>, JournalError> {
-        let path = sibling(&self.path, ".lock");
-        loop {
-            match self.world.disk.lock(&path, &format!("process {}", std::process::id())) {
-                Ok(Lock::Held(lock)) => return Ok(lock),
-                Ok(Lock::Taken { holder }) => match deadline.remaining() {
-                    Some(left) => std::thread::sleep(LOCK_PAUSE.min(left)),
-                    None => return Err(JournalError::InUse { path: self.path.clone(), holder }),
-                },
-                Err(error) => return Err(self.io("locked", &error)),
-            }
-        }
+        Ok(OpenJournal { journal: self, path, file, generation: scan.generation, book, end: scan.end as u64, _locks: locks })
     }
 
     /// Reads the whole file, and cuts its torn tail if it has one.
@@ -151,25 +127,6 @@ impl Journal {
         Ok(book)
     }
 
-    /// Writes a new file of that content and puts it in the old one's place, durably.
-    fn replace(&self, generation: u64, records: &[(Record, bool)]) -> io::Result<()> {
-        let disk = self.world.disk.as_ref();
-        let fresh = sibling(&self.path, ".new");
-        if disk.exists(&fresh)? {
-            disk.remove(&fresh)?;
-        }
-        let mut bytes = journal_format::header(generation).to_vec();
-        for (record, is_told) in records {
-            let put = journal_format::put(std::slice::from_ref(record), *is_told, &mut bytes);
-            debug_assert_eq!(put, 1, "records that were read fit");
-        }
-        let file = disk.create(&fresh)?;
-        file.write_all_at(&bytes, 0)?;
-        file.sync()?;
-        disk.rename(&fresh, &self.path)?;
-        disk.sync_dir(parent(&self.path))
-    }
-
     fn io(&self, what: &'static str, error: &io::Error) -> JournalError {
         JournalError::Io { path: self.path.clone(), what, why: error.to_string() }
     }
@@ -180,11 +137,13 @@ impl Journal {
 /// Invariants: what `book` says is on the disk, synced; the file ends at `end`.
 pub struct OpenJournal<'a> {
     journal: &'a mut Journal,
+    /// The file's own path, without links.
+    path: PathBuf,
     file: Box<dyn File>,
     generation: u64,
     book: Book,
     end: u64,
-    _lock: Box<dyn Send>,
+    _locks: Vec<Box<dyn Send>>,
 }
 
 impl OpenJournal<'_> {
@@ -245,6 +204,11 @@ impl OpenJournal<'_> {
         self.book.find(id)
     }
 
+    /// Whether a later number of its session was given up because this one would never be executed.
+    pub(super) fn has_refused_behind(&self, id: RequestId) -> bool {
+        self.book.has_refused_behind(id)
+    }
+
     /// Everything in doubt, by session and number.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Request> {
         self.book.in_doubt()
@@ -268,6 +232,7 @@ impl OpenJournal<'_> {
 
     /// Makes room for a new request, unless it is in doubts that the room is.
     fn make_room(&mut self) -> Result<(), JournalError> {
+        self.check_place()?;
         if self.end >= SIZE_LIMIT {
             self.rewrite()?;
         }
@@ -275,6 +240,13 @@ impl OpenJournal<'_> {
             return Err(self.full("too many requests in it are in doubt"));
         }
         Ok(())
+    }
+
+    /// That the file is still the one at its path, and has no other name.
+    fn check_place(&self) -> Result<(), JournalError> {
+        let moved = || Err(io::Error::other("the file was moved or removed while it was in use"));
+        let found = self.file.standing(&self.path).and_then(usable).and_then(|is_there| if is_there { Ok(()) } else { moved() });
+        found.map_err(|error| self.journal.io("used", &error))
     }
 
     /// Writes and syncs one frame with the first of these records, and says how many it took.
@@ -304,7 +276,8 @@ impl OpenJournal<'_> {
         JournalError::Damaged { path: self.journal.path.clone(), why: error.to_string() }
     }
 
-    fn rewrite(&mut self) -> Result<(), JournalError> {
+    pub(super) fn rewrite(&mut self) -> Result<(), JournalError> {
+        self.check_place()?;
         let records = self.book.digest(KEPT);
         self.generation += 1;
         let rewritten = self.reopen(&records);
@@ -316,9 +289,8 @@ impl OpenJournal<'_> {
 
     /// Puts a file with these records in the place of this one, and goes on with it.
     fn reopen(&mut self, records: &[(Record, bool)]) -> Result<(), JournalError> {
-        let replaced = self.journal.replace(self.generation, records);
-        let opened = replaced.and_then(|()| self.journal.world.disk.open(&self.journal.path));
-        let file = opened.map_err(|error| self.journal.io("rewritten", &error))?;
+        let replaced = journal_place::replace(self.journal.world.disk.as_ref(), &self.path, self.generation, records);
+        let file = replaced.map_err(|error| self.journal.io("rewritten", &error))?;
         let scan = self.journal.read(file.as_ref())?;
         debug_assert!(scan.end >= HEADER, "a journal has a header");
         (self.book, self.end, self.file) = (self.journal.book(&scan)?, scan.end as u64, file);
@@ -337,37 +309,17 @@ impl Request {
         use ClosedReason::{Acknowledged, StoreRolledBack, UnknownSession};
         matches!(self.end, Some(End::Closed(UnknownSession | StoreRolledBack | Acknowledged)))
     }
-}
 
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
-}
-
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Makes a directory and those above it that are missing, each name durable.
-fn make_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    // The root and the working directory are there.
-    if dir.parent().is_none_or(|above| above.as_os_str().is_empty() && dir == Path::new(".")) || disk.exists(dir)? {
-        return Ok(());
-    }
-    let above = parent(dir);
-    make_dirs(disk, above)?;
-    match disk.create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => disk.sync_dir(above),
+    /// Whether it ended without being executed, and no copy of it is adrift.
+    pub(super) const fn has_none_adrift(&self) -> bool {
+        matches!(self.end, Some(End::Closed(_))) && !self.must_be_asked_about()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::journal_record::samples::{id, intent, settled};
     use super::*;
 

@@ -132,6 +132,13 @@ impl Book {
         self.requests.get(&id).map(|line| &line.request)
     }
 
+    /// Whether a later number of its session is closed as refused.
+    pub(super) fn has_refused_behind(&self, id: RequestId) -> bool {
+        let last = RequestId { number: RequestNumber(u64::MAX), ..id };
+        let behind = self.requests.range(id..=last).filter(|(at, _)| **at != id);
+        behind.into_iter().any(|(_, line)| line.request.end == Some(End::Closed(ClosedReason::Refused)))
+    }
+
     /// Every request, by session and number.
     pub(super) fn requests(&self) -> impl Iterator<Item = &Request> {
         self.requests.values().map(|line| &line.request)

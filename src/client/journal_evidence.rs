@@ -37,6 +37,10 @@ pub fn told(disk: &dyn Disk, path: &Path) -> Result<Vec<Told>, JournalError> {
     let length = file.len().map_err(io)?;
     let size = usize::try_from(length).ok().filter(|_| length <= MAX_BYTES);
     let size = size.ok_or_else(|| damaged(format!("it has {length} bytes, more than any journal")))?;
+    // A new journal, to which nothing was written yet.
+    if size == 0 {
+        return Ok(Vec::new());
+    }
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, 0).map_err(io)?;
     let scan = journal_format::scan(&bytes).map_err(|error| damaged(error.to_string()))?;

@@ -53,11 +53,11 @@ pub enum ClosedReason {
     StoreRolledBack,
     /// (3) Executed, answered and acknowledged; the answer is in the bank's log.
     Acknowledged,
-    /// (4) Its number is not the session's next, and nothing was sent under it before: not executed.
+    /// (4) Its number is not the session's next, and no copy of it is adrift: not executed.
     Gap,
     /// (5) Its number was executed with another command: not executed.
     Conflict,
-    /// (6) The bank refuses such a request whatever its state: not executed.
+    /// (6) Every copy that was sent was refused, or the bank refuses its content: not executed.
     Refused,
     /// (7) Not one byte of it was sent: not executed.
     NeverSent,

@@ -31,9 +31,11 @@ impl JournalStream {
     pub fn create(world: &World, path: &Path) -> Result<Self, JournalError> {
         let failed = |error: std::io::Error| JournalError::Io { path: path.to_owned(), what: "created", why: error.to_string() };
         let file = world.disk.create(path).map_err(failed)?;
-        let mut buffer = Vec::with_capacity(CHUNK + journal_format::MAX_RECORD);
-        buffer.extend_from_slice(&journal_format::header(1));
-        Ok(Self { path: path.to_owned(), file, buffer, end: 0 })
+        let header = journal_format::header(1);
+        // At once: a writer that is killed before its first chunk leaves a journal, and no unknown file.
+        file.write_all_at(&header, 0).map_err(failed)?;
+        let buffer = Vec::with_capacity(CHUNK + journal_format::MAX_RECORD);
+        Ok(Self { path: path.to_owned(), file, buffer, end: header.len() as u64 })
     }
 
     /// Appends a record; written when enough have come together.
@@ -78,6 +80,26 @@ mod tests {
     use super::super::journal_evidence::told;
     use super::super::journal_record::samples::{id, intent, settled};
     use super::*;
+
+    /// A writer that is killed has written its chunks up to some byte.
+    #[test]
+    fn a_stream_that_ends_anywhere_is_sound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let world = World::real();
+        let mut stream = JournalStream::create(&world, &path).unwrap();
+        assert_eq!(told(&*world.disk, &path).unwrap(), [], "before the first chunk");
+        for number in 1..=8 {
+            stream.put(&Record::Intent(intent(number))).unwrap();
+            stream.put(&Record::Reply(id(number), settled())).unwrap();
+        }
+        stream.sync().unwrap();
+        let file = world.disk.open(&path).unwrap();
+        for length in (24..=file.len().unwrap()).rev() {
+            file.set_len(length).unwrap();
+            assert!(told(&*world.disk, &path).is_ok(), "cut at {length}");
+        }
+    }
 
     #[test]
     fn what_was_put_is_told_and_an_older_file_stays() {

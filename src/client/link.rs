@@ -55,6 +55,9 @@ pub(super) enum Fault {
     NotSent(String),
     /// It was sent, and whether the bank acted on it is unknown.
     Lost(String),
+    /// It was sent, and this copy was refused because the connection is not in the state that it needs; the connection is
+    /// dropped.
+    TurnedAway(Refusal),
     /// It was not sent, because the bank refused the greeting, the login or the session.
     Refused(Refusal),
     /// It was not sent, because another bank answers there.
@@ -164,8 +167,8 @@ impl Link {
     pub(super) fn once(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, Fault> {
         self.ready(session, deadline)?;
         match self.converse(ask, deadline) {
-            // The connection is not in the state that this end believes, and is dropped: as good as no reply.
-            Ok(Reply::Refused(refusal)) if self.is_out_of_step(refusal) => Err(Fault::Lost(refusal.to_string())),
+            // The connection is not in the state that this end believes, and is dropped.
+            Ok(Reply::Refused(refusal)) if self.is_out_of_step(refusal) => Err(Fault::TurnedAway(refusal)),
             Ok(reply) => {
                 if let (Reply::Session(info), Some(live)) = (&reply, &mut self.live) {
                     live.session = Some(info.session);
@@ -187,15 +190,19 @@ impl Link {
         sent
     }
 
-    /// Waits for the next reply to what was sent.
+    /// Waits for the next reply to what was sent. A refusal for which [`Link::is_out_of_step`] leaves the connection as it
+    /// is: the replies to other messages may stand behind it.
     pub(super) fn receive(&mut self, deadline: &Deadline) -> Result<Reply, AskError> {
         let reply = match &mut self.live {
             Some(live) => live.connection.receive(deadline),
             None => Err(AskError::Lost("the connection is closed".to_owned())),
         };
-        match self.heard(reply) {
-            Ok(Reply::Refused(refusal)) if self.is_out_of_step(refusal) => Err(AskError::Lost(refusal.to_string())),
-            reply => reply,
+        match reply {
+            Ok(reply) => {
+                self.note_reply();
+                Ok(reply)
+            }
+            Err(error) => self.heard(Err(error)),
         }
     }
 
@@ -214,6 +221,7 @@ impl Link {
         let address = self.address.clone();
         match fault {
             Fault::NotSent(why) | Fault::Lost(why) => ClientError::Unreachable { address, why },
+            Fault::TurnedAway(refusal) => ClientError::Unreachable { address, why: refusal.to_string() },
             Fault::Refused(refusal) => ClientError::Refused(refusal),
             Fault::OtherStore(found) => {
                 let expected = self.welcome.map(|welcome| welcome.store).unwrap_or_default();
@@ -303,9 +311,7 @@ impl Link {
 
     /// Notes when a reply came, and drops the connection if it is good for nothing any more.
     fn heard(&mut self, reply: Result<Reply, AskError>) -> Result<Reply, AskError> {
-        if let Some(live) = &mut self.live {
-            live.heard = self.world.clock.monotonic();
-        }
+        self.note_reply();
         let useless = match &reply {
             Ok(Reply::Refused(refusal)) => self.is_out_of_step(*refusal),
             Ok(_) => false,
@@ -317,8 +323,14 @@ impl Link {
         reply
     }
 
+    fn note_reply(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.heard = self.world.clock.monotonic();
+        }
+    }
+
     /// Whether a refusal says that the connection is not in the state that this end believes it to be in.
-    fn is_out_of_step(&self, refusal: Refusal) -> bool {
+    pub(super) fn is_out_of_step(&self, refusal: Refusal) -> bool {
         match refusal {
             Refusal::BadMessage | Refusal::HelloFirst | Refusal::AlreadyLoggedIn | Refusal::NoSession => true,
             Refusal::NotLoggedIn => self.login.is_some(),

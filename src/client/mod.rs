@@ -13,6 +13,7 @@ mod journal_book;
 mod journal_crash_tests;
 mod journal_evidence;
 mod journal_format;
+mod journal_place;
 mod journal_record;
 mod journal_stream;
 mod link;
@@ -20,7 +21,10 @@ mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;
 mod pursuit;
+mod refusals;
 mod requests;
+#[cfg(test)]
+mod resolve_tests;
 mod retry;
 #[cfg(test)]
 mod scripted;

@@ -37,6 +37,8 @@ pub enum Fate {
     InDoubt(RequestId),
     /// Sent, and only the bank's log tells.
     AskTheBank(RequestId),
+    /// Every copy that was sent was refused: not executed, and never will be.
+    NotExecuted(RequestId),
     /// Not one byte of it was sent, and never will be.
     NotSent(RequestId),
 }
@@ -68,18 +70,25 @@ pub(super) struct Pipeline<'a> {
     cursor: RequestNumber,
     in_flight: VecDeque<RequestNumber>,
     /// Why a copy was turned away, until everything behind it has come back and the pipeline goes back to it.
-    turned_away: Option<String>,
+    turned_away: Option<Refusal>,
+    /// Whether the connection is to be dropped then.
+    is_out_of_step: bool,
+    /// Whether answers could not be shown.
+    is_unheard: bool,
     /// Whether an answer came since this was last looked at.
     progressed: bool,
 }
 
-/// Who is told the answers, a group at a time, in order; says whether they were shown.
+/// Takes the answers, a group at a time, in order; returns whether they were shown. Once they were not, nothing more is sent
+/// than was: what is under way is waited for, and the rest of the commands is left.
 pub type Tell<'a> = dyn FnMut(&[Answer]) -> bool + 'a;
 
 struct Slot {
     number: RequestNumber,
     command: Command,
     was_sent: bool,
+    /// Whether a copy of it was sent and never answered.
+    is_adrift: bool,
     settled: Option<Settled>,
 }
 
@@ -87,6 +96,8 @@ struct Slot {
 enum Trouble {
     /// Worth going back for.
     Again(String),
+    /// Worth going back for: a copy was refused, and everything behind it has come back.
+    TurnedAway(Refusal),
     /// The bank will not answer these numbers any more.
     Refused(Refusal),
     /// Nothing more can be done here.
@@ -104,7 +115,22 @@ impl<'a> Pipeline<'a> {
     ) -> Self {
         let next = model.id.number;
         let (slots, in_flight) = (VecDeque::with_capacity(window), VecDeque::with_capacity(window));
-        Self { link, journal, world, timeout, model, window, next, slots, cursor: next, in_flight, turned_away: None, progressed: false }
+        Self {
+            link,
+            journal,
+            world,
+            timeout,
+            model,
+            window,
+            next,
+            slots,
+            cursor: next,
+            in_flight,
+            turned_away: None,
+            is_out_of_step: false,
+            is_unheard: false,
+            progressed: false,
+        }
     }
 
     /// Sends all until each has a recorded outcome and was told, or nothing came for as long as may be waited.
@@ -125,7 +151,7 @@ impl<'a> Pipeline<'a> {
             }
             match outcome {
                 Ok(()) => {}
-                Err(Trouble::Again(_)) if backoff.wait(&deadline) => {}
+                Err(Trouble::Again(_) | Trouble::TurnedAway(_)) if backoff.wait(&deadline) => {}
                 Err(trouble) => return Err(self.stop(trouble)),
             }
         }
@@ -157,12 +183,13 @@ impl<'a> Pipeline<'a> {
             answers.push(Answer::of(id, settled));
             self.slots.pop_front();
         }
-        while self.slots.len() < self.window
+        while !self.is_unheard
+            && self.slots.len() < self.window
             && let Some(next) = self.next.next()
             && let Some(command) = commands.next()
         {
             records.push(Record::Intent(Intent { id: self.id(self.next), command: *command, ..self.model.clone() }));
-            self.slots.push_back(Slot { number: self.next, command: *command, was_sent: false, settled: None });
+            self.slots.push_back(Slot { number: self.next, command: *command, was_sent: false, is_adrift: false, settled: None });
             self.next = next;
         }
         let written = self.journal.write(&records);
@@ -172,7 +199,12 @@ impl<'a> Pipeline<'a> {
             Err(error) => answers.iter_mut().for_each(|answer| answer.journal_failure = Some(error.clone())),
             Ok(()) => {}
         }
-        if !answers.is_empty() && tell(&answers) && written.is_ok() {
+        if answers.is_empty() {
+            return written;
+        }
+        let is_shown = tell(&answers);
+        self.is_unheard |= !is_shown;
+        if is_shown && written.is_ok() {
             let ids: Vec<RequestId> = answers.iter().map(|answer| answer.request).collect();
             // If it cannot be noted, they are told once more.
             let _ = self.journal.tell(&ids);
@@ -185,6 +217,7 @@ impl<'a> Pipeline<'a> {
         if self.in_flight.is_empty() {
             self.link.ready(Some(self.session()), deadline).map_err(|fault| match fault {
                 Fault::NotSent(why) | Fault::Lost(why) => Trouble::Again(why),
+                Fault::TurnedAway(refusal) => Trouble::Again(refusal.to_string()),
                 Fault::Refused(refusal) if refusal.is_retryable() => Trouble::Again(refusal.to_string()),
                 Fault::Refused(refusal) => Trouble::Refused(refusal),
                 fault @ Fault::OtherStore(_) => Trouble::Failed(self.link.failure(fault)),
@@ -208,10 +241,11 @@ impl<'a> Pipeline<'a> {
             return Ok(());
         }
         let sent = self.link.send(&asks, deadline);
-        let is_sent = !matches!(sent, Err(AskError::NotSent(_)));
-        for slot in self.slots.iter_mut().filter(|slot| slot.number >= cursor && slot.settled.is_none()) {
-            slot.was_sent |= is_sent;
-            self.in_flight.push_back(slot.number);
+        if !matches!(sent, Err(AskError::NotSent(_))) {
+            for slot in self.slots.iter_mut().filter(|slot| slot.number >= cursor && slot.settled.is_none()) {
+                slot.was_sent = true;
+                self.in_flight.push_back(slot.number);
+            }
         }
         self.cursor = self.next;
         sent.map_err(|error| self.lost(&error))
@@ -226,7 +260,12 @@ impl<'a> Pipeline<'a> {
             }
         }
         match self.turned_away.take_if(|_| self.in_flight.is_empty()) {
-            Some(why) => Err(Trouble::Again(why)),
+            Some(refusal) => {
+                if std::mem::take(&mut self.is_out_of_step) {
+                    self.link.hang_up();
+                }
+                Err(Trouble::TurnedAway(refusal))
+            }
             None => Ok(()),
         }
     }
@@ -244,30 +283,50 @@ impl<'a> Pipeline<'a> {
             }
             // One before it was turned away. A bank that misses numbers that it answered has lost its memory.
             Reply::Refused(refusal @ Refusal::Gap { expected }) if expected >= first => {
-                self.turned_away.get_or_insert(refusal.to_string());
+                self.turned_away.get_or_insert(refusal);
                 Ok(())
             }
             Reply::Refused(refusal) if refusal.is_retryable() => {
-                self.turned_away.get_or_insert(refusal.to_string());
+                self.turned_away.get_or_insert(refusal);
+                Ok(())
+            }
+            // The session is not the connection's any more, and the copies behind this one are refused as well. What became
+            // of the session is the answer to taking it up again.
+            Reply::Refused(refusal) if refusal == Refusal::UnknownSession || self.link.is_out_of_step(refusal) => {
+                self.turned_away.get_or_insert(refusal);
+                self.is_out_of_step = true;
                 Ok(())
             }
             Reply::Refused(refusal) => Err(Trouble::Refused(refusal)),
             other => {
                 // Replies out of step: nothing more on this connection can be believed.
                 self.link.hang_up();
+                self.in_flight.extend(expected);
                 Err(self.lost(&AskError::Lost(self.link.nonsense(&other).to_string())))
             }
         }
     }
 
     fn lost(&mut self, error: &AskError) -> Trouble {
-        self.in_flight.clear();
-        self.turned_away = None;
+        self.set_adrift();
+        (self.turned_away, self.is_out_of_step) = (None, false);
         Trouble::Again(error.to_string())
     }
 
-    /// Gives up: what was sent and has no answer stays in doubt, what was not sent never will be.
+    /// Notes that the replies to what is in flight will never be read.
+    fn set_adrift(&mut self) {
+        let in_flight = std::mem::take(&mut self.in_flight);
+        for slot in self.slots.iter_mut().filter(|slot| in_flight.contains(&slot.number)) {
+            slot.is_adrift = true;
+        }
+    }
+
+    /// Gives up: what has a copy adrift stays in doubt, the rest was not executed and never will be.
     fn stop(&mut self, trouble: Trouble) -> Stopped {
+        if !self.in_flight.is_empty() {
+            self.link.hang_up();
+            self.set_adrift();
+        }
         let closed = match trouble {
             Trouble::Refused(Refusal::UnknownSession) => Some(ClosedReason::UnknownSession),
             Trouble::Refused(Refusal::StoreRolledBack) => Some(ClosedReason::StoreRolledBack),
@@ -275,12 +334,20 @@ impl<'a> Pipeline<'a> {
             _ => None,
         };
         let (mut records, mut rest) = (Vec::new(), Vec::new());
-        for Slot { number, was_sent, settled, .. } in std::mem::take(&mut self.slots) {
+        // A number that was acknowledged was executed, whichever copy of it was answered so.
+        let is_executed = closed == Some(ClosedReason::Acknowledged);
+        let slots = std::mem::take(&mut self.slots);
+        // Numbers are executed in order. So those below an answered one were executed; and behind one of which no copy is
+        // adrift, none is ever executed, adrift or not, for it is not sent again.
+        let answered = slots.iter().rposition(|slot| slot.settled.is_some()).map_or(0, |last| last + 1);
+        let dead = slots.iter().skip(answered).position(|slot| !slot.is_adrift && !is_executed).map_or(slots.len(), |at| answered + at);
+        for (at, Slot { number, was_sent, settled, .. }) in slots.into_iter().enumerate() {
             let id = self.id(number);
-            let (record, fate) = match (settled, was_sent, closed) {
+            let (record, fate) = match (settled, at < dead && was_sent, closed) {
                 (Some(settled), ..) => (Some(Record::Reply(id, settled)), Fate::Answered(Answer::of(id, settled))),
                 (None, true, Some(reason)) => (Some(Record::Closed(id, reason)), Fate::AskTheBank(id)),
                 (None, true, None) => (None, Fate::InDoubt(id)),
+                (None, false, _) if was_sent => (Some(Record::Closed(id, ClosedReason::Refused)), Fate::NotExecuted(id)),
                 (None, false, _) => (Some(Record::Closed(id, ClosedReason::NeverSent)), Fate::NotSent(id)),
             };
             records.extend(record);
@@ -300,11 +367,13 @@ impl<'a> Pipeline<'a> {
     fn failure(&self, trouble: Trouble, rest: &[Fate]) -> ClientError {
         let open = rest.iter().find_map(|fate| match fate {
             Fate::InDoubt(id) | Fate::AskTheBank(id) => Some(*id),
-            Fate::Answered(_) | Fate::NotSent(_) => None,
+            Fate::Answered(_) | Fate::NotExecuted(_) | Fate::NotSent(_) => None,
         });
         let unknown = |request: RequestId, why: String| ClientError::OutcomeUnknown { request, why };
         match (trouble, open) {
             (Trouble::Again(why), Some(request)) => unknown(request, why),
+            (Trouble::TurnedAway(refusal), Some(request)) => unknown(request, refusal.to_string()),
+            (Trouble::TurnedAway(refusal), None) => ClientError::Refused(refusal),
             (Trouble::Again(why), None) => ClientError::Unreachable { address: self.link.address().to_owned(), why },
             (Trouble::Refused(refusal), Some(request)) if refusal.ends_resending() => ClientError::AskTheBank { request, refusal },
             (Trouble::Refused(refusal), Some(request)) => unknown(request, refusal.to_string()),

@@ -104,7 +104,7 @@ fn a_lost_connection_goes_back_to_the_first_without_an_answer() {
 #[test]
 fn past_the_deadline_what_was_sent_is_in_doubt_and_the_rest_never_sent() {
     let dir = tempfile::tempdir().unwrap();
-    let peer = scripted(vec![vec![logged_in(), session(), answer(1, 99, false), refused(Refusal::Busy), Step::Drop]]);
+    let peer = scripted(vec![vec![logged_in(), session(), answer(1, 99, false), Step::Drop]]);
     let mut run_one = client(&dir, &peer, 200);
     let (told, ended) = run(&mut run_one, &withdrawals(9), 3);
     assert_eq!(told, [(1, 99)]);
@@ -119,6 +119,37 @@ fn past_the_deadline_what_was_sent_is_in_doubt_and_the_rest_never_sent() {
             Fate::NotSent(of) => assert_eq!((*of, end(&mut run_one, number)), (id(number), Some(End::Closed(ClosedReason::NeverSent)))),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Numbers are executed in order: behind one that was refused and is not sent again, none is ever executed.
+#[test]
+fn behind_a_refused_number_nothing_is_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let peer = scripted(vec![vec![logged_in(), session(), answer(1, 99, false), refused(Refusal::NoSpace), Step::Drop]]);
+    let mut run_one = client(&dir, &peer, 200);
+    let (told, ended) = run(&mut run_one, &withdrawals(3), 3);
+    assert_eq!(told, [(1, 99)]);
+    let Err(Stopped { failure, rest }) = ended else { panic!("{ended:?}") };
+    assert!(matches!(failure, ClientError::Unreachable { .. } | ClientError::Refused(Refusal::NoSpace)), "{failure:?}");
+    assert_eq!(rest, [Fate::NotExecuted(id(2)), Fate::NotExecuted(id(3))]);
+    assert_eq!(end(&mut run_one, 3), Some(End::Closed(ClosedReason::Refused)));
+    // It is not sent again under its number: a copy of 3 may still be adrift.
+    assert!(matches!(run_one.request_again(id(2), withdraw(2)), Err(ClientError::NotThisRequest { .. })));
+}
+
+#[test]
+fn a_session_closed_behind_a_pipeline_leaves_nothing_in_doubt() {
+    for refusal in [Refusal::NoSession, Refusal::UnknownSession] {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = together([refused(refusal), refused(Refusal::NoSession), refused(Refusal::NoSession)]);
+        let peer = scripted(vec![vec![logged_in(), session(), gone], vec![logged_in(), refused(Refusal::UnknownSession)]]);
+        let mut run_one = client(&dir, &peer, 10_000);
+        let (told, ended) = run(&mut run_one, &withdrawals(3), 3);
+        let rest: Vec<Fate> = (1..=3).map(|number| Fate::NotExecuted(id(number))).collect();
+        let failure = ClientError::Refused(Refusal::UnknownSession);
+        assert_eq!((told, ended), (Vec::new(), Err(Stopped { failure, rest })), "{refusal:?}");
+        assert_eq!(end(&mut run_one, 3), Some(End::Closed(ClosedReason::Refused)));
     }
 }
 

@@ -6,6 +6,7 @@ use super::error::ClientError;
 use super::journal::{JournalError, OpenJournal};
 use super::journal_record::{ClosedReason, Settled};
 use super::link::{Fault, Link};
+use super::refusals::{Meaning, meaning};
 use super::retry::{Backoff, Deadline, World};
 use crate::command::{Body, Command};
 use crate::types::RequestId;
@@ -41,12 +42,14 @@ pub(super) struct Pursuit {
     pub(super) id: RequestId,
     pub(super) ask: Asking,
     pub(super) history: History,
+    /// Whether the doubt is to end here, if need be with the session that the request belongs to.
+    pub(super) must_end: bool,
     /// The answer, where the journal has it already.
     pub(super) known: Option<Settled>,
 }
 
 /// What is sent under the number.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Asking {
     Request(Command),
     Cancel,
@@ -55,22 +58,32 @@ pub(super) enum Asking {
 }
 
 /// What came before.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum History {
     /// A new number of this run's own session: nothing was ever sent under it.
     Fresh,
-    /// A number that somebody named and this journal did not know: whether it was sent before is not known here.
+    /// A number that was named, of which this journal has no copy adrift: it does not know it, or as not executed. Another
+    /// journal may have sent it.
     Named,
     /// It was in the journal before, and so perhaps sent.
     Earlier,
 }
 
-/// What a refusal means, where it is not the end.
+/// What a refusal leads to, where it is not the end.
 enum Verdict {
-    /// Worth another try.
+    /// Another try.
     Again(String),
     /// The bank no longer keeps the answer, but the journal does.
     Told(Settled),
+}
+
+/// What became of the copies that this run sent.
+#[derive(Default)]
+struct Copies {
+    /// Whether one was sent and never answered.
+    adrift: bool,
+    /// The last refusal of one.
+    refused: Option<Refusal>,
 }
 
 impl Pursuit {
@@ -83,32 +96,36 @@ impl Pursuit {
         deadline: &Deadline,
     ) -> Result<Answer, ClientError> {
         let mut backoff = Backoff::new(&world.entropy);
-        let mut sent = false;
+        let mut copies = Copies::default();
         loop {
             let verdict = match link.once(&self.message(journal), Some(self.id.session), deadline) {
                 Ok(Reply::Answer { number, body, replayed, receipt }) if number == self.id.number => {
                     return self.answered(journal, Settled { body, replayed, receipt });
                 }
                 Ok(Reply::Refused(refusal)) => {
-                    sent = true;
-                    self.refused(journal, refusal, sent)?
+                    copies.refused = Some(refusal);
+                    self.refused((link, journal, deadline), refusal, &copies)?
                 }
                 Ok(other) => {
-                    sent = true;
+                    copies.adrift = true;
                     // Replies out of step: nothing more on this connection can be believed.
                     link.hang_up();
                     Verdict::Again(link.nonsense(&other).to_string())
                 }
-                Err(Fault::Refused(refusal)) => self.refused(journal, refusal, sent)?,
+                Err(Fault::Refused(refusal)) => self.refused((link, journal, deadline), refusal, &copies)?,
                 Err(Fault::NotSent(why)) => Verdict::Again(why),
+                Err(Fault::TurnedAway(refusal)) => {
+                    copies.refused = Some(refusal);
+                    Verdict::Again(refusal.to_string())
+                }
                 Err(Fault::Lost(why)) => {
-                    sent = true;
+                    copies.adrift = true;
                     Verdict::Again(why)
                 }
                 Err(fault @ Fault::OtherStore(_)) => {
                     let failure = link.failure(fault);
                     let why = failure.to_string();
-                    return Err(self.give_up(journal, failure, why, sent));
+                    return Err(self.give_up(journal, failure, why, &copies));
                 }
             };
             let why = match verdict {
@@ -118,8 +135,11 @@ impl Pursuit {
                 Verdict::Again(why) => why,
             };
             if !backoff.wait(deadline) {
-                let unreachable = ClientError::Unreachable { address: link.address().to_owned(), why: why.clone() };
-                return Err(self.give_up(journal, unreachable, why, sent));
+                let failure = match copies.refused {
+                    Some(refusal) if !copies.adrift => ClientError::Refused(refusal),
+                    _ => ClientError::Unreachable { address: link.address().to_owned(), why: why.clone() },
+                };
+                return Err(self.give_up(journal, failure, why, &copies));
             }
         }
     }
@@ -144,47 +164,70 @@ impl Pursuit {
         Ok(answer)
     }
 
-    fn refused(&self, journal: &mut OpenJournal<'_>, refusal: Refusal, sent: bool) -> Result<Verdict, ClientError> {
-        use Refusal::{Acknowledged, BadNumbers, Conflict, Gap, Malformed, NotPermitted, StoreRolledBack, UnknownSession};
-        if refusal.is_retryable() {
+    fn refused(
+        &self,
+        (link, journal, deadline): (&mut Link, &mut OpenJournal<'_>, &Deadline),
+        refusal: Refusal,
+        copies: &Copies,
+    ) -> Result<Verdict, ClientError> {
+        let meaning = meaning(self.ask, self.history, copies.adrift, refusal);
+        if meaning == Meaning::Again {
             return Ok(Verdict::Again(refusal.to_string()));
         }
         if let Some(settled) = self.known {
             // The bank may forget what is on this disk; to have been rolled back behind it is another matter.
-            return if matches!(refusal, Acknowledged | UnknownSession) {
+            return if matches!(refusal, Refusal::Acknowledged | Refusal::UnknownSession) {
                 Ok(Verdict::Told(settled))
             } else {
                 Err(ClientError::Refused(refusal))
             };
         }
+        if matches!(self.ask, Asking::Conflict(_)) {
+            return Err(ClientError::Refused(refusal));
+        }
         let request = self.id;
-        let unsent = self.history != History::Earlier && !sent;
-        let reason = match (self.ask, refusal) {
-            (Asking::Conflict(_), _) => return Err(ClientError::Refused(refusal)),
-            (_, UnknownSession | StoreRolledBack) if self.history == History::Fresh && !sent => ClosedReason::NeverSent,
-            (_, UnknownSession) => ClosedReason::UnknownSession,
-            (_, StoreRolledBack) => ClosedReason::StoreRolledBack,
-            (_, Acknowledged) => ClosedReason::Acknowledged,
-            (Asking::Request(_), Conflict) => ClosedReason::Conflict,
-            (Asking::Request(_), Gap { .. }) if self.history == History::Named => ClosedReason::Gap,
-            (Asking::Request(_), Malformed(_) | NotPermitted | BadNumbers) => ClosedReason::Refused,
-            _ if unsent => ClosedReason::NeverSent,
-            _ => return Err(ClientError::OutcomeUnknown { request, why: refusal.to_string() }),
-        };
-        // If this cannot be written, the request only stays in doubt, and the next resolving ends it.
-        let _ = journal.close(request, reason);
-        let only_the_bank = matches!(reason, ClosedReason::UnknownSession | ClosedReason::StoreRolledBack | ClosedReason::Acknowledged);
-        Err(if only_the_bank { ClientError::AskTheBank { request, refusal } } else { ClientError::Refused(refusal) })
+        // If a closing cannot be written, the request only stays in doubt, and the next resolving ends it.
+        match meaning {
+            Meaning::NotExecuted(reason) => {
+                let _ = journal.close(request, reason);
+                Err(ClientError::Refused(refusal))
+            }
+            Meaning::AskTheBank(reason) => {
+                let _ = journal.close(request, reason);
+                Err(ClientError::AskTheBank { request, refusal })
+            }
+            Meaning::Ahead if self.must_end => self.end_session(link, journal, deadline),
+            Meaning::Ahead | Meaning::Stays | Meaning::Again => Err(ClientError::OutcomeUnknown { request, why: refusal.to_string() }),
+        }
+    }
+
+    /// Closes the request's session, so that no copy that is adrift can be executed any more.
+    fn end_session(&self, link: &mut Link, journal: &mut OpenJournal<'_>, deadline: &Deadline) -> Result<Verdict, ClientError> {
+        let request = self.id;
+        let session = request.session;
+        match link.ask(&Ask::CloseSession { session }, None, deadline) {
+            Ok(Reply::Closed) | Err(ClientError::Refused(Refusal::UnknownSession)) => {
+                let _ = journal.close(request, ClosedReason::UnknownSession);
+                Err(ClientError::AskTheBank { request, refusal: Refusal::UnknownSession })
+            }
+            Err(ClientError::Refused(refusal @ Refusal::StoreRolledBack)) => {
+                let _ = journal.close(request, ClosedReason::StoreRolledBack);
+                Err(ClientError::AskTheBank { request, refusal })
+            }
+            Ok(other) => Err(ClientError::OutcomeUnknown { request, why: link.nonsense(&other).to_string() }),
+            Err(error) => Err(ClientError::OutcomeUnknown { request, why: error.to_string() }),
+        }
     }
 
     /// Out of time, or out of hope.
-    fn give_up(&self, journal: &mut OpenJournal<'_>, failure: ClientError, why: String, sent: bool) -> ClientError {
+    fn give_up(&self, journal: &mut OpenJournal<'_>, failure: ClientError, why: String, copies: &Copies) -> ClientError {
         if self.known.is_some() || matches!(self.ask, Asking::Conflict(_)) {
             return failure;
         }
-        if self.history != History::Earlier && !sent {
+        if self.history != History::Earlier && !copies.adrift {
+            let reason = if copies.refused.is_some() { ClosedReason::Refused } else { ClosedReason::NeverSent };
             // As above.
-            let _ = journal.close(self.id, ClosedReason::NeverSent);
+            let _ = journal.close(self.id, reason);
             return failure;
         }
         ClientError::OutcomeUnknown { request: self.id, why }
@@ -201,8 +244,10 @@ mod tests {
     use super::super::scripted::{SESSION, Step, acked, answer, client, end, id, logged_in, refused, request, scripted, session, withdraw};
     use super::*;
     use crate::secret::Secret;
-    use crate::types::{AccountId, RequestNumber};
-    use crate::wire::message::Role;
+    use crate::types::{AccountId, Lineage, Lsn, RequestNumber, SessionId};
+    use crate::wire::message::{Role, SessionInfo};
+
+    const OTHER_SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(99) };
 
     #[test]
     fn a_lost_reply_is_asked_for_under_the_same_number() {
@@ -260,15 +305,67 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_bank_is_asked_again_and_then_the_outcome_is_unknown() {
+    fn a_bank_that_refuses_every_copy_has_not_executed_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut steps = vec![logged_in(), session()];
         steps.extend((0..1000).map(|_| refused(Refusal::NoSpace)));
         let peer = scripted(vec![steps]);
         let mut run = client(&dir, &peer, 120);
-        let Err(ClientError::OutcomeUnknown { why, .. }) = run.execute(withdraw(20)) else { panic!("another copy may be under way") };
-        assert!(why.contains("disk is full"), "{why}");
+        let ended = run.execute(withdraw(20));
         assert!(peer.asked().iter().filter(|ask| **ask == request(1, 1, 20)).count() > 1);
+        // The deadline may pass while a reply is waited for: then that copy is adrift.
+        match ended {
+            Err(ClientError::Refused(Refusal::NoSpace)) => {
+                assert_eq!(end(&mut run, 1), Some(End::Closed(ClosedReason::Refused)));
+            }
+            Err(ClientError::OutcomeUnknown { .. }) => assert_eq!(end(&mut run, 1), None),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_busy_bank_and_a_copy_adrift_leave_a_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut steps = vec![logged_in(), session()];
+        steps.extend((0..1000).map(|_| refused(Refusal::Busy)));
+        let peer = scripted(vec![vec![logged_in(), session(), Step::Drop], steps]);
+        let mut run = client(&dir, &peer, 300);
+        assert!(matches!(run.execute(withdraw(20)), Err(ClientError::OutcomeUnknown { .. })));
+        assert_eq!(end(&mut run, 1), None);
+    }
+
+    /// The session was closed behind an idle client: the only copy was refused before anything could be executed.
+    #[test]
+    fn a_session_closed_behind_an_idle_client_is_no_doubt_and_another_is_opened() {
+        for refusal in [Refusal::NoSession, Refusal::UnknownSession] {
+            let dir = tempfile::tempdir().unwrap();
+            let info = SessionInfo { session: OTHER_SESSION, last: RequestNumber(0), acked_below: RequestNumber(1) };
+            let opened = || Step::Reply(Reply::Session(info));
+            let begin = vec![logged_in(), session(), answer(1, 180, false), refused(refusal)];
+            let connections = if refusal == Refusal::NoSession {
+                vec![begin, vec![logged_in(), refused(Refusal::UnknownSession), opened(), answer(1, 160, false)]]
+            } else {
+                vec![[begin, vec![opened(), answer(1, 160, false)]].concat()]
+            };
+            let peer = scripted(connections);
+            let mut run = client(&dir, &peer, 10_000);
+            run.execute(withdraw(20)).unwrap();
+            let second = run.execute(withdraw(20)).unwrap();
+            assert_eq!((second.request.session, second.body.balance.get()), (OTHER_SESSION, 160), "{refusal:?}");
+            assert_eq!(end(&mut run, 2), Some(End::Closed(ClosedReason::Refused)), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_ahead_stays_in_no_doubt_however_often_it_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let gap = Refusal::Gap { expected: RequestNumber(2) };
+        let peer = scripted(vec![vec![logged_in(), session(), refused(gap), refused(gap), refused(gap)]]);
+        let mut run = client(&dir, &peer, 10_000);
+        for _ in 0..3 {
+            assert_eq!(run.request_again(id(51), withdraw(20)), Err(ClientError::Refused(gap)));
+            assert_eq!(end(&mut run, 51), Some(End::Closed(ClosedReason::Gap)));
+        }
     }
 
     #[test]

@@ -152,16 +152,32 @@ impl Client {
     pub fn execute(&mut self, command: Command) -> Result<Answer, ClientError> {
         command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
         let deadline = self.deadline();
-        let mut own = self.own_session(&deadline)?;
+        match self.execute_once(command, &deadline) {
+            // The session was closed behind this run, and no copy is adrift: a new session, and a new number.
+            Err(ClientError::Refused(Refusal::UnknownSession)) => self.execute_once(command, &deadline),
+            ended => ended,
+        }
+    }
+
+    fn execute_once(&mut self, command: Command, deadline: &Deadline) -> Result<Answer, ClientError> {
+        let mut own = self.own_session(deadline)?;
         let id = RequestId { session: own.session, number: own.next };
         self.latest = Some(id);
         let intent = self.intent(id, command)?;
-        let mut journal = self.journal.open(&deadline)?;
+        let mut journal = self.journal.open(deadline)?;
         journal.intend(intent)?;
         // Whatever goes wrong from here on: the number is spoken for, so the next request gets a session of its own.
         self.own = None;
-        let pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Fresh, known: None };
-        let answer = pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)?;
+        let pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Fresh, must_end: false, known: None };
+        let ended = pursuit.run(&mut self.link, &self.world, &mut journal, deadline);
+        drop(journal);
+        let answer = match ended {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.leave(own, &error);
+                return Err(error);
+            }
+        };
         own.acked_below = id.number;
         if answer.journal_failure.is_none() {
             own.journaled_below = id.number.next().unwrap_or(id.number);
@@ -172,9 +188,18 @@ impl Client {
         Ok(answer)
     }
 
+    /// Acknowledges what the journal holds of a session that this run uses no more, so that it does not count as busy.
+    fn leave(&mut self, own: Own, error: &ClientError) {
+        if matches!(error, ClientError::Refused(refusal) if !refusal.ends_resending()) {
+            self.own = Some(own);
+            self.finish();
+            self.own = None;
+        }
+    }
+
     /// Moves money many times, each once, under the next numbers of this run's session, with up to `window` requests under
     /// way at once (at least 1, at most the bank's own limit). The journal is this client's until the end. An answer that
-    /// is waited for longer than the timeout ends it.
+    /// is waited for longer than the timeout ends it. Once `tell` returns false, no further command is sent.
     ///
     /// # Errors
     /// [`Stopped`]. Nothing was sent if one of the commands is refused by its content or not this login's to ask for.
@@ -223,17 +248,33 @@ impl Client {
     /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal knows the number in doubt with another
     /// command or as somebody else's.
     pub fn request_again(&mut self, id: RequestId, command: Command) -> Result<Answer, ClientError> {
+        self.again(id, command, false)
+    }
+
+    /// Ends a doubt of the journal by sending the request again, so that it happens if it has not. If its number is not the
+    /// session's next, it cannot happen: its session is closed, so that no copy that is adrift can be executed later.
+    ///
+    /// # Errors
+    /// As [`Client::request_again`].
+    pub fn resend(&mut self, id: RequestId, command: Command) -> Result<Answer, ClientError> {
+        self.again(id, command, true)
+    }
+
+    fn again(&mut self, id: RequestId, command: Command, must_end: bool) -> Result<Answer, ClientError> {
         command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
         let deadline = self.deadline();
         self.latest = Some(id);
         let intent = self.intent(id, command)?;
         let mut journal = self.journal.open(&deadline)?;
-        let mut pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Named, known: None };
+        let mut pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Named, must_end, known: None };
         match journal.find(id).cloned() {
             None => journal.intend(intent)?,
             Some(request) => {
                 check_owner(&self.link, &request)?;
-                pursuit.history = History::Earlier;
+                if request.has_none_adrift() && journal.has_refused_behind(id) {
+                    return Err(not_this(id, "as not executed, with later numbers behind it; send it as a new request"));
+                }
+                pursuit.history = if request.has_none_adrift() { History::Named } else { History::Earlier };
                 match (request.intent.command == command, request.end) {
                     (true, Some(End::Answered(settled))) => pursuit.known = Some(settled),
                     (true, _) => journal.intend(intent)?,
@@ -247,7 +288,8 @@ impl Client {
         pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)
     }
 
-    /// Ends the doubt about a request of the journal: if it was executed, its answer comes; otherwise it never will be.
+    /// Ends the doubt about a request of the journal: if it was executed, its answer comes; otherwise it never will be. If
+    /// its number is not the session's next, its session is closed.
     ///
     /// # Errors
     /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal does not hold it.
@@ -261,7 +303,7 @@ impl Client {
             Some(End::Answered(settled)) => Some(settled),
             _ => None,
         };
-        let pursuit = Pursuit { id, ask: Asking::Cancel, history: History::Earlier, known };
+        let pursuit = Pursuit { id, ask: Asking::Cancel, history: History::Earlier, must_end: true, known };
         pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)
     }
 

@@ -19,6 +19,7 @@ use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Limits, Receipt, Refusal, Reply, Role, SessionInfo, VERSION, Welcome};
 
 /// What the peer does with the next message.
+#[derive(Clone)]
 pub(super) enum Step {
     /// Answers it.
     Reply(Reply),

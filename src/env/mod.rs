@@ -10,12 +10,13 @@ pub mod os;
 pub mod process;
 mod read_only;
 pub mod sim;
+pub mod terminal;
 
 pub use gentle::Gentle;
 pub use read_only::ReadOnly;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A file system. Names become durable by [`Disk::sync_dir`], content by [`File::sync`]; neither implies the other.
@@ -93,11 +94,32 @@ pub trait Disk: Send + Sync {
     /// What the file system says; a file that is not there is held by nobody.
     fn holder(&self, path: &Path) -> io::Result<Option<String>>;
 
+    /// A file's own path, with every symbolic link followed; of a file that is not there yet, the one that it will have.
+    ///
+    /// # Errors
+    /// What the file system says; `NotFound` for a link that leads to nothing.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
     /// What kind of file system a file or directory is on.
     ///
     /// # Errors
     /// What the file system says.
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
+}
+
+/// How an open file and a path stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The path names the file, and nothing else does.
+    Only,
+    /// The path names another file, or none.
+    Elsewhere,
+    /// The path names the file, and there are this many names in all (hard links).
+    Several(u64),
+    /// The path names it, but it is no regular file.
+    NoFile,
 }
 
 /// What may be expected of a sync.
@@ -198,6 +220,24 @@ pub trait File: Send + Sync {
     /// What the file system says.
     fn is_unread(&self) -> io::Result<bool> {
         Ok(true)
+    }
+
+    /// Takes an exclusive lock on the file itself, by whatever path it was opened; false where another process has it. Held
+    /// until the file is closed.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// How `path` and the file stand to each other. Where there are no links, the path names it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn standing(&self, path: &Path) -> io::Result<Standing> {
+        let _ = path;
+        Ok(Standing::Only)
     }
 
     /// Cuts or zero-extends the file to `length` bytes. Of a file that has a name, only the client's journal does that,

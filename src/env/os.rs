@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs2::FileExt as _;
 
-use super::{Clock, Disk, Entropy, File, FileSystem, Lock};
+use super::{Clock, Disk, Entropy, File, FileSystem, Lock, Standing};
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,6 +97,19 @@ impl Disk for OsDisk {
             Err(error) if is_contended(&error) => lock_text(file).map(Some),
             Err(error) => Err(error),
         }
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it is a symbolic link that leads to nothing"));
+        }
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no name"))?;
+        Ok(fs::canonicalize(dir)?.join(name))
     }
 
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
@@ -199,6 +212,28 @@ impl File for OsFile {
             Err(error) if is_contended(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.0.try_lock_exclusive() {
+            Ok(()) => Ok(true),
+            Err(error) if is_contended(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn standing(&self, path: &Path) -> io::Result<Standing> {
+        let own = self.0.metadata()?;
+        let found = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Elsewhere),
+            found => found?,
+        };
+        Ok(match own.nlink() {
+            _ if (own.dev(), own.ino()) != (found.dev(), found.ino()) => Standing::Elsewhere,
+            _ if !own.is_file() => Standing::NoFile,
+            1 => Standing::Only,
+            names => Standing::Several(names),
+        })
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {

@@ -234,8 +234,8 @@ impl Check<'_> {
             match asked.end {
                 _ if !asked.is_journaled => {}
                 None => self.complain("doubt", Some(*id), "it is still in doubt, though there was time enough to resolve it".to_owned()),
-                Some(End::Closed(ClosedReason::NeverSent)) if decision.is_some() => {
-                    self.complain("asked", Some(*id), "its journal says that it was never sent, but it was executed".to_owned());
+                Some(End::Closed(ClosedReason::NeverSent | ClosedReason::Refused)) if decision.is_some() => {
+                    self.complain("asked", Some(*id), "its journal says that it was not executed, but it was".to_owned());
                 }
                 Some(End::Closed(_) | End::Answered(_)) => {}
             }

@@ -124,7 +124,7 @@ fn step_of_many(arena: &Arena, client: &mut Client, owner: Owner, random: &mut R
                 arena.history.note(Event::Write(Write { id, command: Some(*command), sent: Some(sent), answered: None }));
                 arena.post(Posted { owner, id, command: *command });
             }
-            Fate::NotSent(_) => {}
+            Fate::NotExecuted(_) | Fate::NotSent(_) => {}
         }
     }
     doubt_of_the_bank(arena, &failure, None);

@@ -12,6 +12,7 @@ use crate::bank::credential::Party;
 use crate::command::Command;
 use crate::engine::{Admission, Fatal};
 use crate::entry::{AccountOpen, Action, Requests, TellerAdd};
+use crate::names::is_new_name;
 use crate::secret::{MAX_SECRET, Secret};
 use crate::types::{Lsn, Owner, RequestNumber, SessionId, is_valid_name};
 use crate::wal::Full;
@@ -305,14 +306,14 @@ impl Service {
         let log = |found: Result<Action, Refusal>| Ok(found.map(Operate::Log));
         match operation {
             Operation::OpenAccount { name, pin, balance } => {
-                if !is_valid_name(&name) || !is_valid_secret(&pin) {
+                if !is_new_name(&name) || !is_valid_secret(&pin) {
                     return Ok(Err(Refusal::BadName));
                 }
                 let pin = self.engine.new_tag(Party::Customer, &name, &pin)?;
                 log(Ok(Action::AccountOpen(Box::new(AccountOpen { name: name.into(), pin, balance }))))
             }
             Operation::AddTeller { name, token } => {
-                if !is_valid_name(&name) || !is_valid_secret(&token) {
+                if !is_new_name(&name) || !is_valid_secret(&token) {
                     return Ok(Err(Refusal::BadName));
                 }
                 let token = self.engine.new_tag(Party::Teller, &name, &token)?;

@@ -404,7 +404,7 @@ pub enum Refusal {
     #[error("the name is taken")]
     NameTaken,
     /// A name, PIN or token of a length or with characters that are not allowed.
-    #[error("a name needs 1 to 64 bytes without control characters; a PIN or token 4 to 128 bytes")]
+    #[error("a name needs {RULE}; a PIN or token 4 to 128 bytes", RULE = crate::names::RULE)]
     BadName,
     /// The account still holds money.
     #[error("the account's balance is not zero")]

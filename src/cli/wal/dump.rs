@@ -2,7 +2,7 @@
 //!
 //! Left out: words and JSON of an entry (`entry_text.rs`).
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::str::FromStr;
 
 use bankd::bank::{Applied, Bank, Epochs};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::entry_text::{action_in_words, applied_as_json, applied_in_words, entry_as_json, owner_in_words};
 use super::{StoreOption, remark};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{buffered, note};
 use crate::cli::when::utc;
 
 /// Prints the log, one line an entry. Tags of PINs and tokens are not shown.
@@ -27,7 +28,7 @@ pub struct Dump {
     /// Tell what became of each entry, too, by replaying the log
     #[arg(long)]
     outcomes: bool,
-    /// Only entries that concern this account: its name, or its id if that is all digits
+    /// Only entries that concern this account: its name, or its id where no account has that name
     #[arg(long, value_name = "NAME|ID")]
     account: Option<String>,
     /// Only entries of this session
@@ -65,8 +66,7 @@ impl FromStr for Range {
 impl Dump {
     pub fn run(self) -> Result<Exit, Failure> {
         let env = Env::os();
-        let mut printer =
-            Printer { out: BufWriter::new(std::io::stdout().lock()), is_closed: false, epochs: Epochs::default(), decimals: 0 };
+        let mut printer = Printer { out: buffered(), is_closed: false, epochs: Epochs::default(), decimals: 0 };
         let mut is_known = true;
         let history = if self.outcomes || self.account.is_some() {
             let read = engine::replay(&env, &self.store.data_dir, &mut |moment| {
@@ -92,8 +92,9 @@ impl Dump {
                 Ok(())
             })
         };
-        // Whoever reads no further has seen enough.
-        let _ = printer.out.flush();
+        if !printer.is_closed {
+            note(printer.out.flush());
+        }
         drop(printer);
         remark(&history?, None);
         match &self.account {
@@ -122,12 +123,13 @@ impl Dump {
     }
 }
 
-/// An account by its name, or by its id if that is all digits.
+/// An account by its name; by its id if there is no such name and it is all digits.
 fn find(bank: &Bank, account: &str) -> Option<AccountId> {
-    if account.bytes().all(|byte| byte.is_ascii_digit()) {
-        return account.parse().ok().filter(|id| *id < bank.account_count()).map(AccountId);
-    }
-    bank.find_account(account)
+    let by_id = || {
+        let id = account.bytes().all(|byte| byte.is_ascii_digit()).then(|| account.parse().ok())??;
+        (id < bank.account_count()).then_some(AccountId(id))
+    };
+    bank.find_account(account).or_else(by_id)
 }
 
 fn touches_session(lsn: Lsn, entry: &Entry, session: Lsn) -> bool {
@@ -181,7 +183,7 @@ impl<W: Write> Printer<W> {
         }
         let shown = became.map(|(applied, _)| applied).filter(|_| dump.outcomes);
         let line = if dump.json { self.json(at, entry, shown).to_string() } else { self.line(at, entry, shown) };
-        self.is_closed = writeln!(self.out, "{line}").is_err();
+        self.is_closed = !note(writeln!(self.out, "{line}"));
     }
 
     fn session(&self, entry: &Entry) -> Option<SessionId> {

@@ -27,11 +27,11 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        regular(OpenOptions::new().read(true).write(true), path)
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(fs::File::open(path)?)))
+        regular(OpenOptions::new().read(true), path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -107,6 +107,21 @@ impl Disk for OsDisk {
 
     fn mode(&self, path: &Path) -> io::Result<u32> {
         Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+    }
+}
+
+/// Opens a file, and nothing else that may have its name: a pipe's other end would be waited for without end.
+fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn File>> {
+    let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
+    match options.custom_flags(no_wait).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(Box::new(OsFile(file))),
+        Ok(_) => Err(other()),
+        // A socket has no end to open, and neither has a directory that is to be written to.
+        Err(error) => match fs::metadata(path) {
+            Ok(found) if !found.is_file() => Err(other()),
+            _ => Err(error),
+        },
     }
 }
 

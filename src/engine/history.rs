@@ -103,7 +103,9 @@ fn read(env: &Env, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), S
     judge::look_for_store(env, dir)?;
     let holder = env.holder(dir)?;
     let found = match &holder {
-        Some(_) => Hold::new(Arc::clone(&env.disk), dir).map_err(StoreError::from).and_then(|hold| all(env, &hold, dir, Writer::Running, show)),
+        Some(_) => {
+            Hold::new(Arc::clone(&env.disk), dir).map_err(StoreError::from).and_then(|hold| all(env, &hold, dir, Writer::Running, show))
+        }
         None => {
             let disk = ReadOnly(&*env.disk);
             start_verdict(env, &disk, dir).and_then(|from| {

@@ -83,6 +83,10 @@ pub fn find_remedy(env: &Env, dir: &Path) -> Result<Remedy, StoreError> {
                 let what = "the segments alone do not prove that no later one is missing, since the last of them is in use";
                 return Ok(Remedy::Restore(advice(&format!("{why}; {what}"), dir)));
             }
+            // What is missing before the end is not for a repair to drop.
+            if fixes.iter().any(|fix| fix.proof == Proof::Closed && !fix.is_behind(&found.tail().end)) {
+                return Ok(Remedy::Restore(advice(&why, dir)));
+            }
             Ok(Remedy::DropTail(Box::new(Repair::new(env, dir, found, fixes, lock))))
         }
         Some(Err(what)) => Ok(Remedy::Restore(what)),
@@ -131,7 +135,7 @@ fn loses_nothing(env: &Env, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> 
     let survey = Survey::read(&**view, dir)?;
     let holds = |fix: &Fix| match fix.proof {
         Proof::Sound => true,
-        Proof::Closed => survey.was_closed_at(&judged.recovered.end),
+        Proof::Closed => survey.was_closed_at(&judged.recovered.end) && fix.is_behind(&judged.recovered.end),
         Proof::Spare => survey.ends_untouched(&judged.recovered),
     };
     Ok(fixes.iter().all(holds).then(|| judged.bank.applied()))
@@ -233,12 +237,17 @@ pub(super) fn make(env: &Env, dir: &Path, copies: &Path, fix: &Fix) -> Result<()
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(io_error("open", &path)(error)),
     };
-    let Some(length) = fix.length else { return Ok(()) };
-    if is_file {
-        if !disk.exists(&aside).map_err(io_error("look for", &aside))? {
-            copy_file(disk, &path, &aside)?;
+    if is_file && !disk.exists(&aside).map_err(io_error("look for", &aside))? {
+        copy_file(disk, &path, &aside)?;
+    }
+    disk.sync_dir(copies).map_err(io_error("sync", copies))?;
+    let Some(length) = fix.length else {
+        if is_file {
+            disk.remove(&path).map_err(io_error("remove", &path))?;
         }
-        disk.sync_dir(copies).map_err(io_error("sync", copies))?;
+        return disk.sync_dir(dir).map_err(io_error("sync", dir));
+    };
+    if is_file {
         return write(disk, &path, fix, length);
     }
     let temporary = dir.join(format!("{}.tmp", fix.name));

@@ -90,7 +90,8 @@ pub(super) fn find_good_part(
 ) -> Result<Option<Result<Found, String>>, StoreError> {
     let survey = Survey::read(disk, dir)?;
     let known = checkpoint::known_ends(disk, dir, &survey)?;
-    let known: Vec<Known> = known.into_iter().chain(Marker::read(disk, dir).ok().flatten().and_then(|marker| marker.known(survey.store()).ok())).collect();
+    let known: Vec<Known> =
+        known.into_iter().chain(Marker::read(disk, dir).ok().flatten().and_then(|marker| marker.known(survey.store()).ok())).collect();
     checkpoint::each_start(disk, dir, &survey, &*env.watch, &mut |start| {
         let mut state = Replay::new(start.bank);
         let mut refused = None;
@@ -178,11 +179,11 @@ impl Repair {
     /// [`StoreError`]; the store is then damaged as before, or repaired, and never anything between.
     pub fn apply(self, list: &str) -> Result<Repaired, StoreError> {
         let copies = self.copy(list)?;
-        let mut random = [0; 16];
-        self.env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", &self.dir))?;
-        let random = u128::from_le_bytes(random);
-        let drawn = Lineage(u64::try_from(random >> 64).unwrap_or_default());
-        let incarnation = u64::try_from(random & u128::from(u64::MAX)).unwrap_or_default();
+        let (mut lineage, mut incarnation) = ([0; 8], [0; 8]);
+        for drawn in [&mut lineage, &mut incarnation] {
+            self.env.entropy.fill(drawn).map_err(io_error("draw random numbers for", &self.dir))?;
+        }
+        let (drawn, incarnation) = (Lineage(u64::from_le_bytes(lineage)), u64::from_le_bytes(incarnation));
         let Self { env, dir, mut bank, tail, fixes, .. } = self;
         let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
         let mut log = Log::repair(env.disk.clone(), &dir, &tail, sizes, incarnation)?;

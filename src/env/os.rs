@@ -399,6 +399,23 @@ mod tests {
     }
 
     #[test]
+    fn only_regular_files_are_opened_and_nothing_is_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        std::os::unix::fs::symlink(path("pipe"), path("link")).unwrap();
+        for name in ["pipe", "socket", "directory", "link"] {
+            for opened in [OsDisk.open(&path(name)), OsDisk.open_read(&path(name))] {
+                assert_eq!(opened.err().map(|error| error.kind()), Some(io::ErrorKind::InvalidData), "{name}");
+            }
+        }
+        assert_eq!(OsDisk.open_read(&path("absent")).err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+    }
+
+    #[test]
     fn files_are_private_and_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");

@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::bytes::{BLOCK, BLOCK_LEN, to_len, to_u64};
+use super::bytes::{BLOCK, BLOCK_LEN, SECTOR, to_len, to_u64};
 use super::manifest::{self, Manifest};
 use super::packed::sequence_of_any;
-use super::recover::Recovered;
+use super::recover::{LogEnd, Recovered};
 use super::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
 use super::survey::Survey;
 use super::{Position, WalError};
@@ -51,6 +51,13 @@ pub struct Fix {
 }
 
 impl Fix {
+    /// Whether what it makes zeros lies behind that end of the log, in a segment.
+    #[must_use]
+    pub fn is_behind(&self, end: &LogEnd) -> bool {
+        let at = sequence_of(&self.name).map(|segment| Position { segment, offset: self.zero_from });
+        at.is_some_and(|at| at >= end.position)
+    }
+
     /// A file of exactly these bytes.
     #[must_use]
     pub fn whole(name: &str, what: String, proof: Proof, head: Vec<u8>) -> Self {
@@ -84,7 +91,8 @@ pub fn find_fixes(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Fix>, WalError
 pub fn zero_behind(disk: &dyn Disk, dir: &Path, parts: &[(Position, u64)]) -> Vec<Fix> {
     let fixes = parts.iter().filter_map(|(from, bytes)| {
         let length = disk.open_read(&dir.join(from.file())).and_then(|file| file.len()).ok()?;
-        let what = format!("{bytes} bytes stand in it from offset {} on, behind the end with which the log was closed: zeros again", from.offset);
+        let what =
+            format!("{bytes} bytes stand in it from offset {} on, behind the end with which the log was closed: zeros again", from.offset);
         let (head, zero_from) = (Vec::new(), from.offset);
         Some(Fix { name: from.file(), what, proof: Proof::Closed, keeps: true, head, zero_from, length: Some(length) })
     });
@@ -100,15 +108,10 @@ fn fix_for(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<Fix>, WalEr
     let found = look(disk, &dir.join(file))?;
     if sequence > manifest.highest {
         return match found {
-            Found::Other => Ok(Some(Fix {
-                name: file.to_owned(),
-                what: "it is no regular file, and the log does not name it: put aside".to_owned(),
-                proof: Proof::Sound,
-                keeps: false,
-                head: Vec::new(),
-                zero_from: 0,
-                length: None,
-            })),
+            Found::Other => Ok(Some(aside(file, "it is no regular file, and the log does not name it"))),
+            Found::Header(header, _) if header.store != manifest.store || header.sequence != sequence => {
+                Ok(Some(aside(file, "it is not the segment of its name, and the log does not name it")))
+            }
             _ => rebuilt_manifest(disk, dir, "it names fewer segments than hold batches"),
         };
     }
@@ -121,17 +124,24 @@ fn fix_for(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<Fix>, WalEr
             let zero_from = length.min(header.size);
             Some(Fix { name: file.to_owned(), what, proof, keeps: true, head: Vec::new(), zero_from, length: Some(header.size) })
         }
-        Found::Broken(length) if (MIN_SIZE..=MAX_SIZE).contains(&length) && length.is_multiple_of(BLOCK) => {
+        Found::Broken(length, is_confined) if (MIN_SIZE..=MAX_SIZE).contains(&length) && length.is_multiple_of(BLOCK) => {
             let header = SegmentHeader { store: manifest.store, sequence, size: length };
             let what = "its header is not whole: written anew, since name and length say what it says".to_owned();
             let head = header.encode().to_vec();
-            Some(Fix { name: file.to_owned(), what, proof: Proof::Sound, keeps: true, head, zero_from: length, length: Some(length) })
+            // What goes beyond the header may have taken batches with it, and left nothing that shows it.
+            let proof = if is_confined { Proof::Sound } else { Proof::Closed };
+            Some(Fix { name: file.to_owned(), what, proof, keeps: true, head, zero_from: length, length: Some(length) })
         }
         _ => {
             let size = sequence.checked_sub(1).and_then(|before| size_of(disk, dir, before)).unwrap_or(MIN_SIZE);
             Some(fresh(manifest.store, sequence, size, "it is missing, or only a part of it is there: made anew, untouched"))
         }
     })
+}
+
+fn aside(file: &str, why: &str) -> Fix {
+    let (name, what) = (file.to_owned(), format!("{why}: put aside"));
+    Fix { name, what, proof: Proof::Sound, keeps: false, head: Vec::new(), zero_from: 0, length: None }
 }
 
 fn fresh(store: StoreId, sequence: u64, size: u64, what: &str) -> Fix {
@@ -163,8 +173,8 @@ fn rebuilt_manifest(disk: &dyn Disk, dir: &Path, why: &str) -> Result<Option<Fix
 enum Found {
     /// A file with a whole header, and its length.
     Header(SegmentHeader, u64),
-    /// A file of that length, without.
-    Broken(u64),
+    /// A file of that length, without; and whether the padding before the first batch is whole.
+    Broken(u64, bool),
     /// Nothing, or too little of it.
     Nothing,
     /// No file.
@@ -183,7 +193,8 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
     if length < 2 * BLOCK || file.read_exact_at(&mut block, 0).is_err() {
         return Ok(Found::Nothing);
     }
-    Ok(SegmentHeader::decode(&block).map_or(Found::Broken(length), |header| Found::Header(header, length)))
+    let is_confined = block.get(BLOCK_LEN - SECTOR..).is_some_and(|end| end.iter().all(|byte| *byte == 0xFF));
+    Ok(SegmentHeader::decode(&block).map_or(Found::Broken(length, is_confined), |header| Found::Header(header, length)))
 }
 
 fn size_of(disk: &dyn Disk, dir: &Path, sequence: u64) -> Option<u64> {

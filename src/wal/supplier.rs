@@ -294,7 +294,7 @@ fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
                 Ok(Made::Segment(segment)) => (wanted, answer) = (None, Some(Answer::Made(segment))),
                 Ok(Made::NoSpace(_)) if told => {}
                 Ok(Made::NoSpace(error)) => (told, answer) = (true, Some(Answer::NoSpace(error))),
-                // Whoever cancels has a last request, or hangs up.
+                // A last request follows, or the end of the channel.
                 Ok(Made::Cancelled) => wanted = None,
                 Err(error) => answer = Some(Answer::Failed(error)),
             }

@@ -85,7 +85,11 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, wa
 /// [`StoreError::Io`] if the directory cannot be listed.
 pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Vec<Known>, StoreError> {
     let all = list(disk, dir).map_err(io_error("list", dir))?;
-    Ok(all.into_iter().filter_map(|lsn| file::read_header(disk, dir, lsn, survey.store()).ok()).map(|header| known(header.anchor)).collect())
+    Ok(all
+        .into_iter()
+        .filter_map(|lsn| file::read_header(disk, dir, lsn, survey.store()).ok())
+        .map(|header| known(header.anchor))
+        .collect())
 }
 
 /// Everything that a reading may begin with: each checkpoint that can be used, newest first, and then the log's beginning

@@ -92,7 +92,8 @@ pub(super) fn find_good_part(
     let known = checkpoint::known_ends(disk, dir, &survey)?;
     let known: Vec<Known> =
         known.into_iter().chain(Marker::read(disk, dir).ok().flatten().and_then(|marker| marker.known(survey.store()).ok())).collect();
-    checkpoint::each_start(disk, dir, &survey, &*env.watch, &mut |start| {
+    let mut failed = None;
+    let found = checkpoint::each_start(disk, dir, &survey, &*env.watch, &mut |start| {
         let mut state = Replay::new(start.bank);
         let mut refused = None;
         let (mut dropped, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
@@ -115,9 +116,15 @@ pub(super) fn find_good_part(
             Ok(Diagnosis::Damaged(tail)) if state.bank.check_conservation().is_ok() => {
                 Some(Ok(Found { bank: state.bank, tail, dropped, batches, entries }))
             }
+            Err(error @ WalError::Io { .. }) => {
+                failed = Some(error);
+                None
+            }
             _ => None,
         }
-    })
+    })?;
+    // What the system refuses says nothing about the log.
+    failed.filter(|_| found.is_none()).map_or(Ok(found), |error| Err(error.into()))
 }
 
 impl Found {

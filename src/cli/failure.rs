@@ -145,6 +145,7 @@ impl From<StoreError> for Failure {
             StoreError::InUse { .. } => Exit::InUse,
             StoreError::Damaged(_) => Exit::Damaged,
             StoreError::NoStore { .. }
+            | StoreError::Unsupported(_)
             | StoreError::NotEmpty { .. }
             | StoreError::Unfinished { .. }
             | StoreError::NoRoom
@@ -152,7 +153,9 @@ impl From<StoreError> for Failure {
             | StoreError::UnfitPlace { .. }
             | StoreError::CannotRepair(_)
             | StoreError::Key { .. } => Exit::CannotStart,
-            StoreError::Io { .. } | StoreError::Log(WalError::NoStore { .. }) => Exit::CannotStart,
+            StoreError::Io { .. } | StoreError::Log(WalError::NoStore { .. } | WalError::Unsupported { .. } | WalError::Io { .. }) => {
+                Exit::CannotStart
+            }
             StoreError::Records(_) => Exit::Usage,
             StoreError::Log(_) => Exit::Internal,
         };

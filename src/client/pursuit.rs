@@ -244,10 +244,10 @@ mod tests {
     use super::super::scripted::{SESSION, Step, acked, answer, client, end, id, logged_in, refused, request, scripted, session, withdraw};
     use super::*;
     use crate::secret::Secret;
-    use crate::types::{AccountId, Lineage, Lsn, RequestNumber, SessionId};
+    use crate::types::{AccountId, Epoch, Lsn, RequestNumber, SessionId};
     use crate::wire::message::{Role, SessionInfo};
 
-    const OTHER_SESSION: SessionId = SessionId { lineage: Lineage(0xabc), lsn: Lsn(99) };
+    const OTHER_SESSION: SessionId = SessionId { epoch: Epoch(0xabc), lsn: Lsn(99) };
 
     #[test]
     fn a_lost_reply_is_asked_for_under_the_same_number() {

@@ -70,6 +70,9 @@ pub enum StoreError {
         /// Where.
         dir: PathBuf,
     },
+    /// It is whole, but of a version that this program does not know: exit code 8.
+    #[error("{0}, which this program does not know; nothing was changed: use the version of bankd that wrote it, or a later one")]
+    Unsupported(String),
     /// Its bytes are damaged: exit code 6.
     #[error("{0}")]
     Damaged(String),
@@ -129,6 +132,8 @@ impl From<WalError> for StoreError {
     fn from(error: WalError) -> Self {
         match error {
             WalError::Damaged { .. } => Self::Damaged(error.to_string()),
+            WalError::Unsupported { file, what } => Self::Unsupported(format!("{file} is of {what}")),
+            WalError::NoStore { dir } => Self::NoStore { dir: dir.into() },
             other => Self::Log(other),
         }
     }

@@ -4,17 +4,19 @@
 //! Left out: what is made of it (`verify.rs`, `explain.rs`, `cli/`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::checkpoint::{self, Start};
 use super::error::StoreError;
+use super::judge;
 use super::replay::Replay;
 use super::store::Env;
 use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
 use crate::entry::Entry;
-use crate::env::ReadOnly;
+use crate::env::{Disk, ReadOnly};
 use crate::types::Lsn;
-use crate::wal::{self, Anchor, BatchHeader, Extent, Inspected, Position, Seen, Survey, WalError, Writer, inspect};
+use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, Survey, Writer, inspect};
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -59,26 +61,27 @@ impl History {
 /// that the reading began with: an empty one, or a checkpoint's where the log's first segments were dropped.
 ///
 /// # Errors
-/// [`StoreError::NoStore`], [`StoreError::Damaged`], or as the system says.
+/// As [`super::open`], but for lock and key: a stopped store is judged by the same code. [`StoreError::Damaged`] also
+/// where a start would not look: before the checkpoint that it begins with.
 pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
-    let env = &env.beside(dir)?;
-    let (start, extent) = beginning(env, dir)?;
-    read(env, dir, start.anchor.as_ref(), extent, &mut |writer, seen| {
-        if History::counts(writer, seen.is_sealed) { visit(&start.bank, seen) } else { Ok(()) }
-    })
+    let mut first = None;
+    let (history, _) = read(env, dir, &mut |writer, seen, state| {
+        let bank = first.get_or_insert_with(|| state.bank.clone());
+        let counts = History::counts(writer, seen.is_sealed);
+        state.batch(&seen.batch)?;
+        if counts { visit(bank, seen) } else { Ok(()) }
+    })?;
+    Ok(history)
 }
 
 /// Replays everything and shows every entry, also those of a last batch that is not sealed; gives the bank at the
 /// end of what counts.
 ///
 /// # Errors
-/// As [`look`]; [`StoreError::Damaged`] also where the bank contradicts the log.
+/// As [`look`].
 pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Result<(History, Bank), StoreError> {
-    let env = &env.beside(dir)?;
-    let (mut start, extent) = beginning(env, dir)?;
-    let mut state = Replay::new(std::mem::take(&mut start.bank));
     let mut counted = None;
-    let history = read(env, dir, start.anchor.as_ref(), extent, &mut |writer, seen| {
+    let (history, bank) = read(env, dir, &mut |writer, seen, state| {
         let (batch, is_sealed) = (&seen.batch, seen.is_sealed);
         let counts = History::counts(writer, is_sealed);
         if !counts {
@@ -88,66 +91,75 @@ pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Resu
             visit(&Moment { batch: batch.header, position: batch.position, is_sealed, counts, lsn, entry, applied, bank });
         })
     })?;
-    state.bank.check_conservation().map_err(|error| StoreError::Damaged(format!("the log adds up to a bank that does not: {error}")))?;
-    Ok((history, counted.unwrap_or(state.bank)))
+    Ok((history, counted.unwrap_or(bank)))
 }
 
-/// The first look at the files, also beside a daemon that is changing them. Writes, syncs and evicts nothing.
-///
-/// # Errors
-/// As [`look`].
-pub(super) fn survey(env: &Env, dir: &Path) -> Result<Survey, StoreError> {
-    let (_, writer) = writer(env, dir)?;
-    Ok(wal::survey(&ReadOnly(&*env.disk), dir, writer)?)
-}
+/// Replays one batch, and does with it what is to be done.
+type Show<'a> = dyn FnMut(Writer, &Seen<'_>, &mut Replay) -> Result<(), String> + 'a;
 
-/// Reads the log after `from`, or from the beginning, without replaying it. `extent` is what there is to read.
-///
-/// # Errors
-/// As [`look`].
-pub(super) fn read(
-    env: &Env,
-    dir: &Path,
-    from: Option<&Anchor>,
-    extent: Extent,
-    visit: &mut dyn FnMut(Writer, &Seen<'_>) -> Result<(), String>,
-) -> Result<History, StoreError> {
-    let (before, writer) = writer(env, dir)?;
-    let first = from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)));
-    let mut told = LogWatch::new(&env.watch, extent);
-    let mut see = |seen: &Seen<'_>| {
-        told.batch(&seen.batch);
-        visit(writer, seen)
-    };
-    match inspect(&*env.disk, dir, writer, from, &mut see) {
-        Ok(log) => Ok(History { log, holder: before, from: first }),
-        Err(WalError::NoStore { .. }) => Err(StoreError::NoStore { dir: dir.to_owned() }),
-        Err(error) => match (before, self::writer(env, dir)?.0) {
-            // It was judged as stopped, and is not: a moving tail is no damage.
-            (None, Some(holder)) => {
-                Err(StoreError::InUse { dir: dir.to_owned(), holder: format!("{holder}, since just now; run it again") })
-            }
-            _ => Err(error.into()),
-        },
-    }
-}
-
-/// Who has the lock, as he says himself, and what follows for whoever reads.
-fn writer(env: &Env, dir: &Path) -> Result<(Option<String>, Writer), StoreError> {
+/// Judges the store as a start does, and then reads all of its log that is there. Writes, syncs and evicts nothing.
+fn read(env: &Env, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), StoreError> {
+    let env = &env.beside(dir)?;
+    judge::look_for_store(env, dir)?;
     let holder = env.holder(dir)?;
-    let writer = if holder.is_some() { Writer::Running } else { Writer::None };
-    Ok((holder, writer))
+    let found = match &holder {
+        Some(_) => {
+            Hold::new(Arc::clone(&env.disk), dir).map_err(StoreError::from).and_then(|hold| all(env, &hold, dir, Writer::Running, show))
+        }
+        None => {
+            let disk = ReadOnly(&*env.disk);
+            start_verdict(env, &disk, dir).and_then(|from| {
+                all(env, &disk, dir, Writer::None, show).map_err(|error| match (error, from) {
+                    (StoreError::Damaged(what), Some(from)) => StoreError::Damaged(before_checkpoint(&what, from)),
+                    (error, _) => error,
+                })
+            })
+        }
+    };
+    match (found, &holder) {
+        (Ok((log, from, bank)), _) => Ok((History { log, holder, from }, bank)),
+        (Err(error), None) => match env.holder(dir)? {
+            // It was judged as stopped, and is not: a moving tail is no damage.
+            Some(holder) => Err(StoreError::InUse { dir: dir.to_owned(), holder: format!("{holder}, since just now; run it again") }),
+            None => Err(error),
+        },
+        (Err(error), Some(_)) => Err(error),
+    }
 }
 
-/// What the reading begins with, and what there is to read.
-fn beginning(env: &Env, dir: &Path) -> Result<(Start, Extent), StoreError> {
-    match survey(env, dir) {
-        Ok(survey) => {
-            let start = checkpoint::oldest(&ReadOnly(&*env.disk), dir, &survey, &*env.watch)?;
-            let extent = survey.extent(start.anchor.as_ref());
-            Ok((start, extent))
-        }
-        // Whatever is wrong is told by the reading itself.
-        Err(_) => Ok((Start::default(), Extent::default())),
+/// What a start says to a stopped store: the entry up to which it does not read the log, if there is one. Where a start
+/// reads everything, nothing is judged here: [`all`] does so.
+pub(super) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
+    let survey = Survey::read(disk, dir)?;
+    if !survey.is_cut() && checkpoint::known_ends(disk, dir, &survey)?.is_empty() {
+        return Ok(None);
     }
+    Ok(Some(judge::lsn_before(judge::judge(env, disk, dir)?.from.as_ref())).filter(|from| from.0 > 0))
+}
+
+/// Whether all of a stopped store's log holds, from its first entry that is there.
+pub(super) fn check_history(env: &Env, dir: &Path) -> Result<(), StoreError> {
+    all(env, &ReadOnly(&*env.disk), dir, Writer::None, &mut |_, seen, state| state.batch(&seen.batch)).map(drop)
+}
+
+/// Damage that no start meets, and what to do about it.
+pub(super) fn before_checkpoint(what: &str, from: Lsn) -> String {
+    format!(
+        "{what}; that is history: a start goes on from the checkpoint at entry {from} and does not read it, so no balance and no answer is concerned; put the named file back from a snapshot or backup of this store, whose segments are the same to the byte"
+    )
+}
+
+/// Reads the whole log: where its first segments were dropped, from the oldest checkpoint on.
+fn all(env: &Env, disk: &dyn Disk, dir: &Path, writer: Writer, show: &mut Show<'_>) -> Result<(Inspected, Lsn, Bank), StoreError> {
+    let survey = wal::survey(disk, dir, writer)?;
+    let (known, _) = judge::known_ends(disk, dir, &survey)?;
+    let Start { bank, anchor, .. } = checkpoint::oldest(disk, dir, &survey, &*env.watch)?;
+    let mut state = Replay::new(bank);
+    let mut told = LogWatch::new(&env.watch, survey.extent(anchor.as_ref()));
+    let log = inspect(disk, dir, writer, anchor.as_ref(), &known, &mut |seen| {
+        told.batch(&seen.batch);
+        show(writer, seen, &mut state)
+    })?;
+    drop(told);
+    Ok((log, judge::lsn_before(anchor.as_ref()), state.finish().map_err(StoreError::Damaged)?))
 }

@@ -13,8 +13,10 @@ mod copy;
 mod error;
 mod explain;
 mod history;
+mod judge;
 mod key_file;
 mod lineage;
+mod mend;
 mod pending;
 mod place;
 mod repair;
@@ -32,8 +34,9 @@ pub use clock::BankClock;
 pub use error::{Fatal, StoreError};
 pub use explain::{Acknowledged, Ending, Executed, Explanation, Opened, Place, explain};
 pub use history::{History, Moment, look, replay};
+pub use mend::{Mend, Remedy, find_remedy};
 pub use place::refuse_place;
-pub use repair::{DroppedRequest, Repair, Repaired, plan_repair};
+pub use repair::{DroppedRequest, Repair, Repaired};
 pub use snapshot::{Snapshot, snapshot};
 pub use store::{Created, Env, NewRecord, NewStore, create, open};
 pub use upkeep::Keeping;
@@ -416,6 +419,15 @@ impl Engine {
             self.end_commit()?;
         }
         Ok(())
+    }
+
+    /// Ends cleanly: seals the log, and names its end in the manifest. Nothing can be written afterwards.
+    ///
+    /// # Errors
+    /// [`Fatal`], as [`Engine::commit`].
+    pub fn close(&mut self) -> Result<(), Fatal> {
+        self.seal()?;
+        Ok(self.log.close()?)
     }
 
     /// Makes a checkpoint of what the log has moved on from, now, and waits for it; none if there is one already. A daemon

@@ -14,14 +14,17 @@ use super::clock::BankClock;
 use super::copy::{CHUNK, copy};
 use super::error::StoreError;
 use super::lineage;
+use super::mend;
 use super::replay::Replay;
-use super::store::{Env, io_error, sync_parent, take_lock};
+use super::snapshot_marker::Marker;
+use super::store::{Env, io_error, sync_parent};
 use super::watch::LogWatch;
 use crate::bank::{Bank, Epochs};
 use crate::command::Command;
 use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
+use crate::env::Disk;
 use crate::types::{Epoch, Lineage, Lsn, RequestId};
-use crate::wal::{Batch, Diagnosis, DroppedBatch, Log, Position, SegmentSizes, Survey, Tail, diagnose};
+use crate::wal::{Batch, Diagnosis, DroppedBatch, Fix, Known, Log, Position, SegmentSizes, Survey, Tail, WalError, diagnose};
 
 /// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.
 const LIST: &str = "DROPPED";
@@ -50,6 +53,9 @@ pub struct Repair {
     batches: u64,
     /// Entries of those.
     entries: u64,
+    /// Files without which not even the first look at the log succeeds. They are made after the repair is durable: until
+    /// both are done, the store is refused.
+    fixes: Vec<Fix>,
     _lock: Box<dyn Send>,
 }
 
@@ -64,52 +70,82 @@ pub struct Repaired {
     pub lsn: Lsn,
 }
 
-/// Takes the store's lock, reads the log from the device, and tells what a repair would drop; `Err` of the inner result
-/// says in words why there is nothing to repair. Changes nothing.
-///
-/// # Errors
-/// [`StoreError`]; [`StoreError::Damaged`] for damage that no repair can undo.
-pub fn plan_repair(env: &Env, dir: &Path) -> Result<Result<Repair, String>, StoreError> {
-    // `store/` and `store` name the same directory, but only from one of them a neighbour's name can be made.
-    let dir = dir.components().as_path();
-    if dir.file_name().is_none() {
-        return Err(StoreError::CannotRepair(format!("{} has no name of its own, beside which copies could stand", dir.display())));
-    }
-    let manifest = crate::wal::exists(&*env.disk, dir)?;
-    if !manifest {
-        return Err(StoreError::NoStore { dir: dir.to_owned() });
-    }
-    let lock = take_lock(env, dir)?;
-    let survey = Survey::read(&*env.disk, dir)?;
-    let start = checkpoint::oldest(&*env.disk, dir, &survey, &*env.watch)?;
-    let mut state = Replay::new(start.bank);
-    let mut refused = None;
-    let (mut found, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
-    let mut told = LogWatch::new(&env.watch, survey.extent(start.anchor.as_ref()));
-    let mut replay = |batch: &Batch<'_>| {
-        told.batch(batch);
-        state.batch(batch).inspect_err(|what| refused = Some(what.clone()))
-    };
-    let diagnosis = diagnose(&*env.disk, dir, start.anchor.as_ref(), &mut replay, &mut |dropped| {
-        batches = batches.saturating_add(1);
-        entries = dropped.records.iter().fold(entries, |entries, record| entries.saturating_add(u64::from(record.count)));
-        found.extend(requests_in(dropped));
-    });
-    if let Some(what) = refused {
-        let why = "its bytes are sound, so there is nothing that a repair may drop; use the version of bankd that wrote it";
-        return Err(StoreError::Damaged(format!("{}: {why}", diagnosis.err().map_or(what, |error| error.to_string()))));
-    }
-    let bank = state.bank;
-    bank.check_conservation().map_err(|error| StoreError::Damaged(format!("the log adds up to a bank that does not: {error}")))?;
-    match diagnosis? {
-        Diagnosis::Sound(None) => Ok(Err("the log is sound: there is nothing to repair".to_owned())),
-        Diagnosis::Sound(Some(torn)) => {
-            Ok(Err(format!("{torn}; the next start drops it by itself, and no session is lost by that: there is nothing to repair")))
+/// A good part of a log, and what a repair drops behind it.
+pub(super) struct Found {
+    bank: Bank,
+    tail: Box<Tail>,
+    dropped: Vec<Dropped>,
+    batches: u64,
+    entries: u64,
+}
+
+/// Looks for the good part of a log that a start refuses, from the newest place on from which it can be read; none if there
+/// is no such part, and the `Err` of the inner result where no repair may drop what stands behind it. `disk` shows the store
+/// with `fixes` done; `lost` says what they have replaced.
+pub(super) fn find_good_part(
+    env: &Env,
+    disk: &dyn Disk,
+    dir: &Path,
+    lost: Option<&str>,
+) -> Result<Option<Result<Found, String>>, StoreError> {
+    let survey = Survey::read(disk, dir)?;
+    let known = checkpoint::known_ends(disk, dir, &survey)?;
+    let known: Vec<Known> =
+        known.into_iter().chain(Marker::read(disk, dir).ok().flatten().and_then(|marker| marker.known(survey.store()).ok())).collect();
+    let mut failed = None;
+    let found = checkpoint::each_start(disk, dir, &survey, &*env.watch, &mut |start| {
+        let mut state = Replay::new(start.bank);
+        let mut refused = None;
+        let (mut dropped, mut batches, mut entries) = (Vec::new(), 0_u64, 0_u64);
+        let mut told = LogWatch::new(&env.watch, survey.extent(start.anchor.as_ref()));
+        let mut replay = |batch: &Batch<'_>| {
+            told.batch(batch);
+            state.batch(batch).inspect_err(|what| refused = Some(what.clone()))
+        };
+        let lost = lost.map(|what| WalError::Damaged { file: "the log".to_owned(), offset: 0, last_good: None, what: what.to_owned() });
+        let diagnosis = diagnose(disk, dir, (start.anchor.as_ref(), &known), lost, &mut replay, &mut |batch| {
+            batches = batches.saturating_add(1);
+            entries = batch.records.iter().fold(entries, |entries, record| entries.saturating_add(u64::from(record.count)));
+            dropped.extend(requests_in(batch));
+        });
+        if let Some(what) = refused {
+            let why = "its bytes are sound, so there is nothing that a repair may drop; use the version of bankd that wrote it";
+            return Some(Err(format!("{}: {why}", diagnosis.err().map_or(what, |error| error.to_string()))));
         }
-        Diagnosis::Damaged(tail) => {
-            let requests = in_epochs(bank.epochs().clone(), found);
-            Ok(Ok(Repair { env: env.clone(), dir: dir.to_owned(), bank, tail, requests, batches, entries, _lock: lock }))
+        match diagnosis {
+            Ok(Diagnosis::Damaged(tail)) if state.bank.check_conservation().is_ok() => {
+                Some(Ok(Found { bank: state.bank, tail, dropped, batches, entries }))
+            }
+            Err(error @ WalError::Io { .. }) => {
+                failed = Some(error);
+                None
+            }
+            _ => None,
         }
+    })?;
+    // What the system refuses says nothing about the log.
+    failed.filter(|_| found.is_none()).map_or(Ok(found), |error| Err(error.into()))
+}
+
+impl Found {
+    /// What stands behind the good part, and where that ends.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+}
+
+impl Repair {
+    /// The repair that drops what stands behind the good part, and makes `fixes`.
+    pub(super) fn new(env: &Env, dir: &Path, found: Found, fixes: Vec<Fix>, lock: Box<dyn Send>) -> Self {
+        let Found { bank, tail, dropped, batches, entries } = found;
+        let requests = in_epochs(bank.epochs().clone(), dropped);
+        Self { env: env.clone(), dir: dir.to_owned(), bank, tail, requests, batches, entries, fixes, _lock: lock }
+    }
+
+    /// The files that are made anew with it.
+    #[must_use]
+    pub fn fixes(&self) -> &[Fix] {
+        &self.fixes
     }
 }
 
@@ -150,16 +186,17 @@ impl Repair {
     /// [`StoreError`]; the store is then damaged as before, or repaired, and never anything between.
     pub fn apply(self, list: &str) -> Result<Repaired, StoreError> {
         let copies = self.copy(list)?;
-        let mut random = [0; 16];
-        self.env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", &self.dir))?;
-        let random = u128::from_le_bytes(random);
-        let drawn = Lineage(u64::try_from(random >> 64).unwrap_or_default());
-        let incarnation = u64::try_from(random & u128::from(u64::MAX)).unwrap_or_default();
-        let Self { env, dir, mut bank, tail, .. } = self;
+        let (mut lineage, mut incarnation) = ([0; 8], [0; 8]);
+        for drawn in [&mut lineage, &mut incarnation] {
+            self.env.entropy.fill(drawn).map_err(io_error("draw random numbers for", &self.dir))?;
+        }
+        let (drawn, incarnation) = (Lineage(u64::from_le_bytes(lineage)), u64::from_le_bytes(incarnation));
+        let Self { env, dir, mut bank, tail, fixes, .. } = self;
         let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
         let mut log = Log::repair(env.disk.clone(), &dir, &tail, sizes, incarnation)?;
         let (clock, _) = BankClock::start(env.clock.clone(), tail.end.bank_time);
         let lsn = lineage::draw(&mut log, &mut bank, &clock, drawn, LineageCause::Repaired)?;
+        fixes.iter().try_for_each(|fix| mend::make(&env, &dir, &copies, fix))?;
         Ok(Repaired { copies, lineage: drawn, lsn })
     }
 
@@ -171,7 +208,7 @@ impl Repair {
         sync_parent(&self.env, &copies)?;
         for (position, _) in &self.tail.parts {
             let name = crate::wal::kept_in(disk, &self.dir, position.segment)?;
-            self.copy_file(&self.dir.join(&name), &copies.join(&name))?;
+            copy_file(disk, &self.dir.join(&name), &copies.join(&name))?;
         }
         disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
         let path = copies.join(LIST);
@@ -180,27 +217,6 @@ impl Repair {
         file.sync().map_err(io_error("sync", &path))?;
         disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
         Ok(copies)
-    }
-
-    fn copy_file(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        let disk = &*self.env.disk;
-        let source = disk.open_read(from).map_err(io_error("open", from))?;
-        let length = source.len().map_err(io_error("measure", from))?;
-        let target = copy(disk, source.as_ref(), from, to, length, length)?;
-        let (mut buffer, mut again) = (Vec::new(), Vec::new());
-        let mut offset = 0;
-        while offset < length {
-            let count = usize::try_from(CHUNK.min(length - offset)).unwrap_or_default();
-            buffer.resize(count, 0);
-            again.resize(count, 0);
-            source.read_exact_at(&mut buffer, offset).map_err(io_error("read", from))?;
-            target.read_exact_at(&mut again, offset).map_err(io_error("read", to))?;
-            if buffer != again {
-                return Err(StoreError::CannotRepair(format!("the copy {} does not read back; nothing was changed", to.display())));
-            }
-            offset = offset.saturating_add(CHUNK);
-        }
-        Ok(())
     }
 
     fn heading(&self, list: &str) -> String {
@@ -213,8 +229,29 @@ impl Repair {
     }
 }
 
+/// Copies a file durably, and compares the copy with it.
+pub(super) fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StoreError> {
+    let source = disk.open_read(from).map_err(io_error("open", from))?;
+    let length = source.len().map_err(io_error("measure", from))?;
+    let target = copy(disk, source.as_ref(), from, to, length, length)?;
+    let (mut buffer, mut again) = (Vec::new(), Vec::new());
+    let mut offset = 0;
+    while offset < length {
+        let count = usize::try_from(CHUNK.min(length - offset)).unwrap_or_default();
+        buffer.resize(count, 0);
+        again.resize(count, 0);
+        source.read_exact_at(&mut buffer, offset).map_err(io_error("read", from))?;
+        target.read_exact_at(&mut again, offset).map_err(io_error("read", to))?;
+        if buffer != again {
+            return Err(StoreError::CannotRepair(format!("the copy {} does not read back; nothing was changed", to.display())));
+        }
+        offset = offset.saturating_add(CHUNK);
+    }
+    Ok(())
+}
+
 /// The first of `DIR.repair-1`, `DIR.repair-2` ... that is not there yet.
-fn free_name(env: &Env, dir: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn free_name(env: &Env, dir: &Path) -> Result<PathBuf, StoreError> {
     let mut number = 0_u32;
     loop {
         number = number.saturating_add(1);

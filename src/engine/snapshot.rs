@@ -7,21 +7,27 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::checkpoint::{self, Held};
 use super::copy::copy;
 use super::error::StoreError;
-use super::history::{read, survey};
+use super::judge;
 use super::replay::Replay;
 use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::store::{Env, LOCK, io_error, make_dir, take_lock};
 use super::watch::LogWatch;
-use crate::env::File;
+use crate::env::{Disk, File, ReadOnly};
 use crate::types::{Chain, Lsn, StoreId};
-use crate::wal::{self, LogEnd, Survey};
+use crate::wal::{self, Anchor, Hold, Inspected, LogEnd, Survey, Writer};
 
 /// How often a segment is looked for that is just being packed.
 const LOOKS: usize = 4;
+
+/// How often a daemon's seal is looked for, and how long between two looks.
+const SEAL_LOOKS: usize = 25;
+const SEAL_LOOK: Duration = Duration::from_millis(20);
 
 /// A snapshot that was made and verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,35 +47,68 @@ pub struct Snapshot {
 }
 
 /// Makes a snapshot of the store in `dir` in `target`, which must be empty or not there yet. Beside a running daemon it
-/// goes as far as the last sealed batch. Nothing in `dir` is changed, and no request waits for it.
+/// holds everything that was answered before the call. Nothing in `dir` is changed, and no request waits for it.
 ///
 /// # Errors
 /// [`StoreError`]; what was made until then is removed again, as far as that works, and is no store.
 pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreError> {
     let env = &env.beside(dir)?;
-    if !wal::exists(&*env.disk, dir)? {
-        return Err(StoreError::NoStore { dir: dir.to_owned() });
-    }
+    judge::look_for_store(env, dir)?;
     // Opened before the log is read: so the log is known to go on beyond each of them, and none can vanish.
-    let survey = survey(env, dir)?;
-    let held = checkpoint::hold(&*env.disk, dir, &survey)?;
-    let newest = held.first().map(Held::anchor);
-    let log = read(env, dir, newest.as_ref(), survey.extent(newest.as_ref()), &mut |_, _| Ok(()))?.log;
+    let source: Arc<dyn Disk> = match env.holder(dir)? {
+        Some(_) => Arc::new(Hold::new(Arc::clone(&env.disk), dir)?),
+        None => {
+            judge::judge(env, &ReadOnly(&*env.disk), dir)?;
+            Arc::clone(&env.disk)
+        }
+    };
+    let source = &*source;
+    let survey = wal::survey(source, dir, Writer::Running)?;
+    let held = checkpoint::hold(source, dir, &survey)?;
+    let log = sealed(env, source, dir, &survey, held.first().map(Held::anchor).as_ref())?;
     let marker = Marker { store: log.store, end: log.end };
     make_dir(env, target)?;
     let _lock = take_lock(env, target)?;
     refuse_content(env, target)?;
     let first = log.segments.first().map_or(1, |stored| stored.sequence);
-    let made = Copying { env, dir, target, marker, first }.make(held);
+    let made = Copying { env, source, dir, target, marker, first }.make(held);
     if made.is_err() {
         discard(env, target);
     }
     made
 }
 
+/// Reads the log of the store to its end, which the snapshot ends with. Beside a daemon, that is the end of what is sealed,
+/// once it holds everything that could have been answered before this call: a daemon seals 100 ms after its last answer. One
+/// that does not, for lack of space, leaves a last batch that stands whole; it is taken.
+fn sealed(env: &Env, source: &dyn Disk, dir: &Path, survey: &Survey, from: Option<&Anchor>) -> Result<Inspected, StoreError> {
+    let mut answered = None;
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let writer = if env.holder(dir)?.is_some() { Writer::Running } else { Writer::None };
+        let mut told = LogWatch::new(&env.watch, survey.extent(from));
+        let (known, _) = judge::known_ends(source, dir, survey)?;
+        let log = wal::inspect(source, dir, writer, from, &known, &mut |seen| {
+            told.batch(&seen.batch);
+            Ok(())
+        })?;
+        let wanted = *answered.get_or_insert(log.good_end.batch_number);
+        if log.end.batch_number >= wanted {
+            return Ok(log);
+        }
+        if looks >= SEAL_LOOKS {
+            return Ok(Inspected { end: log.good_end, ..log });
+        }
+        std::thread::sleep(SEAL_LOOK);
+    }
+}
+
 /// A copy on its way.
 struct Copying<'a> {
     env: &'a Env,
+    /// The disk as the store is seen on it.
+    source: &'a dyn Disk,
     dir: &'a Path,
     target: &'a Path,
     marker: Marker,
@@ -93,7 +132,7 @@ impl Copying<'_> {
         }
         sync()?;
         let checkpoints = self.verify()?;
-        wal::publish_copy(disk, target, self.marker.store, self.first, position.segment)?;
+        wal::publish_copy(disk, target, self.marker.store, self.first, &self.marker.end)?;
         let segments = position.segment.saturating_sub(self.first).saturating_add(1);
         Ok(Snapshot { store: self.marker.store, lsn: self.marker.lsn(), chain, segments, checkpoints, bytes })
     }
@@ -103,7 +142,7 @@ impl Copying<'_> {
         let disk = &*self.env.disk;
         let end = self.marker.end.position;
         let (name, source) = if sequence == end.segment {
-            (wal::file_name(sequence), wal::open_unpacked(disk, self.dir, sequence)?)
+            (wal::file_name(sequence), wal::open_unpacked(self.source, self.dir, sequence)?)
         } else {
             self.open_as_kept(sequence)?
         };
@@ -116,7 +155,7 @@ impl Copying<'_> {
 
     /// Opens the file that a segment is kept in, and gives its name.
     fn open_as_kept(&self, sequence: u64) -> Result<(String, Box<dyn File>), StoreError> {
-        let disk = &*self.env.disk;
+        let disk = self.source;
         let mut looks = 0;
         loop {
             looks += 1;

@@ -17,7 +17,7 @@ use super::error::StoreError;
 use super::store::io_error;
 use crate::env::Disk;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
-use crate::wal::{Anchor, Incarnation, LogEnd, Position};
+use crate::wal::{Anchor, Incarnation, Known, LogEnd, Position};
 
 /// Its name.
 pub(super) const SNAPSHOT: &str = "SNAPSHOT";
@@ -44,11 +44,11 @@ impl Marker {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the copy is of another store.
-    pub(super) fn anchor(&self, store: StoreId) -> Result<Anchor, StoreError> {
+    pub(super) fn known(&self, store: StoreId) -> Result<Known, StoreError> {
         if self.store != store {
             return Err(StoreError::Damaged(format!("{SNAPSHOT} says that this is a copy of {}, and it is one of {store}", self.store)));
         }
-        Ok(Anchor { last_batch: self.end.position, end: self.end })
+        Ok(Known { by: "the snapshot's marker", anchor: Anchor { last_batch: self.end.position, end: self.end } })
     }
 
     /// Writes it, durably but for its name.
@@ -69,7 +69,10 @@ impl Marker {
             return Ok(None);
         }
         let damaged = |what: &str| StoreError::Damaged(format!("{} is damaged: {what}", path.display()));
-        let file = disk.open_read(&path).map_err(io_error("open", &path))?;
+        let file = match disk.open_read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(damaged(&error.to_string())),
+            opened => opened.map_err(io_error("open", &path))?,
+        };
         file.sync().map_err(io_error("sync", &path))?;
         file.evict().map_err(io_error("evict", &path))?;
         if file.len().map_err(io_error("measure", &path))? != LENGTH as u64 {
@@ -77,10 +80,14 @@ impl Marker {
         }
         let mut bytes = [0; LENGTH];
         file.read_exact_at(&mut bytes, 0).map_err(io_error("read", &path))?;
+        if let Some(version) = other_version(&bytes) {
+            return Err(StoreError::Unsupported(format!("{} is of format version {version}", path.display())));
+        }
         Self::decode(&bytes).map(Some).ok_or_else(|| damaged("it does not say what a snapshot's marker says"))
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub(super) fn encode(&self) -> Vec<u8> {
         let Self { store, end } = self;
         let mut bytes = Vec::with_capacity(LENGTH);
         let mut put = |field: &[u8]| bytes.extend_from_slice(field);
@@ -119,6 +126,13 @@ impl Marker {
         // Every byte of it follows from what it says, checksum and version included.
         (marker.encode() == bytes).then_some(marker)
     }
+}
+
+/// The format version of a marker that is whole, if it is another.
+fn other_version(bytes: &[u8]) -> Option<u16> {
+    let (crc, body) = (bytes.get(8..)?.first_chunk().copied().map(u32::from_le_bytes)?, bytes.get(12..)?);
+    let version = body.first_chunk().copied().map(u16::from_le_bytes)?;
+    (bytes.starts_with(MAGIC) && crc32fast::hash(body) == crc && version != FORMAT_VERSION).then_some(version)
 }
 
 #[cfg(test)]

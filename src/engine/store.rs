@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::{io, process};
 
 use super::admission::Staged;
-use super::checkpoint::{self, Base, Checkpoints, Maker};
+use super::checkpoint::{Base, Checkpoints, Maker};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
-use super::replay::Replay;
+use super::judge::{self, Judged, Present};
 use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::upkeep::Keeping;
-use super::watch::{LogWatch, Unwatched, Watch};
+use super::watch::{Unwatched, Watch};
 use super::{Engine, key_file, lineage, new_tag};
 use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
@@ -24,11 +24,10 @@ use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Te
 use crate::env::{Clock, Disk, Entropy, Gentle, Lock};
 use crate::secret::Secret;
 use crate::types::{Epoch, Lineage, Owner, StoreId};
-use crate::wal::{self, Full, Log, Preparer, SegmentSizes, Survey};
+use crate::wal::{self, Full, Log, Preparer, SegmentSizes};
 
 pub(super) const LOCK: &str = "LOCK";
-const MANIFEST: &str = "MANIFEST";
-const CREATING: &str = "CREATING";
+pub(super) const CREATING: &str = "CREATING";
 
 /// The world that a store lives in.
 #[derive(Clone)]
@@ -175,47 +174,13 @@ pub fn create<E: ToString>(
 /// # Errors
 /// [`StoreError`]; nothing was written then but the lock file's text.
 pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
-    let no_store = || StoreError::NoStore { dir: dir.to_owned() };
-    if !env.disk.exists(dir).map_err(io_error("look for", dir))? {
-        return Err(no_store());
-    }
-    let mode = env.disk.mode(dir).map_err(io_error("look at", dir))?;
-    if mode & 0o077 != 0 {
-        return Err(StoreError::LooseMode { path: dir.to_owned(), mode });
-    }
-    let manifest = wal::exists(&*env.disk, dir)?;
-    let marker = dir.join(CREATING);
-    let creating = env.disk.exists(&marker).map_err(io_error("look for", &marker))?;
-    let names = env.disk.list(dir).map_err(io_error("list", dir))?;
-    let segments = names.iter().any(|name| name.ends_with(".seg"));
-    if !manifest && names.iter().any(|name| name == SNAPSHOT) {
-        return Err(StoreError::Unfinished { dir: dir.to_owned() });
-    }
-    if !manifest && (creating || !segments) {
-        return Err(no_store());
-    }
+    let Present { is_creating } = judge::look_for_store(env, dir)?;
     let lock = take_lock(env, dir)?;
-
-    let survey = Survey::read(&*env.disk, dir)?;
-    let mut start = checkpoint::newest(&*env.disk, dir, &survey, &*env.watch)?;
-    let snapshot = Marker::read(&*env.disk, dir)?;
-    if let Some(marker) = &snapshot {
-        start.known.push(marker.anchor(survey.store())?);
-    }
-    let (from, image_bytes) = (start.bank.applied().0, start.image_bytes);
-    let (began, mut replay) = (env.clock.monotonic(), Replay::new(start.bank));
-    let mut told = LogWatch::new(&env.watch, survey.extent(start.anchor.as_ref()));
-    let recovered = survey.recover(&*env.disk, dir, start.anchor.as_ref(), &start.known, &mut |batch| {
-        told.batch(batch);
-        replay.batch(batch)
-    })?;
-    let took = env.clock.monotonic().saturating_sub(began);
-    drop(told);
+    let Judged { mut bank, recovered, snapshot, image_bytes, summary, .. } = judge::judge(env, &*env.disk, dir)?;
     if let Some(torn) = &recovered.torn {
         log::warn!("{torn}");
     }
-    log::info!("recovered {}: {}", dir.display(), replay.summary(&recovered, from, took));
-    let mut bank = replay.finish().map_err(StoreError::Damaged)?;
+    log::info!("recovered {}: {summary}", dir.display());
 
     let key = key_file::load(env, key_file)?;
     if bank.key_check() != Some(&key.check_value(&recovered.store)) {
@@ -224,8 +189,9 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
             problem: "is not this store's; name the right one with --key-file".to_owned(),
         });
     }
-    if creating {
+    if is_creating {
         // The last start of its creation ended between the manifest and the marker's removal.
+        let marker = dir.join(CREATING);
         env.disk.remove(&marker).map_err(io_error("remove", &marker))?;
         env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
     }
@@ -334,6 +300,7 @@ impl Genesis {
         self.commit()?;
         self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
         self.log.publish()?;
+        self.log.close()?;
         Ok(Created { store: self.store, accounts: self.bank.account_count(), entries: self.bank.applied().0 })
     }
 }
@@ -385,7 +352,7 @@ pub(super) fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
 /// A marker without a manifest is a creation that did not end: its files go. Anything else is not ours.
 fn clear_leftovers(env: &Env, dir: &Path) -> Result<(), StoreError> {
     let names = env.disk.list(dir).map_err(io_error("list", dir))?;
-    let creating = names.iter().any(|name| name == CREATING) && names.iter().all(|name| name != MANIFEST);
+    let creating = names.iter().any(|name| name == CREATING) && names.iter().all(|name| name != wal::MANIFEST);
     let ours = |name: &str| name == CREATING || name.ends_with(".seg") || name.ends_with(".tmp");
     if let Some(found) = names.iter().find(|name| *name != LOCK && !(creating && ours(name))) {
         return Err(StoreError::NotEmpty { dir: dir.to_owned(), found: found.clone() });

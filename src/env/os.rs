@@ -27,11 +27,11 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        regular(OpenOptions::new().read(true).write(true), path)
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(fs::File::open(path)?)))
+        regular(OpenOptions::new().read(true), path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -120,6 +120,21 @@ impl Disk for OsDisk {
 
     fn mode(&self, path: &Path) -> io::Result<u32> {
         Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+    }
+}
+
+/// Opens a file, and nothing else that may have its name: a pipe's other end would be waited for without end.
+fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn File>> {
+    let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
+    match options.custom_flags(no_wait).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(Box::new(OsFile(file))),
+        Ok(_) => Err(other()),
+        // A socket has no end to open, and neither has a directory that is to be written to.
+        Err(error) => match fs::metadata(path) {
+            Ok(found) if !found.is_file() => Err(other()),
+            _ => Err(error),
+        },
     }
 }
 
@@ -416,6 +431,23 @@ mod tests {
         {
             assert_eq!(kind, FileSystem::Memory("tmpfs"));
         }
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_and_nothing_is_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        std::os::unix::fs::symlink(path("pipe"), path("link")).unwrap();
+        for name in ["pipe", "socket", "directory", "link"] {
+            for opened in [OsDisk.open(&path(name)), OsDisk.open_read(&path(name))] {
+                assert_eq!(opened.err().map(|error| error.kind()), Some(io::ErrorKind::InvalidData), "{name}");
+            }
+        }
+        assert_eq!(OsDisk.open_read(&path("absent")).err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
     }
 
     #[test]

@@ -249,13 +249,14 @@ impl Service {
         self.engine.seal()
     }
 
-    /// Ends cleanly: closes the sessions that end with their connections, and seals the log.
+    /// Ends cleanly: closes the sessions that end with their connections, seals the log and names its end. Nothing can be
+    /// served afterwards.
     ///
     /// # Errors
     /// [`Fatal`], as [`Engine::seal`].
     pub fn end(&mut self, now: Duration) -> Result<(), Fatal> {
         self.end_dialogues(now)?;
-        self.seal()
+        self.engine.close()
     }
 
     /// How long the loop may sleep if nothing arrives.

@@ -28,6 +28,63 @@ pub struct Anchor {
     pub end: LogEnd,
 }
 
+/// An end that the log once had, by what is kept beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Who says so: `a checkpoint`, `the manifest`.
+    pub by: &'static str,
+    /// The end.
+    pub anchor: Anchor,
+}
+
+/// Everything that says how far a log once came: it must go through each of these ends.
+pub(super) struct Vouched<'a> {
+    survey: &'a Survey,
+    from: Option<&'a Anchor>,
+    known: Vec<Known>,
+}
+
+impl<'a> Vouched<'a> {
+    /// For a reading that begins after `from`. What the manifest says is added.
+    pub(super) fn new(survey: &'a Survey, from: Option<&'a Anchor>, known: &[Known]) -> Self {
+        Self { survey, from, known: known.iter().copied().chain(survey.known_end()).collect() }
+    }
+
+    /// Whether the batch that the walk has just come through is none that is known to be another.
+    ///
+    /// # Errors
+    /// [`WalError::Damaged`].
+    pub(super) fn check_passed(&self, walk: &Walk<'_>) -> Result<(), WalError> {
+        let contradicts = |known: &&Known| {
+            let end = &known.anchor.end;
+            end.batch_number == walk.end.batch_number && *end != walk.end
+        };
+        match self.known.iter().find(|known| contradicts(known) && !self.survey.is_void(&known.anchor)) {
+            Some(known) => {
+                let what = format!("{} says that another batch {} stood in the log", known.by, walk.end.batch_number);
+                Err(damaged(walk.last_batch, &walk.end, what))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a log that ends there, behind these repairs, came as far as is known.
+    ///
+    /// # Errors
+    /// [`WalError::Damaged`].
+    pub(super) fn check_reached(&self, end: &LogEnd, repairs: &[u64]) -> Result<(), WalError> {
+        // A repair that is older than where the reading began was seen by whoever made that checkpoint.
+        let counts = |repair: u64| repairs.contains(&repair) || self.from.is_some_and(|from| from.end.position.segment >= repair);
+        for Known { by, anchor } in self.known.iter().filter(|known| known.anchor.end.batch_number > end.batch_number) {
+            if !self.survey.repairs_of(anchor).any(counts) {
+                let LogEnd { position, batch_number, .. } = anchor.end;
+                return Err(damaged(end.position, end, format!("{by} says that the log went on to batch {batch_number} at {position}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The part of a log that it has moved on from: all of it is durable and stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
@@ -58,6 +115,19 @@ impl Survey {
         self.repairs_of(anchor).next().is_some()
     }
 
+    /// The end that the manifest says the log certainly reached, if it names one.
+    #[must_use]
+    pub fn known_end(&self) -> Option<Known> {
+        let end = self.manifest.known?.end;
+        Some(Known { by: "the manifest", anchor: Anchor { last_batch: end.position, end } })
+    }
+
+    /// Whether the manifest says that the log was closed with exactly this end, so that nothing behind it is the log's.
+    #[must_use]
+    pub fn was_closed_at(&self, end: &LogEnd) -> bool {
+        self.manifest.known.is_some_and(|known| known.is_last && known.end == *end)
+    }
+
     /// The segments of the repairs that claim to have dropped what the anchor ends with.
     fn repairs_of(&self, anchor: &Anchor) -> impl Iterator<Item = u64> {
         let Position { segment: own, .. } = anchor.end.position;
@@ -68,7 +138,8 @@ impl Survey {
     }
 
     /// Reads everything after `from`, or from the beginning, and calls `replay` for each batch in order. The log must
-    /// also go through each anchor in `known`, unless a repair dropped what it ends with. Writes nothing at all.
+    /// also go through each end in `known`, and the one in the manifest, unless a repair dropped what it ends with. Writes
+    /// nothing at all.
     ///
     /// # Errors
     /// As [`super::recover`]. A log without what an anchor vouches for is [`WalError::Damaged`].
@@ -77,39 +148,25 @@ impl Survey {
         disk: &dyn Disk,
         dir: &Path,
         from: Option<&Anchor>,
-        known: &[Anchor],
+        known: &[Known],
         replay: &mut Replay<'_>,
     ) -> Result<Recovered, WalError> {
         let mut reader = Reader::new(disk, dir);
+        let vouched = Vouched::new(&self, from, known);
         let end = self.begin(&mut reader, from)?;
         let mut walk = Walk::new(&self, reader, end);
         let stop = loop {
             if let Some(stop) = walk.step(replay)? {
                 break stop;
             }
-            let contradicts = |known: &Anchor| known.end.batch_number == walk.end.batch_number && known.end != walk.end;
-            if known.iter().any(|known| contradicts(known) && !self.is_void(known)) {
-                let what = format!("a checkpoint says that another batch {} stood in the log", walk.end.batch_number);
-                return Err(damaged(walk.last_batch, &walk.end, what));
-            }
+            vouched.check_passed(&walk)?;
         };
         let Walk { mut reader, end, batches, entries, bytes, repairs, .. } = walk;
         let tail = judge(&mut reader, &self, &end, &stop)?;
         if end.batch_number == 0 {
             return Err(damaged(self.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
         }
-        // A repair that is older than where the reading began was seen by whoever made that checkpoint.
-        let counts = |repair: u64| repairs.contains(&repair) || from.is_some_and(|from| from.end.position.segment >= repair);
-        for known in known.iter().filter(|known| known.end.batch_number > end.batch_number) {
-            if !self.repairs_of(known).any(counts) {
-                let LogEnd { position, batch_number, .. } = known.end;
-                return Err(damaged(
-                    end.position,
-                    &end,
-                    format!("a checkpoint says that the log went on to batch {batch_number} at {position}"),
-                ));
-            }
-        }
+        vouched.check_reached(&end, &repairs)?;
         Ok(Recovered {
             store: self.manifest.store,
             end,

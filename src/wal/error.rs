@@ -58,6 +58,14 @@ impl WalError {
         move |source| Self::Io { call, file, source }
     }
 
+    /// What it means that a file which must be there cannot be opened: damage, where something else has its name.
+    pub(super) fn open(file: &str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::InvalidData => Self::Damaged { file: file.to_owned(), offset: 0, last_good: None, what: source.to_string() },
+            _ => Self::Io { call: "open", file: file.to_owned(), source },
+        }
+    }
+
     /// What it means that a segment cannot be read at `offset`: damage, where its packed file does not unpack.
     pub(super) fn read(file: &str, offset: u64, source: io::Error) -> Self {
         match source.kind() {

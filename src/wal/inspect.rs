@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Known, Vouched};
 use super::batch::{Batch, BatchHeader};
 use super::bytes::BLOCK;
 use super::reader::Reader;
@@ -40,6 +40,9 @@ pub struct Seen<'a> {
     pub is_sealed: bool,
 }
 
+/// Takes each good batch in order; an error is damage at that batch.
+pub type Visit<'a> = dyn FnMut(&Seen<'_>) -> Result<(), String> + 'a;
+
 /// What was found.
 #[derive(Clone, Debug)]
 pub struct Inspected {
@@ -47,6 +50,8 @@ pub struct Inspected {
     pub store: StoreId,
     /// Where the log ends: beside a daemon with the last sealed batch, otherwise with the last good one.
     pub end: LogEnd,
+    /// Where the last good batch ends, sealed or not.
+    pub good_end: LogEnd,
     /// Whether a good batch stood at the very end that none has sealed yet.
     pub has_unsealed: bool,
     /// What a crash left half-written on a stopped store.
@@ -57,8 +62,9 @@ pub struct Inspected {
     pub segments: Vec<Stored>,
 }
 
-/// Reads everything after `from`, or from the beginning, and calls `visit` for each good batch in order. Nothing is
-/// written, synced or evicted. An error of `visit` is damage at that batch.
+/// Reads everything after `from`, or from the beginning, and calls `visit` for each good batch in order. The log must also
+/// go through each end in `known`, as in a start. Nothing is written, synced or evicted. An error of `visit` is damage at
+/// that batch.
 ///
 /// # Errors
 /// As [`super::recover`].
@@ -67,10 +73,12 @@ pub fn inspect(
     dir: &Path,
     writer: Writer,
     from: Option<&Anchor>,
-    visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
+    known: &[Known],
+    visit: &mut Visit<'_>,
 ) -> Result<Inspected, WalError> {
     let disk = &ReadOnly(disk);
     let mut held = Held::default();
+    let mut repairs = Vec::new();
     let mut end: Option<LogEnd> = None;
     let mut looks = 0;
     loop {
@@ -81,26 +89,32 @@ pub fn inspect(
             Some(end) => end,
             None => survey.begin(&mut reader, from)?,
         };
+        let vouched = Vouched::new(&survey, from, known);
         let mut walk = Walk::new(&survey, reader, begin);
-        let stop = go(&mut walk, &mut held, visit)?;
+        let stop = go(&mut walk, &vouched, &mut held, visit)?;
+        repairs.append(&mut walk.repairs);
         let stood = end.replace(walk.end) == Some(walk.end);
         match writer {
             Writer::None => {
                 let tail = judge(&mut walk.reader, &survey, &walk.end, &stop)?;
+                vouched.check_reached(&walk.end, &repairs)?;
                 return finish(&survey, walk.end, held, tail.torn, writer, visit);
             }
             Writer::Running => match proof_beyond(&mut Reader::new(disk, dir), &survey, &walk.end)? {
                 // It was there before this look, and the batch before it still does not read.
                 Some(what) if stood => return Err(damaged(stop.at, &walk.end, format!("{}, and {what}", stop.what))),
                 Some(_) if looks < LOOKS => {}
-                _ => return finish(&survey, walk.end, held, None, writer, visit),
+                _ => {
+                    vouched.check_reached(&walk.end, &repairs)?;
+                    return finish(&survey, walk.end, held, None, writer, visit);
+                }
             },
         }
     }
 }
 
 /// Walks as far as batches are good, handing each on when the next is there.
-fn go(walk: &mut Walk<'_>, held: &mut Held, visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>) -> Result<Stop, WalError> {
+fn go(walk: &mut Walk<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut Visit<'_>) -> Result<Stop, WalError> {
     loop {
         let before = walk.end;
         let mut refused = None;
@@ -117,6 +131,7 @@ fn go(walk: &mut Walk<'_>, held: &mut Held, visit: &mut dyn FnMut(&Seen<'_>) -> 
         if let Some(stop) = stop {
             return Ok(stop);
         }
+        vouched.check_passed(walk)?;
     }
 }
 
@@ -126,7 +141,7 @@ fn finish(
     mut held: Held,
     torn: Option<Torn>,
     writer: Writer,
-    visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
+    visit: &mut Visit<'_>,
 ) -> Result<Inspected, WalError> {
     if end.batch_number == 0 {
         return Err(damaged(survey.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
@@ -138,6 +153,7 @@ fn finish(
     Ok(Inspected {
         store: survey.manifest.store,
         end: if writer == Writer::Running { sealed_end } else { end },
+        good_end: end,
         has_unsealed,
         torn,
         has_damaged_slot: survey.has_damaged_slot,
@@ -192,7 +208,7 @@ impl Held {
         self.before = before;
     }
 
-    fn hand_on(&mut self, is_sealed: bool, visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>) -> Result<(), WalError> {
+    fn hand_on(&mut self, is_sealed: bool, visit: &mut Visit<'_>) -> Result<(), WalError> {
         let Some((header, position)) = self.header.take() else { return Ok(()) };
         let batch = Batch { header: &header, position, payload: &self.payload };
         visit(&Seen { batch, is_sealed }).map_err(|what| damaged(position, &self.before, what))

@@ -184,6 +184,22 @@ impl Log {
         published.map_err(|error| self.latch(error))
     }
 
+    /// The log's last step: names its end in the manifest, durably, so that no later start takes less for all of it. With an
+    /// open batch nothing is named. Nothing can be written afterwards.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn close(&mut self) -> Result<(), WalError> {
+        self.end_commit()?;
+        self.check()?;
+        if self.pending == 0 && self.end.batch_number > 0 {
+            let end = self.end;
+            self.supplier.record_end(&end).map_err(|error| self.latch(error))?;
+        }
+        self.latch(WalError::Misuse("to go on with a log that was closed"));
+        Ok(())
+    }
+
     /// The LSN that the next appended entry gets.
     #[must_use]
     pub const fn next_lsn(&self) -> Lsn {

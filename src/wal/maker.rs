@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::WalError;
 use super::bytes::{BLOCK, to_len, to_u64};
-use super::manifest::{self, Manifest};
+use super::manifest::{self, KnownEnd, Manifest};
 use super::packed::sequence_of_any;
+use super::recover::LogEnd;
 use super::segment::{SegmentHeader, file_name};
 use crate::env::{Disk, File, Gentle};
 use crate::types::StoreId;
@@ -81,7 +82,19 @@ impl Maker {
         let file = disk.open(&dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
         let mut maker = Self::new(disk, dir, manifest.store, manifest.highest);
         maker.manifest = Some((manifest, file));
+        if let Some(KnownEnd { end, is_last: true }) = manifest.known {
+            // Batches may follow from now on.
+            maker.record_end(&end, false)?;
+        }
         Ok(maker)
+    }
+
+    /// Names in the manifest an end that the log certainly reached; `is_last` if it was closed there.
+    pub(super) fn record_end(&mut self, end: &LogEnd, is_last: bool) -> Result<(), WalError> {
+        match &mut self.manifest {
+            Some((manifest, file)) => manifest.record_end(file.as_ref(), KnownEnd { end: *end, is_last }),
+            None => Err(WalError::Misuse("to record the end of a log that was never published")),
+        }
     }
 
     fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, highest: u64) -> Self {
@@ -123,7 +136,7 @@ impl Maker {
         if self.manifest.is_some() {
             return Err(WalError::Misuse("a log published twice"));
         }
-        let manifest = Manifest::create(self.disk.as_ref(), &self.dir, self.store, 1, self.highest)?;
+        let manifest = Manifest::create(self.disk.as_ref(), &self.dir, self.store, (1, self.highest), None)?;
         let file = self.disk.open(&self.dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
         self.manifest = Some((manifest, file));
         Ok(())
@@ -191,12 +204,14 @@ pub(super) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), WalE
     Ok(())
 }
 
-/// Writes the manifest of a copied log, whose segments are there, synced and named durably: from then on it is a store.
+/// Writes the manifest of a copied log, whose segments are there, synced and named durably, and which ends with `end`: from
+/// then on it is a store.
 ///
 /// # Errors
 /// What the system says.
-pub fn publish_copy(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, highest: u64) -> Result<(), WalError> {
-    Manifest::create(disk, dir, store, first, highest).map(|_| ())
+pub fn publish_copy(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, end: &LogEnd) -> Result<(), WalError> {
+    let known = Some(KnownEnd { end: *end, is_last: true });
+    Manifest::create(disk, dir, store, (first, end.position.segment), known).map(|_| ())
 }
 
 /// Removes what is left of segments that the manifest no longer names, as far as that works: nothing depends on it, and

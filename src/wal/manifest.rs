@@ -5,22 +5,41 @@
 //! 0   8  magic "BKDMANIF"            12  2 format version, 2 zero
 //! 8   4  CRC-32 of bytes 12..4096    16 16 store id
 //! 32  8  generation, from 1          40  8 first retained segment    48 8 highest created segment
-//! 56 ..  0xFF to 4096
+//! 56  8  known end: 0 none, 1 the log reached it, 2 the log ends there; then, of that end:
+//! 64  8  batch number                72 32 chain head                104 8 segment  112 8 offset
+//! 120 8  next LSN   128 8 bank time  136 8 incarnation counter       144 8 incarnation random
+//! 152 .. 0xFF to 4096
 //! ```
-//! Generation 1, 3, 5 ... stand in the first slot, 2, 4, 6 ... in the second. The newest valid one counts.
+//! Format version 1 has no known end: 0xFF from 56 on. Generation 1, 3, 5 ... stand in the first slot, 2, 4, 6 ... in the
+//! second. The newest valid one counts.
 //! Left out: when it is written (`maker.rs`), and what follows from it (`survey.rs`).
 
 use std::path::Path;
 
-use super::bytes::{BLOCK, BLOCK_LEN, Put, open_crc, seal_crc};
-use super::{FORMAT_VERSION, WalError};
+use super::batch::Incarnation;
+use super::bytes::{BLOCK, BLOCK_LEN, Put, Take, open_crc, seal_crc};
+use super::recover::LogEnd;
+use super::{Position, WalError};
 use crate::env::{Disk, File};
-use crate::types::StoreId;
+use crate::types::{BankTime, Chain, Lsn, StoreId};
 
 /// Its file name.
 pub(super) const NAME: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.tmp";
 const MAGIC: &[u8; 8] = b"BKDMANIF";
+/// The version that is written.
+const VERSION: u16 = 2;
+/// The oldest version that is read: without a known end.
+const VERSION_WITHOUT_END: u16 = 1;
+
+/// An end that the log certainly reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KnownEnd {
+    /// The end.
+    pub(super) end: LogEnd,
+    /// The store was closed there: no batch was written behind it. A start takes this back before its first batch.
+    pub(super) is_last: bool,
+}
 
 /// What one slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +52,8 @@ pub(super) struct Manifest {
     pub(super) first_retained: u64,
     /// The newest segment that must be there.
     pub(super) highest: u64,
+    /// Where the log certainly came, as of the last clean stop. It stays true, unless a repair dropped that part.
+    pub(super) known: Option<KnownEnd>,
 }
 
 impl Manifest {
@@ -41,12 +62,13 @@ impl Manifest {
         let mut put = Put(&mut block);
         put.bytes(MAGIC);
         put.u32(0);
-        put.u16(FORMAT_VERSION);
+        put.u16(VERSION);
         put.u16(0);
         put.bytes(&self.store.0);
         put.u64(self.generation);
         put.u64(self.first_retained);
         put.u64(self.highest);
+        put_known(&mut put, self.known.as_ref());
         seal_crc(&mut block);
         block
     }
@@ -55,13 +77,15 @@ impl Manifest {
     fn decode(block: &[u8], offset: u64) -> Result<Self, Option<u16>> {
         let mut take = open_crc(block, MAGIC).ok_or(None)?;
         let format = take.u16().ok_or(None)?;
-        if format != FORMAT_VERSION {
+        if !(VERSION_WITHOUT_END..=VERSION).contains(&format) {
             return Err(Some(format));
         }
         let mut fields = || {
             let zero = take.u16()?;
             let store = StoreId(take.array()?);
-            let slot = Self { store, generation: take.u64()?, first_retained: take.u64()?, highest: take.u64()? };
+            let (generation, first_retained, highest) = (take.u64()?, take.u64()?, take.u64()?);
+            let known = if format == VERSION_WITHOUT_END { None } else { take_known(&mut take)? };
+            let slot = Self { store, generation, first_retained, highest, known };
             let is_sound = zero == 0 && slot.generation > 0 && slot.offset() == offset && take.0.iter().all(|byte| *byte == 0xFF);
             (is_sound && slot.first_retained > 0 && slot.first_retained <= slot.highest).then_some(slot)
         };
@@ -74,8 +98,14 @@ impl Manifest {
     }
 
     /// Writes the manifest of a new store, both slots, durably: from then on the store exists.
-    pub(super) fn create(disk: &dyn Disk, dir: &Path, store: StoreId, first_retained: u64, highest: u64) -> Result<Self, WalError> {
-        let first = Self { store, generation: 1, first_retained, highest };
+    pub(super) fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        store: StoreId,
+        (first_retained, highest): (u64, u64),
+        known: Option<KnownEnd>,
+    ) -> Result<Self, WalError> {
+        let first = Self { store, generation: 1, first_retained, highest, known };
         let second = Self { generation: 2, ..first };
         let path = dir.join(TEMPORARY);
         if disk.exists(&path).map_err(WalError::io("look for", TEMPORARY))? {
@@ -90,13 +120,30 @@ impl Manifest {
         Ok(second)
     }
 
+    /// Both slots of the file, as [`Manifest::create`] writes them, where this is the second one.
+    pub(super) fn file_bytes(&self) -> Vec<u8> {
+        let [first, second] = [1, 2].map(|generation| Self { generation, ..*self }.encode());
+        [first, second].concat()
+    }
+
     /// Names another first or highest segment durably: in the older slot first, so that a crash leaves the newer one, and
     /// then in the other one too, so that either may rot.
     pub(super) fn advance(&mut self, file: &dyn File, first_retained: u64, highest: u64) -> Result<(), WalError> {
+        self.write(file, Self { first_retained, highest, ..*self })
+    }
+
+    /// Names the end that the log certainly reached, durably, in both slots.
+    pub(super) fn record_end(&mut self, file: &dyn File, known: KnownEnd) -> Result<(), WalError> {
+        self.write(file, Self { known: Some(known), ..*self })
+    }
+
+    fn write(&mut self, file: &dyn File, what: Self) -> Result<(), WalError> {
         for _ in 0..2 {
-            let next = Self { generation: self.generation.saturating_add(1), first_retained, highest, ..*self };
-            debug_assert!(next.first_retained >= self.first_retained && next.highest >= self.highest);
-            debug_assert!(next.first_retained <= next.highest && next.offset() != self.offset());
+            let next = Self { generation: self.generation.checked_add(1).ok_or(WalError::Misuse("one more generation"))?, ..what };
+            let goes_on = next.first_retained >= self.first_retained && next.highest >= self.highest;
+            if !goes_on || next.first_retained > next.highest || next.offset() == self.offset() {
+                return Err(WalError::Misuse("a manifest that takes back what it named"));
+            }
             file.write_all_at(&next.encode(), next.offset()).map_err(WalError::io("write", NAME))?;
             file.sync().map_err(WalError::io("sync", NAME))?;
             *self = next;
@@ -107,7 +154,7 @@ impl Manifest {
     /// Reads the newest valid slot, from the device; and whether the other one is damaged.
     pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<(Self, bool), WalError> {
         let damaged = |what: &str| WalError::Damaged { file: NAME.to_owned(), offset: 0, last_good: None, what: what.to_owned() };
-        let file = disk.open_read(&dir.join(NAME)).map_err(WalError::io("open", NAME))?;
+        let file = disk.open_read(&dir.join(NAME)).map_err(|source| WalError::open(NAME, source))?;
         file.sync().map_err(WalError::io("sync", NAME))?;
         file.evict().map_err(WalError::io("evict", NAME))?;
         if file.len().map_err(WalError::io("measure", NAME))? != 2 * BLOCK {
@@ -135,6 +182,56 @@ impl Manifest {
             }
             [Ok(slot), Err(None)] | [Err(None), Ok(slot)] => Ok((slot, true)),
             [Err(None), Err(None)] => Err(damaged("neither of its two slots is whole")),
+        }
+    }
+}
+
+fn put_known(put: &mut Put<'_>, known: Option<&KnownEnd>) {
+    let kind = known.map_or(0, |known| if known.is_last { 2 } else { 1 });
+    let end = known.map_or_else(LogEnd::default, |known| known.end);
+    put.u64(kind);
+    put.u64(end.batch_number);
+    put.bytes(&end.chain.0);
+    put.u64(end.position.segment);
+    put.u64(end.position.offset);
+    put.u64(end.next_lsn.0);
+    put.u64(end.bank_time.0);
+    put.u64(end.incarnation.counter);
+    put.u64(end.incarnation.random);
+}
+
+/// The known end at the cursor: `None` for bytes that are none, `Some(None)` for no known end.
+fn take_known(take: &mut Take<'_>) -> Option<Option<KnownEnd>> {
+    let kind = take.u64()?;
+    let batch_number = take.u64()?;
+    let chain = Chain(take.array()?);
+    let position = Position { segment: take.u64()?, offset: take.u64()? };
+    let (next_lsn, bank_time) = (Lsn(take.u64()?), BankTime(take.u64()?));
+    let incarnation = Incarnation { counter: take.u64()?, random: take.u64()? };
+    let end = LogEnd { position, batch_number, chain, next_lsn, bank_time, incarnation };
+    match kind {
+        0 => (end == LogEnd::default()).then_some(None),
+        1 | 2 => (batch_number > 0 && position.segment > 0).then_some(Some(KnownEnd { end, is_last: kind == 2 })),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_slot_counts() {
+        let end = LogEnd { position: Position { segment: 3, offset: 8192 }, batch_number: 7, next_lsn: Lsn(9), ..LogEnd::default() };
+        for known in [None, Some(KnownEnd { end, is_last: false }), Some(KnownEnd { end, is_last: true })] {
+            let slot = Manifest { store: StoreId([7; 16]), generation: 4, first_retained: 2, highest: 5, known };
+            let mut block = slot.encode();
+            assert_eq!(Manifest::decode(&block, BLOCK), Ok(slot));
+            for at in 0..block.len() {
+                block[at] ^= 0x10;
+                assert_eq!(Manifest::decode(&block, BLOCK), Err(None), "byte {at}");
+                block[at] ^= 0x10;
+            }
         }
     }
 }

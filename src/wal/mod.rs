@@ -11,10 +11,12 @@ mod batch;
 mod bytes;
 mod error;
 mod extent;
+mod hold;
 mod inspect;
 mod log;
 mod maker;
 mod manifest;
+mod mend;
 mod open_batch;
 mod pack;
 mod packed;
@@ -30,13 +32,15 @@ mod writer;
 
 use std::fmt;
 
-pub use anchor::{Anchor, Finished, Replay};
+pub use anchor::{Anchor, Finished, Known, Replay};
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use error::WalError;
 pub use extent::Extent;
-pub use inspect::{Inspected, Seen, Writer, inspect, survey};
+pub use hold::Hold;
+pub use inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
 pub use log::{Full, Log, exists};
 pub use maker::{discard_unpublished, publish_copy};
+pub use mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
 pub use pack::{Shrunk, pack, unpacked};
 pub use packed::{kept_in, open_unpacked, packed_name};
 pub use record::Record;
@@ -46,6 +50,15 @@ pub use segment::file_name;
 pub use supplier::Preparer;
 pub use survey::{Stored, Survey};
 pub use verdict::Torn;
+
+/// The manifest's file name.
+pub const MANIFEST: &str = manifest::NAME;
+
+/// Whether a file's name is a segment's, packed or not.
+#[must_use]
+pub fn is_segment(name: &str) -> bool {
+    packed::sequence_of_any(name).is_some()
+}
 
 /// The version of the rules that turn entries into outcomes; it stands in every batch header.
 pub const LOGIC_VERSION: u16 = 1;

@@ -61,7 +61,7 @@ pub(super) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result
     match disk.open_read(&dir.join(&plain)) {
         Ok(file) => return Ok(Opened { name: plain, file, packed: None }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(WalError::io("open", plain)(error)),
+        Err(error) => return Err(WalError::open(&plain, error)),
     }
     let name = packed_name(sequence);
     match disk.open_read(&dir.join(&name)) {
@@ -74,8 +74,8 @@ pub(super) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result
             Ok(Opened { name, file: Box::new(packed), packed: Some(length) })
         }
         // It is the segment that is missed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(WalError::io("open", plain)(error)),
-        Err(error) => Err(WalError::io("open", name)(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(WalError::open(&plain, error)),
+        Err(error) => Err(WalError::open(&name, error)),
     }
 }
 

@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
                 Err(stop) => return Ok(Some(stop)),
             },
         };
-        let size = self.survey.size(at.segment).unwrap_or(0);
+        let size = self.size(at.segment)?;
         let bytes = self.reader.window(at.segment, size, at.offset, header.extent())?;
         let batch = Batch::new(&header, at, bytes);
         replay(&batch).map_err(|what| damaged(at, &self.end, what))?;
@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
     /// this one is zero.
     fn next_in_order(&mut self) -> Result<Result<(Position, BatchHeader), Stop>, WalError> {
         let end = self.end.position;
-        let size = self.survey.size(end.segment).unwrap_or(0);
+        let size = self.size(end.segment)?;
         if !is_zero(self.reader.window(end.segment, size, end.offset, BLOCK_LEN)?) {
             let found = self.verify(end, Place::Next)?;
             return Ok(found.map(|header| (end, header)).map_err(|what| Stop { at: end, rest_is_zero: false, what }));
@@ -184,6 +184,11 @@ impl<'a> Walk<'a> {
         Ok(self.verify(at, Place::Next)?.map(|header| (at, header)).map_err(stop))
     }
 
+    /// The size of a segment that the way through the log leads to: each of them was surveyed.
+    fn size(&self, sequence: u64) -> Result<u64, WalError> {
+        self.survey.size(sequence).ok_or(WalError::Misuse("to read a segment that was not surveyed"))
+    }
+
     fn is_zero_from(&mut self, from: Position, size: u64) -> Result<bool, WalError> {
         let mut offset = from.offset;
         while offset < size {
@@ -198,7 +203,7 @@ impl<'a> Walk<'a> {
 
     /// Whether exactly the next batch stands whole at `at`: its header, or what is wrong with it.
     fn verify(&mut self, at: Position, place: Place) -> Result<Result<BatchHeader, String>, WalError> {
-        let size = self.survey.size(at.segment).unwrap_or(0);
+        let size = self.size(at.segment)?;
         let header = match BatchHeader::decode(self.reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
             Ok(header) => header,
             Err(bad) => return unsupported(at, bad).map_or_else(|| Ok(Err(describe(bad))), Err),

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Known, Vouched};
 use super::batch::{BadHeader, Batch, BatchHeader, HEADER};
 use super::bytes::{BLOCK, BLOCK_LEN, Take, is_zero, to_len, to_u64};
 use super::manifest::Manifest;
@@ -57,7 +57,10 @@ pub struct DroppedBatch<'a> {
     pub records: Vec<Record<'a>>,
 }
 
-/// Reads the log from the device as a start does, after `from` or from the beginning, and tells what a repair would drop, batch by batch. Writes nothing.
+/// Reads the log from the device as a start does, after `from` or from the beginning, and tells what a repair would drop,
+/// batch by batch. A log that does not come as far as is `known` is damaged, too, though nothing stands behind its end.
+/// `lost` says why something is missing that cannot be seen here: then even a sound log is one to be repaired. Writes
+/// nothing.
 ///
 /// # Errors
 /// [`WalError::Damaged`] where the damage is not behind a good part, or where `replay` refuses a batch that is
@@ -65,11 +68,13 @@ pub struct DroppedBatch<'a> {
 pub fn diagnose(
     disk: &dyn Disk,
     dir: &Path,
-    from: Option<&Anchor>,
+    (from, known): (Option<&Anchor>, &[Known]),
+    lost: Option<WalError>,
     replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>,
     dropped: &mut dyn FnMut(&DroppedBatch<'_>),
 ) -> Result<Diagnosis, WalError> {
     let survey = Survey::read(disk, dir)?;
+    let vouched = Vouched::new(&survey, from, known);
     let mut reader = Reader::new(disk, dir);
     let begin = survey.begin(&mut reader, from)?;
     let mut walk = Walk::new(&survey, reader, begin);
@@ -77,10 +82,15 @@ pub fn diagnose(
         if let Some(stop) = walk.step(replay)? {
             break stop;
         }
+        vouched.check_passed(&walk)?;
     };
-    let Walk { mut reader, end, .. } = walk;
-    let why = match judge(&mut reader, &survey, &end, &stop) {
-        Ok(tail) => return Ok(Diagnosis::Sound(tail.torn)),
+    let Walk { mut reader, end, repairs, .. } = walk;
+    let judged = judge(&mut reader, &survey, &end, &stop);
+    let why = match judged.and_then(|tail| vouched.check_reached(&end, &repairs).map(|()| tail)) {
+        Ok(tail) => match lost {
+            Some(why) if end.batch_number > 0 => why,
+            _ => return Ok(Diagnosis::Sound(tail.torn)),
+        },
         Err(why @ WalError::Damaged { .. }) if end.batch_number > 0 => why,
         Err(other) => return Err(other),
     };

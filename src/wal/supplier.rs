@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::maker::{Made, Maker, Segment};
+use super::recover::LogEnd;
 use super::{SegmentSizes, WalError};
 
 /// How often the thread tries again while there is no space.
@@ -57,11 +58,14 @@ enum Request {
     Make(u64),
     Publish,
     Retain(u64),
+    /// The log was closed there.
+    End(LogEnd),
 }
 
 enum Answer {
     Made(Segment),
     NoSpace(WalError),
+    /// The manifest says what was asked for.
     Published,
     Failed(WalError),
 }
@@ -174,6 +178,25 @@ impl Supplier {
             Workshop::Inline(maker) => return maker.publish(),
             Workshop::Background(thread) => thread.send(Request::Publish),
         }
+        self.await_published()
+    }
+
+    /// Names in the manifest the end at which the log is closed. No segment is made any more.
+    ///
+    /// # Errors
+    /// Whatever went wrong.
+    pub(super) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
+        match &mut self.workshop {
+            Workshop::Inline(maker) => return maker.record_end(end, true),
+            Workshop::Background(thread) => {
+                thread.cancelled.store(true, Ordering::Relaxed);
+                thread.send(Request::End(*end));
+            }
+        }
+        self.await_published()
+    }
+
+    fn await_published(&mut self) -> Result<(), WalError> {
         while let Workshop::Background(thread) = &mut self.workshop {
             let answer = thread.answers.recv().map_err(|_| gone())?;
             if self.take(answer)? {
@@ -183,7 +206,7 @@ impl Supplier {
         Ok(())
     }
 
-    /// Books an answer; `true` for the one to a publishing.
+    /// Books an answer; `true` for the one that the manifest was written.
     fn take(&mut self, answer: Answer) -> Result<bool, WalError> {
         match answer {
             Answer::Made(segment) => {
@@ -256,6 +279,10 @@ fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
         match request {
             Ok(Request::Make(size)) => (wanted, told) = (Some(size), false),
             Ok(Request::Publish) => answer = Some(maker.publish().map_or_else(Answer::Failed, |()| Answer::Published)),
+            Ok(Request::End(end)) => {
+                wanted = None;
+                answer = Some(maker.record_end(&end, true).map_or_else(Answer::Failed, |()| Answer::Published));
+            }
             Ok(Request::Retain(first)) => answer = maker.retain(first).err().map(Answer::Failed),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -267,7 +294,8 @@ fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
                 Ok(Made::Segment(segment)) => (wanted, answer) = (None, Some(Answer::Made(segment))),
                 Ok(Made::NoSpace(_)) if told => {}
                 Ok(Made::NoSpace(error)) => (told, answer) = (true, Some(Answer::NoSpace(error))),
-                Ok(Made::Cancelled) => return,
+                // A last request follows, or the end of the channel.
+                Ok(Made::Cancelled) => wanted = None,
                 Err(error) => answer = Some(Answer::Failed(error)),
             }
         }

@@ -17,6 +17,9 @@ use super::{Position, WalError};
 use crate::env::Disk;
 use crate::types::StoreId;
 
+/// What is wrong with a segment that is not there.
+pub(super) const MISSING: &str = "it is missing, but the manifest names it";
+
 /// A segment as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -62,7 +65,7 @@ impl Survey {
         let mut survey = Self { manifest, has_damaged_slot, stored: Vec::new(), starts: Vec::new() };
         for sequence in manifest.first_retained..=manifest.highest {
             if !present.contains(&sequence) {
-                return Err(damaged(&file_name(sequence), 0, "it is missing, but the manifest names it"));
+                return Err(damaged(&file_name(sequence), 0, MISSING));
             }
             survey.segment(disk, dir, sequence)?;
         }
@@ -80,7 +83,7 @@ impl Survey {
     /// # Errors
     /// As [`super::recover`].
     pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
-        let manifest = Manifest { store, generation: 0, first_retained: first, highest: last };
+        let manifest = Manifest { store, generation: 0, first_retained: first, highest: last, known: None };
         let mut survey = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };
         for sequence in first..=last {
             survey.segment(disk, dir, sequence)?;

@@ -158,3 +158,31 @@ fn a_power_cut_while_segments_are_dropped_loses_nothing() {
     }
     assert!(kept > 0 && dropped > 0 && leftovers > 0, "{kept} {dropped} {leftovers}");
 }
+
+/// A reader beside a daemon opens everything first: what the daemon packs and drops meanwhile stays readable.
+#[test]
+fn what_is_held_stays_readable_when_it_is_dropped() {
+    let disk = new_store(9);
+    let mut engine = open_dropping(&disk);
+    let mut load = Load::begin(&mut engine, 9);
+    load.turns(&mut engine, 40);
+    engine.checkpoint_now().unwrap().unwrap();
+    load.turns(&mut engine, 5);
+    engine.seal().unwrap();
+    let held_to = engine.bank().applied();
+    let hold = bankd::wal::Hold::new(std::sync::Arc::new(disk.clone()), dir()).unwrap();
+    for _ in 0..4 {
+        load.turns(&mut engine, 40);
+        engine.checkpoint_now().unwrap().unwrap();
+        engine.pack_now().unwrap();
+    }
+    load.turns(&mut engine, 1);
+    assert!(!segments(&disk).iter().any(|name| name.starts_with("0000000001")), "{:?}", segments(&disk));
+    let mut entries = 0;
+    let read = bankd::wal::inspect(&hold, dir(), bankd::wal::Writer::Running, None, &[], &mut |seen| {
+        entries += u64::from(seen.batch.header.count);
+        Ok(())
+    });
+    let read = read.unwrap();
+    assert!(entries >= held_to.0 && read.good_end.next_lsn.0 > held_to.0, "{entries} of {held_to}");
+}

@@ -57,19 +57,20 @@ fn assert_is_copy(copy: &Bank, original: &Bank) {
 }
 
 #[test]
-fn a_snapshot_of_a_running_daemon_goes_as_far_as_the_log_is_sealed() {
+fn a_snapshot_of_a_running_daemon_has_everything_that_was_answered() {
     let (disk, mut engine, mut load) = running(1);
-    let sealed = engine.bank().clone();
+    // Nothing seals it: as beside a daemon without space.
     load.turns(&mut engine, 1);
+    let answered = engine.bank().clone();
     let before: Vec<_> = disk.list(dir()).unwrap().into_iter().map(|name| (disk.peek(&file(&name)), name)).collect();
     let made = take(&disk).unwrap();
-    assert!(made.lsn == sealed.applied() && made.checkpoints == 2 && made.store == engine.store(), "{made:?}");
+    assert!(made.lsn == answered.applied() && made.checkpoints == 2 && made.store == engine.store(), "{made:?}");
     let after: Vec<_> = disk.list(dir()).unwrap().into_iter().map(|name| (disk.peek(&file(&name)), name)).collect();
     assert!(before == after, "looking changed something");
     assert!(disk.list(target()).unwrap().iter().any(|name| name.ends_with(".zst")), "what is packed stays so");
     // Both go on, each as a bank of its own.
     let mut copy = start(&disk);
-    assert_is_copy(copy.bank(), &sealed);
+    assert_is_copy(copy.bank(), &answered);
     Load::begin(&mut copy, 7).turns(&mut copy, 5);
     load.turns(&mut engine, 3);
     let (here, there) = (engine.bank().clone(), copy.bank().clone());
@@ -150,7 +151,7 @@ fn every_call_may_fail() {
         }
         assert!(bank(&disk) == original);
     }
-    assert!(failed * 10 > 2 * all * 9, "{failed} of {all}");
+    assert!(failed * 10 > 2 * all * 8, "{failed} of {all}");
 }
 
 /// The power fails while it is made: what there is of it is no store, or the whole one.

@@ -36,7 +36,7 @@ enum Action {
     Dump(dump::Dump),
     /// Checks the whole log, and what clients were told against it
     Verify(verify::Verify),
-    /// Drops the damaged tail of a log that a start refuses, after copying it
+    /// Tells what can be done about a store that a start refuses, and does it
     Repair(repair::Repair),
 }
 
@@ -79,6 +79,6 @@ pub fn remark(history: &History, progress: Option<&Progress>) {
         say(&format!("the next start will say: {torn}"));
     }
     if history.log.has_damaged_slot && history.holder.is_none() {
-        say("one of the manifest's two slots is damaged; the other one serves, and the next segment that is made heals it");
+        say("one of the manifest's two slots is damaged; the other one serves, and the next segment or `bankd wal repair` heals it");
     }
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::file;
 use super::header::Header;
-use super::start::list;
+use super::start::{known, list};
 use crate::engine::copy::copy;
 use crate::engine::error::StoreError;
 use crate::engine::store::io_error;
 use crate::engine::watch::Watch;
 use crate::env::{Disk, File, ReadOnly};
-use crate::wal::{Anchor, Survey};
+use crate::wal::{Anchor, Known, Survey};
 
 /// A checkpoint that is open: it can be copied even if the store no longer needs it.
 pub(in crate::engine) struct Held {
@@ -62,13 +62,13 @@ pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &Survey) -> R
 ///
 /// # Errors
 /// [`StoreError::Io`].
-pub(in crate::engine) fn keep_sound(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Vec<Anchor>, StoreError> {
+pub(in crate::engine) fn keep_sound(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Vec<Known>, StoreError> {
     let mut sound = Vec::new();
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
         let read =
             file::read_header(disk, dir, lsn, survey.store()).and_then(|header| file::load(disk, dir, &header, watch).map(|_| header));
         match read {
-            Ok(header) => sound.push(header.anchor),
+            Ok(header) => sound.push(known(header.anchor)),
             Err(why) => {
                 let path = dir.join(file::name(lsn));
                 log::warn!("the checkpoint {} is left out: {why}", file::name(lsn));

@@ -16,7 +16,7 @@ mod thread;
 pub(super) use copies::{Held, hold, keep_sound};
 pub(super) use maker::Maker;
 pub use maker::{CheckpointError, Made};
-pub(super) use start::{Start, newest, oldest};
+pub(super) use start::{Start, each_start, known_ends, newest, oldest};
 pub(super) use thread::Base;
 
 use std::sync::Arc;

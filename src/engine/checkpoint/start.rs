@@ -12,7 +12,7 @@ use crate::engine::store::io_error;
 use crate::engine::watch::Watch;
 use crate::env::Disk;
 use crate::types::{Lsn, StoreId};
-use crate::wal::{Anchor, Survey};
+use crate::wal::{Anchor, Known, Survey};
 
 /// What a start begins with: the bank that the newest sound checkpoint holds, or an empty one.
 #[derive(Default)]
@@ -23,8 +23,6 @@ pub(in crate::engine) struct Start {
     pub(in crate::engine) anchor: Option<Anchor>,
     /// The length of its image in bytes; 0 at the beginning.
     pub(in crate::engine) image_bytes: u64,
-    /// The places that checkpoints vouch for, whether their images are whole or not.
-    pub(in crate::engine) known: Vec<Anchor>,
 }
 
 /// Why a file is no checkpoint to go on from.
@@ -65,7 +63,6 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, wa
         if survey.is_void(&header.anchor) {
             log::warn!("the checkpoint {name} is passed over: a repair dropped what it ends with");
         }
-        start.known.push(header.anchor);
         if start.anchor.is_some() || survey.is_void(&header.anchor) {
             continue;
         }
@@ -82,6 +79,45 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, wa
     Ok(start)
 }
 
+/// The ends that checkpoints vouch for, whether their images are whole or not.
+///
+/// # Errors
+/// [`StoreError::Io`] if the directory cannot be listed.
+pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Vec<Known>, StoreError> {
+    let all = list(disk, dir).map_err(io_error("list", dir))?;
+    Ok(all
+        .into_iter()
+        .filter_map(|lsn| file::read_header(disk, dir, lsn, survey.store()).ok())
+        .map(|header| known(header.anchor))
+        .collect())
+}
+
+/// Everything that a reading may begin with: each checkpoint that can be used, newest first, and then the log's beginning
+/// where that is there. Each is loaded when `try_one` refused those before it.
+///
+/// # Errors
+/// [`StoreError::Io`] if the directory cannot be listed.
+pub(in crate::engine) fn each_start<T>(
+    disk: &dyn Disk,
+    dir: &Path,
+    survey: &Survey,
+    watch: &dyn Watch,
+    try_one: &mut dyn FnMut(Start) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    for lsn in list(disk, dir).map_err(io_error("list", dir))? {
+        let Ok(header) = file::read_header(disk, dir, lsn, survey.store()) else { continue };
+        if survey.is_void(&header.anchor) {
+            continue;
+        }
+        if let Ok(bank) = file::load(disk, dir, &header, watch)
+            && let Some(found) = try_one(Start { bank, anchor: Some(header.anchor), image_bytes: header.image.length })
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(if survey.is_cut() { None } else { try_one(Start::default()) })
+}
+
 /// What whoever reads the whole history begins with: an empty bank, or, where the log's first segments were dropped, the
 /// oldest checkpoint that can be used.
 ///
@@ -95,10 +131,15 @@ pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &Survey, wa
         let Ok(header) = file::read_header(disk, dir, lsn, survey.store()) else { continue };
         let is_in_log = header.anchor.end.position.segment >= survey.first() && !survey.is_void(&header.anchor);
         if is_in_log && let Ok(bank) = file::load(disk, dir, &header, watch) {
-            return Ok(Start { bank, anchor: Some(header.anchor), image_bytes: header.image.length, ..Start::default() });
+            return Ok(Start { bank, anchor: Some(header.anchor), image_bytes: header.image.length });
         }
     }
     Err(StoreError::Damaged("the log's first segments were dropped, and there is no sound checkpoint to go on from".to_owned()))
+}
+
+/// The end that a checkpoint vouches for.
+pub(super) const fn known(anchor: Anchor) -> Known {
+    Known { by: "a checkpoint", anchor }
 }
 
 /// The entries at which there are checkpoints, newest first, whatever is in the files.

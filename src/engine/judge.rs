@@ -1,0 +1,117 @@
+//! Judges a store: whether a start takes it, and why not. The daemon and every tool judge by this code.
+//!
+//! In order: what stands in the directory; the manifest and the segments; the newest checkpoint that can be used; the
+//! snapshot's marker; the log behind the checkpoint, replayed, with the verdict on its tail; every end that checkpoints, the
+//! marker and the manifest vouch for; the books. Nothing is written.
+//! Left out: the lock and the key (`store.rs`), and the log before the checkpoint, which no start reads (`history.rs`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::checkpoint::{self, Start};
+use super::error::StoreError;
+use super::replay::Replay;
+use super::snapshot_marker::{Marker, SNAPSHOT};
+use super::store::{CREATING, Env, io_error};
+use super::watch::LogWatch;
+use crate::bank::Bank;
+use crate::env::Disk;
+use crate::types::Lsn;
+use crate::wal::{self, Anchor, Known, Recovered, Survey};
+
+/// A directory that holds a store, sound or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Present {
+    /// The last start of its creation ended between the manifest and the removal of the marker.
+    pub(super) is_creating: bool,
+}
+
+/// A store that a start takes.
+pub(super) struct Judged {
+    /// The bank at its end.
+    pub(super) bank: Bank,
+    /// Its log.
+    pub(super) recovered: Recovered,
+    /// It is a snapshot that was never started.
+    pub(super) snapshot: Option<Marker>,
+    /// Where the reading began; none at the log's beginning.
+    pub(super) from: Option<Anchor>,
+    /// The length of the image that it began with.
+    pub(super) image_bytes: u64,
+    /// One line about what was read, how fast, and what was dropped.
+    pub(super) summary: String,
+}
+
+/// Looks whether there is a store in `dir` at all.
+///
+/// # Errors
+/// [`StoreError::NoStore`], [`StoreError::LooseMode`], [`StoreError::Unfinished`]; [`StoreError::Damaged`] for segments
+/// without a manifest; [`StoreError::Io`].
+pub(super) fn look_for_store(env: &Env, dir: &Path) -> Result<Present, StoreError> {
+    let no_store = || StoreError::NoStore { dir: dir.to_owned() };
+    if !env.disk.exists(dir).map_err(io_error("look for", dir))? {
+        return Err(no_store());
+    }
+    let mode = env.disk.mode(dir).map_err(io_error("look at", dir))?;
+    if mode & 0o077 != 0 {
+        return Err(StoreError::LooseMode { path: dir.to_owned(), mode });
+    }
+    let names = env.disk.list(dir).map_err(io_error("list", dir))?;
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    let is_creating = has(CREATING);
+    if has(wal::MANIFEST) {
+        return Ok(Present { is_creating });
+    }
+    if has(SNAPSHOT) {
+        return Err(StoreError::Unfinished { dir: dir.to_owned() });
+    }
+    if is_creating || !names.iter().any(|name| wal::is_segment(name)) {
+        return Err(no_store());
+    }
+    Err(StoreError::Damaged(format!("{} is missing, but there are segments", wal::MANIFEST)))
+}
+
+/// Every end that the log must go through, by what is kept beside it. The manifest's own is known to the log.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a snapshot's marker that is not whole; [`StoreError::Io`].
+pub(super) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<(Vec<Known>, Option<Marker>), StoreError> {
+    let mut known = checkpoint::known_ends(disk, dir, survey)?;
+    let marker = Marker::read(disk, dir)?;
+    if let Some(marker) = &marker {
+        known.push(marker.known(survey.store())?);
+    }
+    Ok((known, marker))
+}
+
+/// Judges the store in `dir`, which nobody is writing to, as `disk` shows it: to a start, the device.
+///
+/// # Errors
+/// [`StoreError::Damaged`], [`StoreError::Unsupported`], or as the system says.
+pub(super) fn judge(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Judged, StoreError> {
+    let survey = Survey::read(disk, dir)?;
+    let start = checkpoint::newest(disk, dir, &survey, &*env.watch)?;
+    judge_from(env, disk, dir, survey, start)
+}
+
+fn judge_from(env: &Env, disk: &dyn Disk, dir: &Path, survey: Survey, start: Start) -> Result<Judged, StoreError> {
+    let (known, snapshot) = known_ends(disk, dir, &survey)?;
+    let Start { bank, anchor: from, image_bytes } = start;
+    let first = bank.applied();
+    let (began, mut replay) = (env.clock.monotonic(), Replay::new(bank));
+    let mut told = LogWatch::new(&env.watch, survey.extent(from.as_ref()));
+    let recovered = survey.recover(disk, dir, from.as_ref(), &known, &mut |batch| {
+        told.batch(batch);
+        replay.batch(batch)
+    })?;
+    let took: Duration = env.clock.monotonic().saturating_sub(began);
+    drop(told);
+    let summary = replay.summary(&recovered, first.0, took);
+    let bank = replay.finish().map_err(StoreError::Damaged)?;
+    Ok(Judged { bank, recovered, snapshot, from, image_bytes, summary })
+}
+
+/// The last entry before a place.
+pub(super) fn lsn_before(from: Option<&Anchor>) -> Lsn {
+    from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)))
+}

@@ -1,0 +1,285 @@
+//! What can be done about a store that a start refuses: nothing needs to be, without loss, with loss, or not by a tool.
+//!
+//! Files that say nothing of their own (a segment's header, an untouched segment, the manifest, a snapshot's marker) are
+//! made anew in a view of the disk; the store in that view is judged as a start judges it; and only if it is sound, and
+//! nothing that was answered can have been in what is made anew, is that done in place, after everything that is changed
+//! was copied beside the store. Left out: dropping what stands behind the good part (`repair.rs`), and telling (`cli/`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::history::{before_checkpoint, check_history, start_verdict};
+use super::judge::{self, Judged};
+use super::repair::{Found, Repair, copy_file, find_good_part, free_name};
+use super::snapshot_marker::{Marker, SNAPSHOT};
+use super::store::{Env, io_error, sync_parent, take_lock};
+use crate::env::Disk;
+use crate::types::Lsn;
+use crate::wal::{self, Fix, Mended, Proof, Survey};
+
+/// What can be done.
+pub enum Remedy {
+    /// A start takes the store as it is; in words, what it says to it.
+    Sound(String),
+    /// Files can be made anew, and nothing is lost by it.
+    Mend(Box<Mend>),
+    /// A good part is there, and something behind it must be dropped for the store to go on.
+    DropTail(Box<Repair>),
+    /// No tool can do it; what is damaged, and what to do next.
+    Restore(String),
+}
+
+/// A repair that loses nothing. The store stays locked as long as it lives.
+pub struct Mend {
+    env: Env,
+    dir: PathBuf,
+    /// What a start says.
+    why: String,
+    fixes: Vec<Fix>,
+    /// The manifest's damaged slot is written anew, too.
+    heals_slot: bool,
+    /// The last entry that the store has with it.
+    lsn: Lsn,
+    _lock: Box<dyn Send>,
+}
+
+/// Takes the store's lock, judges it as a start does, and tells what can be done. Changes nothing.
+///
+/// # Errors
+/// As [`super::open`], for whatever is no damage: no store, a lock, another version, the system.
+pub fn find_remedy(env: &Env, dir: &Path) -> Result<Remedy, StoreError> {
+    // `store/` and `store` name the same directory, but only from one of them a neighbour's name can be made.
+    let dir = dir.components().as_path();
+    if dir.file_name().is_none() {
+        return Err(StoreError::CannotRepair(format!("{} has no name of its own, beside which copies could stand", dir.display())));
+    }
+    let present = judge::look_for_store(env, dir);
+    if !matches!(present, Ok(_) | Err(StoreError::Damaged(_))) {
+        present?;
+    }
+    let lock = take_lock(env, dir)?;
+    let why = match judge::judge(env, &*env.disk, dir) {
+        Ok(judged) => return sound(env, dir, &judged, lock),
+        Err(StoreError::Damaged(why)) => why,
+        Err(other) => return Err(other),
+    };
+    let fixes = match wal::find_fixes(&env.disk, dir) {
+        Ok(fixes) => fixes,
+        Err(error) => return refused(error.into(), &why, dir),
+    };
+    let fixes = with_marker(env, dir, fixes)?;
+    let view: Arc<dyn Disk> = Arc::new(Mended::new(Arc::clone(&env.disk), dir, &fixes));
+    if let Some(lsn) = loses_nothing(env, &view, dir, &fixes)? {
+        return Ok(mend(env, dir, why, fixes, lsn, lock));
+    }
+    let replaced = fixes.first().map(|fix| fix.what.clone());
+    match find_good_part(env, &*view, dir, replaced.as_deref())? {
+        Some(Ok(found)) => {
+            if let Some((fixes, lsn)) = closed_there(env, dir, &fixes, &found)? {
+                return Ok(mend(env, dir, why, fixes, lsn, lock));
+            }
+            if fixes.iter().any(|fix| fix.proof == Proof::Spare) {
+                let what = "the segments alone do not prove that no later one is missing, since the last of them is in use";
+                return Ok(Remedy::Restore(advice(&format!("{why}; {what}"), dir)));
+            }
+            // What is missing before the end is not for a repair to drop.
+            if fixes.iter().any(|fix| fix.proof == Proof::Closed && !fix.is_behind(&found.tail().end)) {
+                return Ok(Remedy::Restore(advice(&why, dir)));
+            }
+            Ok(Remedy::DropTail(Box::new(Repair::new(env, dir, found, fixes, lock))))
+        }
+        Some(Err(what)) => Ok(Remedy::Restore(what)),
+        None => Ok(Remedy::Restore(advice(&why, dir))),
+    }
+}
+
+/// A store that a start takes: what else there is to say or to heal.
+fn sound(env: &Env, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Result<Remedy, StoreError> {
+    let lsn = judged.bank.applied();
+    if judged.recovered.has_damaged_slot {
+        let why = "one of the manifest's two slots is damaged; the other one serves".to_owned();
+        let mend = Mend { env: env.clone(), dir: dir.to_owned(), why, fixes: Vec::new(), heals_slot: true, lsn, _lock: lock };
+        return Ok(Remedy::Mend(Box::new(mend)));
+    }
+    if let (Some(from), Err(StoreError::Damaged(what))) = (judged.from.as_ref(), check_history(env, dir)) {
+        return Ok(Remedy::Restore(before_checkpoint(&what, judge::lsn_before(Some(from)))));
+    }
+    Ok(Remedy::Sound(match &judged.recovered.torn {
+        None => "the log is sound: there is nothing to repair".to_owned(),
+        Some(torn) => format!("{torn}; the next start drops it by itself, and no session is lost by that: there is nothing to repair"),
+    }))
+}
+
+/// Adds a snapshot's marker, if it is damaged and the manifest says what was in it.
+fn with_marker(env: &Env, dir: &Path, mut fixes: Vec<Fix>) -> Result<Vec<Fix>, StoreError> {
+    let view = Mended::new(Arc::clone(&env.disk), dir, &fixes);
+    if let Err(StoreError::Damaged(_)) = Marker::read(&view, dir) {
+        let survey = Survey::read(&view, dir)?;
+        if let Some(known) = survey.known_end() {
+            let marker = Marker { store: survey.store(), end: known.anchor.end };
+            let what = "the marker is damaged: written anew, from what the manifest says".to_owned();
+            fixes.push(Fix::whole(SNAPSHOT, what, Proof::Sound, marker.encode()));
+        }
+    }
+    Ok(fixes)
+}
+
+/// Whether the store in the view is sound, and nothing that was answered can have been in what is made anew: its last entry.
+fn loses_nothing(env: &Env, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> Result<Option<Lsn>, StoreError> {
+    let judged = match judge::judge(env, &**view, dir) {
+        Ok(judged) => judged,
+        Err(StoreError::Damaged(_)) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    let survey = Survey::read(&**view, dir)?;
+    let holds = |fix: &Fix| match fix.proof {
+        Proof::Sound => true,
+        Proof::Closed => survey.was_closed_at(&judged.recovered.end) && fix.is_behind(&judged.recovered.end),
+        Proof::Spare => survey.ends_untouched(&judged.recovered),
+    };
+    Ok(fixes.iter().all(holds).then(|| judged.bank.applied()))
+}
+
+/// If the log was closed where its good part ends: zeros behind it, and everything else, if that makes it sound.
+fn closed_there(env: &Env, dir: &Path, fixes: &[Fix], found: &Found) -> Result<Option<(Vec<Fix>, Lsn)>, StoreError> {
+    let view = Mended::new(Arc::clone(&env.disk), dir, fixes);
+    let survey = Survey::read(&view, dir)?;
+    if !survey.was_closed_at(&found.tail().end) {
+        return Ok(None);
+    }
+    let mut all = wal::zero_behind(&view, dir, &found.tail().parts);
+    all.extend(fixes.iter().filter(|fix| found.tail().parts.iter().all(|(at, _)| at.file() != fix.name)).cloned());
+    let view: Arc<dyn Disk> = Arc::new(Mended::new(Arc::clone(&env.disk), dir, &all));
+    Ok(loses_nothing(env, &view, dir, &all)?.map(|lsn| (all, lsn)))
+}
+
+fn mend(env: &Env, dir: &Path, why: String, fixes: Vec<Fix>, lsn: Lsn, lock: Box<dyn Send>) -> Remedy {
+    Remedy::Mend(Box::new(Mend { env: env.clone(), dir: dir.to_owned(), why, fixes, heals_slot: false, lsn, _lock: lock }))
+}
+
+/// What to do about a first look that fails for good.
+fn refused(error: StoreError, why: &str, dir: &Path) -> Result<Remedy, StoreError> {
+    match error {
+        StoreError::Damaged(_) => Ok(Remedy::Restore(advice(why, dir))),
+        other => Err(other),
+    }
+}
+
+/// What a person can do about damage that no tool undoes.
+fn advice(why: &str, dir: &Path) -> String {
+    format!(
+        "{why}; no tool can bring back what only that file held: if a snapshot or backup of this store has the named file, put it back beside the others (a finished segment is the same to the byte in each of them) and run `bankd wal verify --data-dir {dir}`; otherwise start the newest snapshot, in a directory of its own, with `bankd serve --data-dir SNAPSHOT`: it has everything up to the entry that it names, and its earlier sessions end",
+        dir = dir.display()
+    )
+}
+
+impl Mend {
+    /// What a start says to the store as it is.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether a start refuses the store as it is.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        !self.heals_slot
+    }
+
+    /// What is done, file by file.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let fixes = self.fixes.iter().map(|fix| format!("{}: {}", fix.name, fix.what));
+        fixes.chain(self.heals_slot.then(|| "MANIFEST: the damaged slot is written anew, from the other one".to_owned())).collect()
+    }
+
+    /// The last entry that the store has afterwards: the last that it ever answered for.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// Does it, after everything that is changed was copied; gives where the copies are. A crash leaves the store refused as
+    /// before, or mended.
+    ///
+    /// # Errors
+    /// [`StoreError`]; also if the store is not sound afterwards, which the view said it would be.
+    pub fn apply(self) -> Result<PathBuf, StoreError> {
+        let Self { env, dir, fixes, heals_slot, .. } = self;
+        let disk = &*env.disk;
+        let copies = free_name(&env, &dir)?;
+        disk.create_dir(&copies).map_err(io_error("create", &copies))?;
+        sync_parent(&env, &copies)?;
+        if heals_slot {
+            copy_file(disk, &dir.join(wal::MANIFEST), &copies.join(wal::MANIFEST))?;
+            disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
+            wal::heal_manifest(disk, &dir)?;
+        }
+        fixes.iter().try_for_each(|fix| make(&env, &dir, &copies, fix))?;
+        start_verdict(&env, disk, &dir)?;
+        Ok(copies)
+    }
+}
+
+/// Copies the file as it is, and makes it what it is to be, durably.
+pub(super) fn make(env: &Env, dir: &Path, copies: &Path, fix: &Fix) -> Result<(), StoreError> {
+    let disk = &*env.disk;
+    let (path, aside) = (dir.join(&fix.name), copies.join(&fix.name));
+    let is_file = match disk.open_read(&path) {
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            // No file: nothing of it can be copied, and nothing of the log is in it.
+            disk.rename(&path, &aside).map_err(io_error("put aside", &path))?;
+            disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+            false
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(io_error("open", &path)(error)),
+    };
+    if is_file && !disk.exists(&aside).map_err(io_error("look for", &aside))? {
+        copy_file(disk, &path, &aside)?;
+    }
+    disk.sync_dir(copies).map_err(io_error("sync", copies))?;
+    let Some(length) = fix.length else {
+        if is_file {
+            disk.remove(&path).map_err(io_error("remove", &path))?;
+        }
+        return disk.sync_dir(dir).map_err(io_error("sync", dir));
+    };
+    if is_file {
+        return write(disk, &path, fix, length);
+    }
+    let temporary = dir.join(format!("{}.tmp", fix.name));
+    if disk.exists(&temporary).map_err(io_error("look for", &temporary))? {
+        disk.remove(&temporary).map_err(io_error("remove", &temporary))?;
+    }
+    disk.create(&temporary).map_err(io_error("create", &temporary))?;
+    write(disk, &temporary, fix, length)?;
+    disk.rename(&temporary, &path).map_err(io_error("rename", &temporary))?;
+    disk.sync_dir(dir).map_err(io_error("sync", dir))
+}
+
+/// How much is written at a time, in bytes.
+const CHUNK: u64 = 1 << 20;
+
+/// Writes over a file that was copied what it is to be.
+fn write(disk: &dyn Disk, path: &Path, fix: &Fix, length: u64) -> Result<(), StoreError> {
+    let file = disk.open(path).map_err(io_error("open", path))?;
+    if !fix.head.is_empty() {
+        file.write_all_at(&fix.head, 0).map_err(io_error("write", path))?;
+    }
+    let zeros = vec![0; usize::try_from(CHUNK).map_err(|_| StoreError::CannotRepair("memory is too small".to_owned()))?];
+    let mut offset = fix.zero_from;
+    while offset < length {
+        let count = CHUNK.min(length - offset);
+        let chunk = usize::try_from(count).ok().and_then(|count| zeros.get(..count)).unwrap_or(&zeros);
+        file.write_all_at(chunk, offset).map_err(io_error("write", path))?;
+        offset = offset.saturating_add(count);
+    }
+    if file.len().map_err(io_error("measure", path))? != length {
+        file.set_len(length).map_err(io_error("set the length of", path))?;
+    }
+    file.sync().map_err(io_error("sync", path))?;
+    file.evict().map_err(io_error("evict", path))
+}

@@ -1,0 +1,231 @@
+//! A view of a log that a daemon is writing, as of one moment: what the manifest named then stays readable, whatever is
+//! packed or dropped meanwhile.
+//!
+//! Every file is opened first, and read through its descriptor. A daemon that drops a segment removes its name only: the
+//! bytes stay for a reader that has it open. The segment in use still grows in this view; segments made later are not in it.
+//! Left out: which batches of it are sealed (`inspect.rs`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::WalError;
+use super::bytes::to_len;
+use super::manifest::{self, Manifest};
+use super::packed::{packed_name, sequence_of_any};
+use super::segment::file_name;
+use crate::env::{Disk, File, FileSystem, Lock};
+
+/// How often everything is opened anew because a file was packed or dropped meanwhile.
+const LOOKS: usize = 100;
+/// The most segments that are held, the oldest first: only those are ever dropped. Each takes a descriptor.
+const MOST: usize = 512;
+
+/// The view. Nothing can be changed through it.
+pub struct Hold {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// What is held, and what stands for it.
+    files: BTreeMap<String, Arc<dyn File>>,
+    /// The names in the directory: those held, and all others but segments that are not of this moment.
+    names: Vec<String>,
+}
+
+impl Hold {
+    /// Opens the manifest, the segments that it names, and every checkpoint, of a store in `dir`. The reader is announced to
+    /// whoever removes a file.
+    ///
+    /// # Errors
+    /// As [`super::recover`], if the manifest cannot be read; what the system says.
+    pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match Self::try_new(&disk, dir) {
+                Err(WalError::Damaged { .. } | WalError::Io { .. }) if looks < LOOKS => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn try_new(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
+        let listed = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
+        if !listed.iter().any(|name| name == manifest::NAME) {
+            return Err(WalError::NoStore { dir: dir.display().to_string() });
+        }
+        let frozen = read_whole(disk.as_ref(), dir)?;
+        let mut hold = Self { disk: Arc::clone(disk), dir: dir.to_owned(), files: BTreeMap::new(), names: Vec::new() };
+        hold.files.insert(manifest::NAME.to_owned(), Arc::new(Bytes(frozen)));
+        let (Manifest { first_retained, highest, .. }, _) = Manifest::read(&hold, dir)?;
+        for sequence in first_retained..=highest {
+            let (name, file) = hold.segment(sequence)?;
+            match file {
+                Some(file) if hold.files.len() < MOST => drop(hold.files.insert(name.clone(), file)),
+                _ => {}
+            }
+            hold.names.push(name);
+        }
+        for name in listed.into_iter().filter(|name| sequence_of_any(name).is_none()) {
+            if name.ends_with(".ckpt")
+                && let Ok(file) = disk.open_read(&dir.join(&name))
+            {
+                hold.files.insert(name.clone(), Arc::from(file));
+            }
+            hold.names.push(name);
+        }
+        hold.names.sort_unstable();
+        Ok(hold)
+    }
+
+    /// Opens a segment as it is kept now. One too many is only looked for.
+    fn segment(&self, sequence: u64) -> Result<(String, Option<Arc<dyn File>>), WalError> {
+        let plain = file_name(sequence);
+        let mut missing = None;
+        for name in [plain, packed_name(sequence)] {
+            match self.disk.open_read(&self.dir.join(&name)) {
+                Ok(file) => return Ok((name, Some(Arc::from(file)))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    missing.get_or_insert_with(|| WalError::open(&name, error));
+                }
+                Err(error) => return Err(WalError::open(&name, error)),
+            }
+        }
+        Err(missing.unwrap_or(WalError::Misuse("a segment without a name")))
+    }
+
+    fn held(&self, path: &Path) -> Option<&Arc<dyn File>> {
+        let name = path.file_name()?.to_str()?;
+        self.files.get(name).filter(|_| path.parent() == Some(self.dir.as_path()))
+    }
+}
+
+fn read_whole(disk: &dyn Disk, dir: &Path) -> Result<Vec<u8>, WalError> {
+    let file = disk.open_read(&dir.join(manifest::NAME)).map_err(|source| WalError::open(manifest::NAME, source))?;
+    let length = file.len().map_err(WalError::io("measure", manifest::NAME))?;
+    let mut bytes = vec![0; to_len(length.min(1 << 20))];
+    file.read_exact_at(&mut bytes, 0).map_err(WalError::io("read", manifest::NAME))?;
+    Ok(bytes)
+}
+
+impl Disk for Hold {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn create(&self, _: &Path) -> io::Result<Box<dyn File>> {
+        Err(refused())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open_read(path)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        match self.held(path) {
+            Some(file) => Ok(Box::new(Shared(Arc::clone(file)))),
+            None => self.disk.open_read(path),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        if dir == self.dir { Ok(self.names.clone()) } else { self.disk.list(dir) }
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        if self.held(path).is_some() { Ok(true) } else { self.disk.exists(path) }
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn lock(&self, _: &Path, _: &str) -> io::Result<Lock> {
+        Err(refused())
+    }
+
+    fn mode(&self, path: &Path) -> io::Result<u32> {
+        self.disk.mode(path)
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Option<String>> {
+        self.disk.holder(path)
+    }
+
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
+        self.disk.file_system(path)
+    }
+}
+
+/// A file that is open once and read by several.
+struct Shared(Arc<dyn File>);
+
+impl File for Shared {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(refused())
+    }
+}
+
+/// A file in memory.
+pub(super) struct Bytes(pub(super) Vec<u8>);
+
+impl File for Bytes {
+    fn len(&self) -> io::Result<u64> {
+        Ok(super::bytes::to_u64(self.0.len()))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let from = to_len(offset);
+        let found = self.0.get(from..from.saturating_add(buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(refused())
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "this only looks")
+}

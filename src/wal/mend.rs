@@ -1,0 +1,355 @@
+//! Files of a log that can be made anew from what stands elsewhere, and a view of the disk in which they are.
+//!
+//! A segment's header says nothing that its name, its length and the other files do not say. An untouched segment is
+//! zeros. A manifest names the segments, which are there. So each of them is made anew in a view first, and the store in
+//! that view is judged as any other; nothing is written before that.
+//! Left out: the judgement, what it takes to lose nothing, and writing (`engine/`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bytes::{BLOCK, BLOCK_LEN, SECTOR, to_len, to_u64};
+use super::manifest::{self, Manifest};
+use super::packed::sequence_of_any;
+use super::recover::{LogEnd, Recovered};
+use super::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
+use super::survey::Survey;
+use super::{Position, WalError};
+use crate::env::{Disk, File, FileSystem, Lock};
+use crate::types::StoreId;
+
+/// What a fix must be held against before it counts as losing nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// That the store is sound with it: it brings back what is known to the byte.
+    Sound,
+    /// Also, that the log was closed where it ends now: nothing was ever written to what is made anew.
+    Closed,
+    /// Also, that the log's last segment is untouched: no later one was in use that the manifest would have named.
+    Spare,
+}
+
+/// One file as it is to be.
+#[derive(Clone, Debug)]
+pub struct Fix {
+    /// Its name in the store's directory.
+    pub name: String,
+    /// What is wrong, and what is done.
+    pub what: String,
+    /// What it takes to lose nothing by it.
+    pub proof: Proof,
+    /// Whether the file as it is goes on being read between [`Fix::head`] and [`Fix::zero_from`].
+    pub keeps: bool,
+    /// The first bytes.
+    pub head: Vec<u8>,
+    /// From here on there are zeros.
+    pub zero_from: u64,
+    /// The length; none for a file that is to be put aside.
+    pub length: Option<u64>,
+}
+
+impl Fix {
+    /// Whether what it makes zeros lies behind that end of the log, in a segment.
+    #[must_use]
+    pub fn is_behind(&self, end: &LogEnd) -> bool {
+        let at = sequence_of(&self.name).map(|segment| Position { segment, offset: self.zero_from });
+        at.is_some_and(|at| at >= end.position)
+    }
+
+    /// A file of exactly these bytes.
+    #[must_use]
+    pub fn whole(name: &str, what: String, proof: Proof, head: Vec<u8>) -> Self {
+        let length = to_u64(head.len());
+        Self { name: name.to_owned(), what, proof, keeps: false, head, zero_from: length, length: Some(length) }
+    }
+}
+
+/// Finds the files of the log without which its first look fails, until it does not.
+///
+/// # Errors
+/// What is damaged beyond that: the error of the first look.
+pub fn find_fixes(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Fix>, WalError> {
+    let mut fixes: Vec<Fix> = Vec::new();
+    loop {
+        let view = Mended::new(Arc::clone(disk), dir, &fixes);
+        let error = match Survey::read(&view, dir) {
+            Ok(_) => return Ok(fixes),
+            Err(error) => error,
+        };
+        let WalError::Damaged { file, .. } = &error else { return Err(error) };
+        match fix_for(&view, dir, file)? {
+            Some(fix) if fixes.iter().all(|known| known.name != fix.name) => fixes.push(fix),
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Puts zeros behind the end of a log in these places, each of which is in another segment.
+#[must_use]
+pub fn zero_behind(disk: &dyn Disk, dir: &Path, parts: &[(Position, u64)]) -> Vec<Fix> {
+    let fixes = parts.iter().filter_map(|(from, bytes)| {
+        let length = disk.open_read(&dir.join(from.file())).and_then(|file| file.len()).ok()?;
+        let what =
+            format!("{bytes} bytes stand in it from offset {} on, behind the end with which the log was closed: zeros again", from.offset);
+        let (head, zero_from) = (Vec::new(), from.offset);
+        Some(Fix { name: from.file(), what, proof: Proof::Closed, keeps: true, head, zero_from, length: Some(length) })
+    });
+    fixes.collect()
+}
+
+fn fix_for(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<Fix>, WalError> {
+    if file == manifest::NAME {
+        return rebuilt_manifest(disk, dir, "it is damaged or missing");
+    }
+    let Some(sequence) = sequence_of(file) else { return Ok(None) };
+    let (manifest, _) = Manifest::read(disk, dir)?;
+    let found = look(disk, &dir.join(file))?;
+    if sequence > manifest.highest {
+        return match found {
+            Found::Other => Ok(Some(aside(file, "it is no regular file, and the log does not name it"))),
+            Found::Header(header, _) if header.store != manifest.store || header.sequence != sequence => {
+                Ok(Some(aside(file, "it is not the segment of its name, and the log does not name it")))
+            }
+            _ => rebuilt_manifest(disk, dir, "it names fewer segments than hold batches"),
+        };
+    }
+    Ok(match found {
+        // Another segment, which may be needed elsewhere.
+        Found::Header(header, _) if header.store != manifest.store || header.sequence != sequence => None,
+        Found::Header(header, length) => {
+            let what = format!("it is {length} bytes long instead of {}: cut, or longer by zeros", header.size);
+            let proof = if length > header.size { Proof::Sound } else { Proof::Closed };
+            let zero_from = length.min(header.size);
+            Some(Fix { name: file.to_owned(), what, proof, keeps: true, head: Vec::new(), zero_from, length: Some(header.size) })
+        }
+        Found::Broken(length, is_confined) if (MIN_SIZE..=MAX_SIZE).contains(&length) && length.is_multiple_of(BLOCK) => {
+            let header = SegmentHeader { store: manifest.store, sequence, size: length };
+            let what = "its header is not whole: written anew, since name and length say what it says".to_owned();
+            let head = header.encode().to_vec();
+            // What goes beyond the header may have taken batches with it, and left nothing that shows it.
+            let proof = if is_confined { Proof::Sound } else { Proof::Closed };
+            Some(Fix { name: file.to_owned(), what, proof, keeps: true, head, zero_from: length, length: Some(length) })
+        }
+        _ => {
+            let size = sequence.checked_sub(1).and_then(|before| size_of(disk, dir, before)).unwrap_or(MIN_SIZE);
+            Some(fresh(manifest.store, sequence, size, "it is missing, or only a part of it is there: made anew, untouched"))
+        }
+    })
+}
+
+fn aside(file: &str, why: &str) -> Fix {
+    let (name, what) = (file.to_owned(), format!("{why}: put aside"));
+    Fix { name, what, proof: Proof::Sound, keeps: false, head: Vec::new(), zero_from: 0, length: None }
+}
+
+fn fresh(store: StoreId, sequence: u64, size: u64, what: &str) -> Fix {
+    let head = SegmentHeader { store, sequence, size }.encode().to_vec();
+    let (name, what) = (file_name(sequence), what.to_owned());
+    Fix { name, what, proof: Proof::Closed, keeps: false, zero_from: to_u64(head.len()), head, length: Some(size) }
+}
+
+/// The manifest that the segments prove: they are of one store, and none between them is missing.
+fn rebuilt_manifest(disk: &dyn Disk, dir: &Path, why: &str) -> Result<Option<Fix>, WalError> {
+    let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
+    let mut sequences: Vec<u64> = names.iter().filter_map(|name| sequence_of_any(name)).collect();
+    sequences.sort_unstable();
+    sequences.dedup();
+    let (Some(&first), Some(&highest)) = (sequences.first(), sequences.last()) else { return Ok(None) };
+    let has_all = highest.checked_sub(first).and_then(|more| usize::try_from(more).ok()) == sequences.len().checked_sub(1);
+    let Some(store) = sequences.iter().find_map(|sequence| match look(disk, &dir.join(file_name(*sequence))) {
+        Ok(Found::Header(header, _)) => Some(header.store),
+        _ => None,
+    }) else {
+        return Ok(None);
+    };
+    let manifest = Manifest { store, generation: 2, first_retained: first, highest, known: None };
+    let what = format!("{why}: written anew; the segments {first} to {highest} are there");
+    Ok(has_all.then(|| Fix::whole(manifest::NAME, what, Proof::Spare, manifest.file_bytes())))
+}
+
+/// What has a segment's name.
+enum Found {
+    /// A file with a whole header, and its length.
+    Header(SegmentHeader, u64),
+    /// A file of that length, without; and whether the padding before the first batch is whole.
+    Broken(u64, bool),
+    /// Nothing, or too little of it.
+    Nothing,
+    /// No file.
+    Other,
+}
+
+fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
+    let file = match disk.open_read(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Found::Other),
+        Err(error) => return Err(WalError::io("open", path.display().to_string())(error)),
+    };
+    let length = file.len().map_err(WalError::io("measure", path.display().to_string()))?;
+    let mut block = [0; BLOCK_LEN];
+    if length < 2 * BLOCK || file.read_exact_at(&mut block, 0).is_err() {
+        return Ok(Found::Nothing);
+    }
+    let is_confined = block.get(BLOCK_LEN - SECTOR..).is_some_and(|end| end.iter().all(|byte| *byte == 0xFF));
+    Ok(SegmentHeader::decode(&block).map_or(Found::Broken(length, is_confined), |header| Found::Header(header, length)))
+}
+
+fn size_of(disk: &dyn Disk, dir: &Path, sequence: u64) -> Option<u64> {
+    super::packed::open_unpacked(disk, dir, sequence).ok()?.len().ok().filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
+}
+
+/// Writes a manifest's damaged slot anew, from the other one. Durable afterwards; a crash leaves one whole slot at least.
+///
+/// # Errors
+/// [`WalError::Damaged`] where neither is whole; what the system says.
+pub fn heal_manifest(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
+    let (mut manifest, _) = Manifest::read(disk, dir)?;
+    let file = disk.open(&dir.join(manifest::NAME)).map_err(|source| WalError::open(manifest::NAME, source))?;
+    let Manifest { first_retained, highest, .. } = manifest;
+    manifest.advance(file.as_ref(), first_retained, highest)
+}
+
+impl Survey {
+    /// Whether the log's last segment is one to which nothing was ever written, behind an end.
+    #[must_use]
+    pub fn ends_untouched(&self, recovered: &Recovered) -> bool {
+        !recovered.spares.is_empty() && recovered.end.position.segment < self.manifest.highest
+    }
+}
+
+/// A disk on which the fixes are done. Nothing can be changed through it.
+pub struct Mended {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    fixes: BTreeMap<String, Arc<Fix>>,
+}
+
+impl Mended {
+    /// The view.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> Self {
+        let fixes = fixes.iter().map(|fix| (fix.name.clone(), Arc::new(fix.clone()))).collect();
+        Self { disk, dir: dir.to_owned(), fixes }
+    }
+
+    fn fix(&self, path: &Path) -> Option<&Arc<Fix>> {
+        let name = path.file_name()?.to_str()?;
+        self.fixes.get(name).filter(|_| path.parent() == Some(self.dir.as_path()))
+    }
+}
+
+impl Disk for Mended {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn create(&self, _: &Path) -> io::Result<Box<dyn File>> {
+        Err(refused())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open_read(path)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let Some(fix) = self.fix(path) else { return self.disk.open_read(path) };
+        let Some(length) = fix.length else { return Err(io::ErrorKind::NotFound.into()) };
+        let base = if fix.keeps { Some(self.disk.open_read(path)?) } else { None };
+        Ok(Box::new(MendedFile { base, fix: Arc::clone(fix), length }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = self.disk.list(dir)?;
+        if dir == self.dir {
+            names.retain(|name| !self.fixes.contains_key(name));
+            names.extend(self.fixes.values().filter(|fix| fix.length.is_some()).map(|fix| fix.name.clone()));
+            names.sort_unstable();
+        }
+        Ok(names)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.fix(path).map_or_else(|| self.disk.exists(path), |fix| Ok(fix.length.is_some()))
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn lock(&self, _: &Path, _: &str) -> io::Result<Lock> {
+        Err(refused())
+    }
+
+    fn mode(&self, path: &Path) -> io::Result<u32> {
+        self.disk.mode(path)
+    }
+
+    fn holder(&self, path: &Path) -> io::Result<Option<String>> {
+        self.disk.holder(path)
+    }
+
+    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
+        self.disk.file_system(path)
+    }
+}
+
+/// A file as it is to be.
+struct MendedFile {
+    base: Option<Box<dyn File>>,
+    fix: Arc<Fix>,
+    length: u64,
+}
+
+impl File for MendedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        if offset.saturating_add(to_u64(buf.len())) > self.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let zero_from = to_len(self.fix.zero_from.saturating_sub(offset)).min(buf.len());
+        let (kept, zeros) = buf.split_at_mut(zero_from);
+        zeros.fill(0);
+        let head = self.fix.head.get(to_len(offset)..).unwrap_or_default();
+        let from_head = head.len().min(kept.len());
+        let (first, rest) = kept.split_at_mut(from_head);
+        first.copy_from_slice(head.get(..from_head).unwrap_or_default());
+        match &self.base {
+            Some(base) if !rest.is_empty() => base.read_exact_at(rest, offset.saturating_add(to_u64(from_head))),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.base.as_ref().map_or(Ok(()), |base| base.sync())
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        self.base.as_ref().map_or(Ok(()), |base| base.evict())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(refused())
+    }
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "this only looks")
+}

@@ -105,9 +105,10 @@ impl Engine {
         Receipt { chain: self.log.chain(), lsn: self.log.durable_lsn() }
     }
 
-    /// Whether the log can take entries at all: false while the disk has no room for the next segment.
+    /// Whether the log can take entries at all, as far as is known: false while the disk has no room for the next segment.
+    /// [`Engine::submit`] and its kin, and [`Engine::commit`] without entries, look again.
     #[must_use]
-    pub fn has_room(&mut self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.log.has_room()
     }
 
@@ -345,6 +346,9 @@ impl Engine {
         if let Some(first) = self.checkpoints.take_droppable() {
             self.log.retain_from(first)?;
         }
+        if let Some(first) = self.log.take_dropped() {
+            self.checkpoints.remove_dropped(first);
+        }
         Ok(())
     }
 
@@ -394,7 +398,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether something was committed since the last seal.
+    /// Whether something was committed since the last seal, and there is room for one.
     #[must_use]
     pub fn needs_seal(&self) -> bool {
         self.log.needs_seal()

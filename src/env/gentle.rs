@@ -87,6 +87,10 @@ impl Disk for Gentle {
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
         self.0.file_system(path)
     }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.0.free_space(dir)
+    }
 }
 
 /// An open file that is read and written in pieces.

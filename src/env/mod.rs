@@ -98,6 +98,15 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
+
+    /// How many bytes the file system of a directory has free at most, where it says so. What fits may be less.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let _ = dir;
+        Ok(None)
+    }
 }
 
 /// What may be expected of a sync.

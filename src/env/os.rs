@@ -105,6 +105,11 @@ impl Disk for OsDisk {
         Ok(file_system(u32::try_from(magic & 0xFFFF_FFFF).unwrap_or(0)))
     }
 
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let system = rustix::fs::statvfs(dir)?;
+        Ok(system.f_bfree.checked_mul(system.f_frsize))
+    }
+
     fn mode(&self, path: &Path) -> io::Result<u32> {
         Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
     }

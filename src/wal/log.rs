@@ -220,25 +220,19 @@ impl Log {
         self.finished.take()
     }
 
-    /// Whether entries became durable since the last seal: a batch without entries that proves them to be so.
+    /// Whether a seal is due: entries became durable since the last one, a batch without entries that proves them to be so.
+    /// None is due while there is no room for it.
     #[must_use]
-    pub const fn needs_seal(&self) -> bool {
-        self.is_unsealed
+    pub fn needs_seal(&self) -> bool {
+        self.is_unsealed && self.has_room()
     }
 
-    /// Whether another batch can be written now: `false` while the segment is used up and there is no space for the
-    /// next. After an error it is `true`, so that a commit is tried and tells it.
-    pub fn has_room(&mut self) -> bool {
-        if self.latched.is_some() {
-            return true;
-        }
-        match self.find_room(to_len(BLOCK)) {
-            Ok(has_room) => has_room,
-            Err(error) => {
-                self.latch(error);
-                true
-            }
-        }
+    /// Whether another batch can be written, as far as is known: `false` while the segment is used up and the last attempt at
+    /// the next one found no space. The attempts are those of [`Log::append`], [`Log::commit`] and [`Log::poll`]. After an
+    /// error it is `true`, so that a commit is tried and returns it.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.latched.is_some() || BLOCK <= self.rest() || !self.supplier.lacks_space()
     }
 
     /// How many bytes of records the open batch may still take, as far as is known without asking for a segment.
@@ -308,18 +302,18 @@ impl Log {
         self.writer.end().map_err(|error| self.latch(error))
     }
 
-    /// Looks for an error of the thread that makes segments, without waiting. Worth a call whenever nothing else is
-    /// to do; commits look by themselves.
+    /// Looks whether the thread that makes segments has one, or an error, without waiting; without a thread, whether there is
+    /// space again. Worth a call whenever nothing else is to do; commits look by themselves.
     ///
     /// # Errors
     /// As [`Log::commit`].
     pub fn poll(&mut self) -> Result<(), WalError> {
         self.check()?;
-        self.supplier.poll().map_err(|error| self.latch(error))
+        self.supplier.look().map_err(|error| self.latch(error))
     }
 
-    /// Drops every segment before `first`, for good. Only for what recovery never reads again: what lies wholly below the
-    /// older of two checkpoints.
+    /// The manifest stops naming the segments before `first`, for good. Only for what recovery never reads again: what lies
+    /// wholly below the older of two checkpoints. The files are removed by whoever asks [`Log::take_dropped`].
     ///
     /// # Errors
     /// As [`Log::commit`]; with a thread that makes segments, at a later call.
@@ -328,6 +322,11 @@ impl Log {
         let in_use = self.current.as_ref().map_or(0, |(segment, _)| segment.sequence);
         let dropped = if first > in_use { Err(WalError::Misuse("to drop the segment in use")) } else { self.supplier.retain(first) };
         dropped.map_err(|error| self.latch(error))
+    }
+
+    /// Before which segment all files may be removed, by [`super::remove_dropped`], if that became more since the last call.
+    pub const fn take_dropped(&mut self) -> Option<u64> {
+        self.supplier.take_dropped()
     }
 
     /// Appends so many entries in that way, which says whether it is possible.

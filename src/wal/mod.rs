@@ -32,11 +32,11 @@ use std::fmt;
 
 pub use anchor::{Anchor, Finished, Replay};
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
-pub use error::WalError;
+pub use error::{WalError, is_no_space};
 pub use extent::Extent;
 pub use inspect::{Inspected, Seen, Writer, inspect, survey};
 pub use log::{Full, Log, exists};
-pub use maker::{discard_unpublished, publish_copy};
+pub use maker::{discard_unpublished, publish_copy, remove_dropped};
 pub use pack::{Shrunk, pack, unpacked};
 pub use packed::{kept_in, open_unpacked, packed_name};
 pub use record::Record;

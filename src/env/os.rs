@@ -6,11 +6,12 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs2::FileExt as _;
 
-use super::{Clock, Disk, Entropy, File, FileSystem, Lock};
+use super::{Clock, Disk, Entropy, File, FileSystem, Lock, anchored};
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,22 +28,18 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        OsFile::regular(OpenOptions::new().read(true).write(true).custom_flags(NONBLOCK).open(path)?)
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(OsFile(fs::File::open(path)?)))
+        OsFile::regular(OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path)?)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
             let name = entry?.file_name().into_string();
-            names.push(
-                name.map_err(|name| {
-                    io::Error::new(io::ErrorKind::InvalidData, format!("a file name that is no UTF-8: {}", name.display()))
-                })?,
-            );
+            names.push(name.map_err(|name| no_utf8(&name.to_string_lossy()))?);
         }
         names.sort_unstable();
         Ok(names)
@@ -56,6 +53,10 @@ impl Disk for OsDisk {
         fs::rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        anchored::rename_new_at(rustix::fs::CWD, from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -65,54 +66,135 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let first = file.try_lock_exclusive();
-        let locked = match first {
-            Err(error) if is_contended(&error) => {
-                // Whoever asks for the holder has the lock for a microsecond.
-                std::thread::sleep(LOOK);
-                file.try_lock_exclusive()
-            }
-            other => other,
-        };
-        match locked {
-            Ok(()) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                file.write_all(holder.as_bytes())?;
-                Ok(Lock::Held(Box::new(file)))
-            }
-            Err(error) if is_contended(&error) => Ok(Lock::Taken { holder: lock_text(file)? }),
-            Err(error) => Err(error),
-        }
+        lock_file(open_lock(path)?, holder)
+    }
+
+    fn lock_dir(&self, file: &Path, holder: &str) -> io::Result<Lock> {
+        lock_dir(fs::File::open(parent(file))?, &|| open_lock(file), holder)
     }
 
     fn holder(&self, path: &Path) -> io::Result<Option<String>> {
-        let file = match fs::File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        match fs2::FileExt::try_lock_shared(&file) {
-            Ok(()) => fs2::FileExt::unlock(&file).map(|()| None),
-            Err(error) if is_contended(&error) => lock_text(file).map(Some),
-            Err(error) => Err(error),
+        file_holder(fs::File::open(path))
+    }
+
+    fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
+        match fs::File::open(parent(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            dir => dir_holder(&dir?, fs::File::open(file)),
         }
     }
 
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
-        let magic = rustix::fs::statfs(path)?.f_type;
-        // The type's width and sign differ between machines; the numbers have 32 bits.
-        Ok(file_system(u32::try_from(magic & 0xFFFF_FFFF).unwrap_or(0)))
+        Ok(file_system(&rustix::fs::statfs(path)?))
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
-        let system = rustix::fs::statvfs(dir)?;
-        Ok(system.f_bfree.checked_mul(system.f_frsize))
+        Ok(free_space(&rustix::fs::statvfs(dir)?))
+    }
+
+    fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        anchored::anchor(dir)
     }
 
     fn mode(&self, path: &Path) -> io::Result<u32> {
         Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
     }
+}
+
+/// A pipe of a file's name is opened at once, to be refused.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
+fn open_lock(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NONBLOCK).open(path)
+}
+
+/// The directory that a path's last name is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Locks an open file, and writes into it who has it.
+pub(super) fn lock_file(mut file: fs::File, holder: &str) -> io::Result<Lock> {
+    match try_lock(&file) {
+        Ok(()) => {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(holder.as_bytes())?;
+            Ok(Lock::Held(Box::new(file)))
+        }
+        Err(error) if is_contended(&error) => Ok(Lock::Taken { holder: lock_text(file)? }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks an open directory, and then the file in it, which says who has both.
+pub(super) fn lock_dir(dir: fs::File, file: &dyn Fn() -> io::Result<fs::File>, holder: &str) -> io::Result<Lock> {
+    match try_lock(&dir) {
+        Ok(()) => Ok(match lock_file(file()?, holder)? {
+            Lock::Held(file) => Lock::Held(Box::new((dir, file))),
+            taken @ Lock::Taken { .. } => taken,
+        }),
+        Err(error) if is_contended(&error) => Ok(Lock::Taken { holder: text_or_unknown(file())? }),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the holder of an open file's lock wrote into it; a file that is not there has no holder.
+pub(super) fn file_holder(file: io::Result<fs::File>) -> io::Result<Option<String>> {
+    let file = match file {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    if is_locked(&file)? { lock_text(file).map(Some) } else { Ok(None) }
+}
+
+/// What the holder of an open directory's lock, or of the file's alone, wrote into the file.
+pub(super) fn dir_holder(dir: &fs::File, file: io::Result<fs::File>) -> io::Result<Option<String>> {
+    if is_locked(dir)? { text_or_unknown(file).map(Some) } else { file_holder(file) }
+}
+
+fn try_lock(file: &fs::File) -> io::Result<()> {
+    match file.try_lock_exclusive() {
+        Err(error) if is_contended(&error) => {
+            // Whoever asks for the holder has the lock for a microsecond.
+            std::thread::sleep(LOOK);
+            file.try_lock_exclusive()
+        }
+        other => other,
+    }
+}
+
+fn is_locked(file: &fs::File) -> io::Result<bool> {
+    match fs2::FileExt::try_lock_shared(file) {
+        Ok(()) => fs2::FileExt::unlock(file).map(|()| false),
+        Err(error) if is_contended(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The text of a lock file that may have been removed, or made again by whoever came too late.
+fn text_or_unknown(file: io::Result<fs::File>) -> io::Result<String> {
+    let text = match file {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        opened => lock_text(opened?)?,
+    };
+    Ok(if text.is_empty() { "another process".to_owned() } else { text })
+}
+
+/// That a name is taken, as an error.
+pub(super) fn taken(path: &Path) -> io::Error {
+    let what = format!("{} is there already, and the rename would replace it", path.display());
+    io::Error::new(io::ErrorKind::AlreadyExists, what)
+}
+
+/// That a name is no text, as an error.
+pub(super) fn no_utf8(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("a file name that is no UTF-8: {name}"))
+}
+
+/// How much is free, what only the superuser may take included.
+pub(super) const fn free_space(system: &rustix::fs::StatVfs) -> Option<u64> {
+    system.f_bfree.checked_mul(system.f_frsize)
 }
 
 /// How long a lock that is taken is given to come free, before it counts as taken.
@@ -129,8 +211,14 @@ fn lock_text(file: fs::File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
+/// What kind of file system the system says it is.
+pub(super) fn file_system(system: &rustix::fs::StatFs) -> FileSystem {
+    // The type's width and sign differ between machines; the numbers have 32 bits.
+    u32::try_from(system.f_type & 0xFFFF_FFFF).map_or(FileSystem::Local, kind_of)
+}
+
 /// A file system by the number that Linux gives its kind.
-const fn file_system(magic: u32) -> FileSystem {
+const fn kind_of(magic: u32) -> FileSystem {
     match magic {
         0x0102_1994 => FileSystem::Memory("tmpfs"),
         0x8584_58F6 => FileSystem::Memory("ramfs"),
@@ -146,11 +234,25 @@ const fn file_system(magic: u32) -> FileSystem {
         0x0102_1997 => FileSystem::PassedThrough("9p"),
         0x6573_5546 => FileSystem::PassedThrough("FUSE"),
         0x786F_4256 => FileSystem::PassedThrough("vboxsf"),
+        0x9123_683E => FileSystem::CopyOnWrite("btrfs"),
+        0xCA45_1A4E => FileSystem::CopyOnWrite("bcachefs"),
+        0x2FC1_2FC1 => FileSystem::CopyOnWrite("zfs"),
         _ => FileSystem::Local,
     }
 }
 
-struct OsFile(fs::File);
+pub(super) struct OsFile(pub(super) fs::File);
+
+impl OsFile {
+    /// The file, if it is one: a pipe or a device of a file's name is none.
+    pub(super) fn regular(file: fs::File) -> io::Result<Box<dyn File>> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if kind.is_file() { Ok(Box::new(Self(file))) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")) }
+    }
+}
 
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
@@ -306,7 +408,7 @@ pub fn make_temporary_dir(purpose: &str) -> io::Result<PathBuf> {
 /// What the system says.
 pub fn make_temporary_dir_on_disk(purpose: &str) -> io::Result<PathBuf> {
     let places = [std::env::temp_dir(), PathBuf::from("/var/tmp")];
-    let on_disk = places.into_iter().find(|place| matches!(OsDisk.file_system(place), Ok(FileSystem::Local)));
+    let on_disk = places.into_iter().find(|place| matches!(OsDisk.file_system(place), Ok(FileSystem::Local | FileSystem::CopyOnWrite(_))));
     make_dir_of_chance(&on_disk.map_or_else(std::env::current_dir, Ok)?, purpose)
 }
 
@@ -377,8 +479,9 @@ mod tests {
     fn file_systems_are_told_apart() {
         assert!(OsDisk.file_system(Path::new("/absent")).is_err());
         assert_eq!(OsDisk.file_system(Path::new("/proc")).unwrap(), FileSystem::Local, "no kind that is known");
-        assert_eq!(file_system(0xEF53), FileSystem::Local);
-        assert_eq!(file_system(0xFF53_4D42), FileSystem::Network("SMB"), "a number with the highest bit");
+        assert_eq!(kind_of(0xEF53), FileSystem::Local);
+        assert_eq!(kind_of(0xFF53_4D42), FileSystem::Network("SMB"), "a number with the highest bit");
+        assert_eq!(kind_of(0x9123_683E), FileSystem::CopyOnWrite("btrfs"));
         let memory = Path::new("/dev/shm");
         // Where there is such a thing at all.
         if let Ok(kind) = OsDisk.file_system(memory)

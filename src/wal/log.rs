@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::anchor::Finished;
 use super::batch::{BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
-use super::maker::{Maker, Segment, remove_dropped, remove_temporaries};
+use super::maker::{Maker, Segment, remove_dropped, remove_temporaries, remove_unnamed};
 use super::open_batch::OpenBatch;
 use super::recover::{LogEnd, Recovered};
 use super::repair::Tail;
@@ -126,6 +126,7 @@ impl Log {
         preparer: Preparer,
     ) -> Result<Self, WalError> {
         remove_temporaries(disk.as_ref(), dir)?;
+        remove_unnamed(disk.as_ref(), dir, &recovered.manifest)?;
         remove_dropped(disk.as_ref(), dir, recovered.manifest.first_retained);
         let mut ready = VecDeque::new();
         for (sequence, size) in recovered.spares {

@@ -14,6 +14,7 @@ use super::bytes::{BLOCK, to_len, to_u64};
 use super::manifest::{self, Manifest};
 use super::packed::sequence_of_any;
 use super::segment::{SegmentHeader, file_name};
+use super::survey::refuse_batches_above;
 use crate::env::{Disk, File};
 use crate::types::StoreId;
 
@@ -216,7 +217,7 @@ impl Maker {
             file.set_direct(false).map_err(io())?;
         }
         file.sync().map_err(WalError::io("sync", temporary))?;
-        self.disk.rename(&path, &self.dir.join(name)).map_err(WalError::io("rename", temporary))?;
+        self.disk.rename_new(&path, &self.dir.join(name)).map_err(WalError::io("rename", temporary))?;
         Ok(Some(file))
     }
 
@@ -224,6 +225,21 @@ impl Maker {
     fn abandon(&self, temporary: &str) {
         let _ = self.disk.remove(&self.dir.join(temporary));
     }
+}
+
+/// Removes the segments above those that the manifest names, which a start that did not get far has made: the names are
+/// needed.
+///
+/// # Errors
+/// [`WalError::Damaged`] if there is a batch in one of them: then it is kept. What the system says.
+pub(super) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), WalError> {
+    for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
+        if let Some(sequence) = sequence_of_any(&name).filter(|sequence| *sequence > manifest.highest) {
+            refuse_batches_above(disk, dir, sequence, manifest)?;
+            disk.remove(&dir.join(&name)).map_err(WalError::io("remove", name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the temporaries of an earlier life. Nothing depends on them, so a crash before this is durable is no harm.

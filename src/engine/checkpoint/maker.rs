@@ -213,7 +213,8 @@ impl Maker {
             }
         }
         let written = self.fill(bank, anchor, &path).map_err(io("write")).and_then(|header| {
-            self.disk.rename(&path, &self.dir.join(&name)).map_err(io("rename"))?;
+            self.clear(bank.applied(), &name)?;
+            self.disk.rename_new(&path, &self.dir.join(&name)).map_err(io("rename"))?;
             Ok(header)
         });
         if written.is_err() {
@@ -223,6 +224,17 @@ impl Maker {
         }
         self.disk.sync_dir(&self.dir).map_err(CheckpointError::io("sync the directory of", &name))?;
         written
+    }
+
+    /// Removes a checkpoint at the same entry that cannot be used: else none would be made. Another store's stays.
+    fn clear(&self, lsn: Lsn, name: &str) -> Result<(), CheckpointError> {
+        let target = self.dir.join(name);
+        if self.disk.exists(&target).map_err(CheckpointError::io("look for", name))?
+            && !matches!(file::read_header(&*self.disk, &self.dir, lsn, self.store), Err(Unusable::Foreign(_) | Unusable::Io(_)))
+        {
+            self.disk.remove(&target).map_err(CheckpointError::io("remove", name))?;
+        }
+        Ok(())
     }
 
     fn fill(&self, bank: &Bank, anchor: Anchor, path: &Path) -> io::Result<Header> {

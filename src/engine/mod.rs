@@ -35,7 +35,7 @@ pub use history::{History, Moment, look, replay};
 pub use place::refuse_place;
 pub use repair::{DroppedRequest, Repair, Repaired, plan_repair};
 pub use snapshot::{Snapshot, snapshot};
-pub use store::{Created, Env, NewRecord, NewStore, create, open};
+pub use store::{Created, Env, HeldDir, NewRecord, NewStore, create, open};
 pub use upkeep::Keeping;
 pub use verify::{Contradiction, Evidence, Verified, verify};
 pub use watch::{Progress, Reading, Unwatched, Watch};
@@ -76,6 +76,7 @@ pub struct Engine {
     batch_time: BankTime,
     staged: Staged,
     checkpoints: Checkpoints,
+    held_dir: Option<HeldDir>,
     /// Held for life.
     _lock: Box<dyn Send>,
 }
@@ -91,6 +92,12 @@ impl Engine {
     #[must_use]
     pub const fn store(&self) -> StoreId {
         self.store
+    }
+
+    /// The store's directory, held; none where its name cannot change.
+    #[must_use]
+    pub fn held_dir(&self) -> Option<HeldDir> {
+        self.held_dir.clone()
     }
 
     /// The bank's time now.

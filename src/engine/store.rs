@@ -90,6 +90,21 @@ impl Env {
     }
 }
 
+/// A store's directory, held for as long as this value lives.
+#[derive(Clone)]
+pub struct HeldDir {
+    path: PathBuf,
+    _disk: Arc<dyn Disk>,
+}
+
+impl HeldDir {
+    /// A path by which this process's kernel finds it, whatever becomes of its name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// How a new store is made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewStore {
@@ -273,6 +288,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         batch: super::pending::Pending::default(),
         staged: Staged::default(),
         checkpoints,
+        held_dir: env.disk.by_handle(dir).map(|path| HeldDir { path, _disk: env.disk.clone() }),
         _lock: lock,
     })
 }

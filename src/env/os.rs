@@ -359,6 +359,18 @@ pub fn open_stream(path: &Path) -> io::Result<impl Read> {
     fs::File::open(path)
 }
 
+/// The one name of what a path leads to, links and dots resolved; of what is not there yet, as far as it is there.
+#[must_use]
+pub fn canonical(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = absolute.ancestors().find_map(|above| {
+        let rest = absolute.strip_prefix(above).ok()?;
+        let there = fs::canonicalize(above).ok()?;
+        Some(if rest.as_os_str().is_empty() { there } else { there.join(rest) })
+    });
+    resolved.unwrap_or(absolute)
+}
+
 /// Allows as many open descriptors as the system lets this process have: each connection takes one.
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -188,11 +188,11 @@ impl Engine {
 
     /// Puts into the open batch as many of these requests as one record takes, if the first is new: gives how many.
     fn put_requests(&mut self, requests: Requests, commands: &[Command]) -> Result<usize, Full> {
-        debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
+        assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         let Some((first, _)) = commands.split_first() else { return Ok(0) };
         if let Some(left) = self.staged.goes_on(&requests) {
             let commands = commands.get(..left).unwrap_or(commands);
-            let count = u16::try_from(commands.len()).unwrap_or(u16::MAX);
+            let count = u16::try_from(commands.len()).map_err(|_| Full::Batch)?;
             self.log.join(count, |out| commands.iter().for_each(|command| command.encode_into(out)))?;
             self.staged.went_on(count);
             self.batch.join(commands);
@@ -389,7 +389,7 @@ impl Engine {
             let Next::Requests(requests, commands) = self.batch.next(left) else { return Err(Fatal::NothingToApply) };
             let (lsn, count) = (self.bank.applied().next(), commands.len());
             bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut tell)?;
-            left = left.saturating_sub(count);
+            left = left.checked_sub(count).filter(|_| count > 0).ok_or(Fatal::NothingToApply)?;
             self.applied(count)?;
         }
         Ok(())
@@ -398,7 +398,9 @@ impl Engine {
     /// Notes that so many entries were applied.
     fn applied(&mut self, count: usize) -> Result<(), Fatal> {
         if self.batch.applied(count) {
-            debug_assert_eq!(self.bank.applied(), self.log.durable_lsn(), "the bank has applied what is durable");
+            if self.bank.applied() != self.log.durable_lsn() {
+                return Err(Fatal::Broken("the bank has applied another number of entries than the log holds"));
+            }
             self.bank.check_totals()?;
             self.staged.clear();
         }
@@ -416,7 +418,9 @@ impl Engine {
     /// # Errors
     /// [`Fatal`], as [`Engine::commit`].
     pub fn seal(&mut self) -> Result<(), Fatal> {
-        debug_assert!(self.batch.is_empty(), "a seal comes between turns");
+        if !self.batch.is_empty() {
+            return Err(Fatal::Broken("a seal comes between turns"));
+        }
         self.end_commit()?;
         if self.log.needs_seal() {
             self.checkpoints.poll()?;
@@ -447,7 +451,9 @@ impl Engine {
     /// Commits the open batch in that way.
     fn log_batch(&mut self, commit: Commit) -> Result<(), Fatal> {
         self.end_commit()?;
-        debug_assert!(!self.batch.is_begun(), "the last walk was finished");
+        if self.batch.is_begun() {
+            return Err(Fatal::Broken("the last walk was not finished before the next commit"));
+        }
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
             self.checkpoints.poll()?;
@@ -459,7 +465,7 @@ impl Engine {
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
-        debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
+        assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         let lsn = self.log.append(|out| entry.encode_into(out))?;
         self.staged.ended();
         self.batch.push(entry);

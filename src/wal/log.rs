@@ -138,7 +138,7 @@ impl Log {
         let mut supplier = Supplier::new(maker, ready, sizes, preparer)?;
         supplier.obtain()?;
         let (end, bytes) = (recovered.end, recovered.bytes);
-        let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
+        let incarnation = Incarnation { counter: end.incarnation.counter + 1, random };
         let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
         Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (supplier, Writer::new(preparer)?), &end) })
     }
@@ -345,8 +345,8 @@ impl Log {
         let full = match self.find_room(round_up(self.buffer.len())) {
             Ok(true) => {
                 let lsn = self.next_lsn;
-                self.next_lsn = Lsn(lsn.0.saturating_add(u64::from(count)));
-                self.pending = self.pending.saturating_add(u32::from(count));
+                self.next_lsn = Lsn(lsn.0 + u64::from(count));
+                self.pending = self.pending + u32::from(count);
                 return Ok(lsn);
             }
             Ok(false) if self.supplier.lacks_space() => Full::NoSpace,
@@ -391,7 +391,7 @@ impl Log {
             store: self.store,
             logic_version: LOGIC_VERSION,
             incarnation: self.incarnation,
-            number: self.batch_number.saturating_add(1),
+            number: self.batch_number + 1,
             outcome_digest,
             first_lsn: self.durable_lsn.next(),
             count: self.pending,
@@ -414,7 +414,7 @@ impl Log {
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
         }
-        *offset = offset.saturating_add(to_u64(total));
+        *offset += to_u64(total);
         self.end = LogEnd {
             position: Position { segment: segment.sequence, offset: *offset },
             batch_number: header.number,
@@ -423,7 +423,7 @@ impl Log {
             bank_time: header.bank_time,
             incarnation: self.incarnation,
         };
-        self.bytes = self.bytes.saturating_add(to_u64(total));
+        self.bytes += to_u64(total);
         self.voucher = None;
         self.batch_number = header.number;
         self.durable_lsn = Lsn(self.next_lsn.0.saturating_sub(1));

@@ -200,7 +200,8 @@ impl Maker {
         let io = || WalError::io("set the flags of", temporary);
         let is_direct = file.set_direct(true).map_err(io())?;
         let aligned = self.zeros.as_ptr().align_offset(to_len(BLOCK));
-        let zeros = self.zeros.get(aligned..).and_then(|zeros| zeros.get(..CHUNK)).unwrap_or_default();
+        let zeros = self.zeros.get(aligned..).and_then(|zeros| zeros.get(..CHUNK));
+        let zeros = zeros.ok_or(WalError::Misuse("to write fewer zeros than a chunk"))?;
         let mut offset = BLOCK;
         while offset < header.size {
             if self.cancelled.load(Ordering::Relaxed) {

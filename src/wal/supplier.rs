@@ -215,7 +215,7 @@ impl Supplier {
                 if let Workshop::Background(thread) = &mut self.workshop {
                     thread.is_asked = false;
                 }
-                self.made = self.made.saturating_add(1);
+                self.made += 1;
                 self.no_space = None;
                 self.ready.push_back(segment);
                 Ok(false)

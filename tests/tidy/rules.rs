@@ -129,7 +129,11 @@ const ENV: &[&str] = &["src/env/", "benches/"];
 const TIMING: &[&str] = &["src/env/", "src/cli/", "src/client/", "benches/"];
 const TERMINAL: &[&str] = &["src/cli/", "src/main.rs", "benches/"];
 
-const BANS: [Ban; 21] = [
+/// Rules of log and engine hold in release as well.
+const NOT_THE_STORE: &[&str] =
+    &["src/bank/", "src/bench/", "src/cli/", "src/client/", "src/env/", "src/prove/", "src/server/", "src/wire/", "src/wal/manifest.rs"];
+
+const BANS: [Ban; 24] = [
     Ban::path(&["std", "fs"], ENV),
     Ban::path(&["std", "os", "unix", "fs"], ENV),
     Ban::path(&["fs2"], ENV),
@@ -148,6 +152,9 @@ const BANS: [Ban; 21] = [
     Ban::word(&["eprint!"], TERMINAL),
     Ban::nowhere(&["unsafe"]),
     Ban::nowhere(&["todo!"]),
+    Ban::word(&["debug_assert!"], NOT_THE_STORE),
+    Ban::word(&["debug_assert_eq!"], NOT_THE_STORE),
+    Ban::word(&["debug_assert_ne!"], NOT_THE_STORE),
     Ban::nowhere(&["unimplemented!"]),
     Ban::nowhere(&["dbg!"]),
     Ban::nowhere(&["unsafe_code"]),

@@ -93,7 +93,11 @@ impl Thread {
 
     /// The damage that it found, if it did. Never waits.
     pub(in crate::engine) fn damage(&self) -> Option<String> {
-        self.damage.try_recv().ok()
+        match self.damage.try_recv() {
+            Ok(what) => Some(what),
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => Some("the thread that makes checkpoints has ended".to_owned()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::os::{self, OsDisk, OsFile};
-use super::{Disk, File, FileSystem, Lock};
+use super::{Disk, File, FileSystem, Lock, locks};
 
 /// The disk. Clones hold the same directory.
 #[derive(Clone)]
@@ -117,14 +117,14 @@ impl Disk for AnchoredDisk {
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock> {
         let Some(rest) = self.below(path) else { return self.outside.lock(path, holder) };
-        os::lock_file(self.open_at(rest, OFlags::RDWR | OFlags::CREATE)?, holder)
+        locks::lock_file(self.open_at(rest, OFlags::RDWR | OFlags::CREATE)?, holder)
     }
 
     fn lock_dir(&self, path: &Path, holder: &str) -> io::Result<Lock> {
         match (path.parent().and_then(|dir| self.below(dir)), self.below(path)) {
             (Some(dir), Some(rest)) => {
                 let dir = self.open_at(dir, OFlags::RDONLY | OFlags::DIRECTORY)?;
-                os::lock_dir(dir, &|| self.open_at(rest, OFlags::RDWR | OFlags::CREATE), holder)
+                locks::lock_dir(dir, &|| self.open_at(rest, OFlags::RDWR | OFlags::CREATE), holder)
             }
             _ => self.outside.lock_dir(path, holder),
         }
@@ -137,14 +137,14 @@ impl Disk for AnchoredDisk {
 
     fn holder(&self, path: &Path) -> io::Result<Option<String>> {
         let Some(rest) = self.below(path) else { return self.outside.holder(path) };
-        os::file_holder(self.open_at(rest, OFlags::RDONLY | OFlags::NONBLOCK))
+        locks::file_holder(self.open_at(rest, OFlags::RDONLY | OFlags::NONBLOCK))
     }
 
     fn dir_holder(&self, path: &Path) -> io::Result<Option<String>> {
         match (path.parent().and_then(|dir| self.below(dir)), self.below(path)) {
             (Some(dir), Some(rest)) => {
                 let dir = self.open_at(dir, OFlags::RDONLY | OFlags::DIRECTORY)?;
-                os::dir_holder(&dir, self.open_at(rest, OFlags::RDONLY | OFlags::NONBLOCK))
+                locks::dir_holder(&dir, self.open_at(rest, OFlags::RDONLY | OFlags::NONBLOCK))
             }
             _ => self.outside.dir_holder(path),
         }

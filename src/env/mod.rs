@@ -7,6 +7,7 @@
 pub mod alarm;
 mod anchored;
 mod gentle;
+mod locks;
 pub mod os;
 pub mod process;
 mod read_only;

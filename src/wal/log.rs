@@ -346,7 +346,7 @@ impl Log {
             Ok(true) => {
                 let lsn = self.next_lsn;
                 self.next_lsn = Lsn(lsn.0 + u64::from(count));
-                self.pending = self.pending + u32::from(count);
+                self.pending += u32::from(count);
                 return Ok(lsn);
             }
             Ok(false) if self.supplier.lacks_space() => Full::NoSpace,

@@ -198,7 +198,7 @@ serve
 kill_daemon
 rm -f ready
 code=0
-strace -f -qq -o /dev/null -e trace=rename -e inject=rename:error=EIO "$BANKD" init --data-dir other --json > said 2>&1 || code=$?
+strace -f -qq -o /dev/null -e trace=/^rename -e inject=/^rename:error=EIO "$BANKD" init --data-dir other --json > said 2>&1 || code=$?
 [[ $code -ne 0 ]] && grep -q rename said || fail "a failed rename was not told: $code, $(cat said)"
 "$BANKD" init --data-dir other > said 2>&1 || fail "creation does not begin afresh: $(cat said)"
 

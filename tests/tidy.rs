@@ -144,6 +144,8 @@ fn names_have_their_place() {
         ("fn f() { unsafe { g() } }", "`unsafe`"),
         ("#[allow(unsafe_code)]\nfn f() {}", "`unsafe_code`"),
         ("fn f() { todo!() }", "`todo!`"),
+        ("fn f() { debug_assert!(a) }", "`debug_assert!`"),
+        ("fn f() { debug_assert_eq!(a, b) }", "`debug_assert_eq!`"),
         ("fn f() { unimplemented!() }", "`unimplemented!`"),
         ("fn f() { dbg!(1); }", "`dbg!`"),
     ] {

@@ -22,7 +22,7 @@ const DEMO_ACCOUNTS: &str = include_str!("../../data/demo/accounts.csv");
 #[derive(Debug, clap::Args)]
 pub struct Init {
     /// The store's directory; it must be empty or not there yet
-    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", value_parser = store_paths::data_dir)]
     data_dir: PathBuf,
     /// The key of PINs and tokens, made if it is not there [default: the data directory's name with .key behind it]
     #[arg(long, value_name = "FILE", env = "BANKD_KEY_FILE")]
@@ -53,7 +53,7 @@ impl Init {
         let began = Instant::now();
         let env = Env::os();
         engine::refuse_place(&env, &self.data_dir, self.place.allow_tmpfs)?;
-        let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&self.data_dir));
+        let key_file = store_paths::key_file(self.key_file, &self.data_dir)?;
         let created = match &self.accounts {
             None => create(&env, &self.data_dir, &key_file, self.decimals, std::iter::empty())?,
             Some(path) => {

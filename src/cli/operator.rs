@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bankd::client::{AskError, ConnectError, Connection, Deadline, World};
+use bankd::env::Disk;
+use bankd::env::os::OsDisk;
 use bankd::wire::message::{Ask, Operation, Reply, Welcome};
 use clap::Args;
 
@@ -21,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Args)]
 pub struct OperatorOptions {
     /// The directory of the store, which a daemon must be serving
-    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE)]
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE, value_parser = store_paths::data_dir)]
     data_dir: PathBuf,
 }
 
@@ -37,7 +39,10 @@ impl OperatorOptions {
     pub fn connect(&self, what: &str) -> Result<Operator, Failure> {
         let path = store_paths::operator_socket(&self.data_dir);
         let deadline = Deadline::after(&World::real().clock, TIMEOUT);
-        match Connection::unix(&path, &deadline) {
+        // A Unix socket's path is short; this one is, however deep the directory lies.
+        let held = OsDisk.anchored(&self.data_dir).ok().flatten();
+        let short = held.as_ref().and_then(|disk| disk.by_handle(&self.data_dir));
+        match Connection::unix(&short.map_or_else(|| path.clone(), |dir| store_paths::operator_socket(&dir)), &deadline) {
             Ok(connection) => Ok(Operator { connection, deadline, what: what.to_owned() }),
             Err(ConnectError::Unreachable(why) | ConnectError::HungUp(why)) => {
                 let why = format!("no daemon answers at {}: {why}", path.display());

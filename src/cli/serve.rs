@@ -21,7 +21,7 @@ const DEMO_STORE: &str = "data/demo/store";
 #[derive(Debug, clap::Args)]
 pub struct Serve {
     /// The store's directory [default: data/store, with --demo data/demo/store]
-    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", value_parser = store_paths::data_dir)]
     data_dir: Option<PathBuf>,
     /// The key of PINs and tokens [default: the data directory's name with .key behind it]
     #[arg(long, value_name = "FILE", env = "BANKD_KEY_FILE")]
@@ -153,8 +153,8 @@ impl Serve {
         let env = Env { keeping, ..env };
         let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
-        let dir = self.data_dir.unwrap_or_else(|| PathBuf::from(default));
-        let key_file = self.key_file.unwrap_or_else(|| store_paths::key_file_of(&dir));
+        let dir = self.data_dir.unwrap_or_else(|| os::canonical(Path::new(default)));
+        let key_file = store_paths::key_file(self.key_file, &dir)?;
         engine::refuse_place(&env, &dir, self.place.allow_tmpfs)?;
         let engine = match engine::open(&env, &dir, &key_file) {
             Err(StoreError::NoStore { .. }) if self.demo => {
@@ -164,14 +164,23 @@ impl Serve {
             opened => opened?,
         };
         let operator = store_paths::operator_socket(&dir);
-        let listen = Listen { native: self.listen, operator: &operator, lab: &lab, max_connections: self.max_connections };
+        // Held beyond the daemon's end: the socket that is removed then is this store's, whatever the path leads to by then.
+        let dir = engine.held_dir();
+        let held = dir.as_ref().map_or_else(|| operator.clone(), |dir| store_paths::operator_socket(dir.path()));
+        let listen = Listen {
+            native: self.listen,
+            operator: &operator,
+            operator_by_handle: &held,
+            lab: &lab,
+            max_connections: self.max_connections,
+        };
         let event_loop = EventLoop::listen(Service::with_lab(engine, rules), env.clock.clone(), listen)?;
         if let Err(failure) = say_ready(&event_loop) {
             remove_operator_socket(&operator);
             return Err(failure);
         }
         let ended = event_loop.run();
-        remove_operator_socket(&operator);
+        remove_operator_socket(&held);
         let ended = ended
             .map_err(|fatal| Failure::new(Exit::Internal, format!("the daemon ended: {fatal}; start it again, it recovers from its log")));
         drop(logging);

@@ -2,16 +2,17 @@
 //!
 //! Left out: how (`engine/`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bankd::engine;
+use bankd::env::os;
 use clap::Args;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
 use super::output::{say, tell, tell_json};
 use super::progress;
-use super::store_paths::DEFAULT_STORE;
+use super::store_paths::{DEFAULT_STORE, data_dir};
 
 /// Copies a store to a new directory, as far as its log is sealed, and verifies the copy. Works beside a running daemon.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct Snapshot {
     #[arg(value_name = "DIR")]
     target: PathBuf,
     /// The store's directory
-    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = DEFAULT_STORE)]
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = DEFAULT_STORE, value_parser = data_dir)]
     data_dir: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -33,7 +34,7 @@ impl Snapshot {
     /// # Errors
     /// [`Failure`] with exit code 6 for a damaged store, 8 where there is none or the copy cannot be made.
     pub fn run(self) -> Result<Exit, Failure> {
-        if absolute(&self.target).starts_with(absolute(&self.data_dir)) {
+        if os::canonical(&self.target).starts_with(&self.data_dir) {
             let why = "it would stand inside the store that it is a copy of";
             return Err(Failure::usage("cannot make the snapshot", why, "name a directory elsewhere, best on another disk"));
         }
@@ -57,9 +58,4 @@ impl Snapshot {
         say("whoever starts it begins a bank of its own: its sessions are new, and the original goes on without it");
         Ok(Exit::Done)
     }
-}
-
-/// A path from the root on, as far as names tell.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

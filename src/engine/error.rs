@@ -20,12 +20,12 @@ pub enum Fatal {
     /// An entry that admission should never have let through: a bug.
     #[error("the bank met an entry that it should never see: {0}")]
     Logic(#[from] LogicError),
+    /// A rule of this program does not hold: a bug.
+    #[error("a rule of this program is broken: {0}; ending before wrong data comes of it")]
+    Broken(&'static str),
     /// The walk and the batch disagree: a bug.
     #[error("the turn's list and the batch disagree")]
     NothingToApply,
-    /// The server broke one of its own rules: a bug. An answer made from it could end a doubt that has not ended.
-    #[error("the server broke a rule of its own, {0}; ending without an answer to anybody")]
-    Broken(&'static str),
     /// No random numbers.
     #[error("the system gives no random numbers: {0}")]
     Entropy(io::Error),

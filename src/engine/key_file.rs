@@ -12,7 +12,7 @@ use super::store::{Env, io_error, sync_parent};
 use crate::bank::credential::Key;
 
 /// Longest key file that is read; the text form is far shorter.
-const MAX_BYTES: u64 = 256;
+const MAX_BYTES: usize = 256;
 
 /// Reads the key.
 ///
@@ -31,7 +31,7 @@ pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
     }
     let file = env.disk.open_read(path).map_err(io_error("open", path))?;
     let length = file.len().map_err(io_error("look at", path))?;
-    let length = usize::try_from(length.min(MAX_BYTES)).unwrap_or_default();
+    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_BYTES).ok_or_else(|| problem("is too long for a key"))?;
     let mut bytes = Zeroizing::new(vec![0; length]);
     file.read_exact_at(&mut bytes, 0).map_err(io_error("read", path))?;
     std::str::from_utf8(&bytes)
@@ -59,7 +59,7 @@ pub fn make(env: &Env, path: &Path) -> Result<Key, StoreError> {
     let file = env.disk.create(temporary).map_err(io_error("create", temporary))?;
     file.write_all_at(key.to_text().as_bytes(), 0).map_err(io_error("write", temporary))?;
     file.sync().map_err(io_error("sync", temporary))?;
-    env.disk.rename(temporary, path).map_err(io_error("rename", temporary))?;
+    env.disk.rename_new(temporary, path).map_err(io_error("rename", temporary))?;
     sync_parent(env, path)?;
     Ok(key)
 }

@@ -38,7 +38,7 @@ pub use mend::{Mend, Remedy, find_remedy};
 pub use place::refuse_place;
 pub use repair::{DroppedRequest, Repair, Repaired};
 pub use snapshot::{Snapshot, snapshot};
-pub use store::{Created, Env, NewRecord, NewStore, create, open};
+pub use store::{Created, Env, HeldDir, NewRecord, NewStore, create, open};
 pub use upkeep::Keeping;
 pub use verify::{Contradiction, Evidence, Verified, verify};
 pub use watch::{Progress, Reading, Unwatched, Watch};
@@ -81,6 +81,7 @@ pub struct Engine {
     /// This start's epoch, until the entry that says it stands before the first other one.
     start: Option<Epoch>,
     checkpoints: Checkpoints,
+    held_dir: Option<HeldDir>,
     /// Held for life.
     _lock: Box<dyn Send>,
 }
@@ -98,6 +99,12 @@ impl Engine {
         self.store
     }
 
+    /// The store's directory, held; none where its name cannot change.
+    #[must_use]
+    pub fn held_dir(&self) -> Option<HeldDir> {
+        self.held_dir.clone()
+    }
+
     /// The bank's time now.
     #[must_use]
     pub fn now(&self) -> BankTime {
@@ -110,9 +117,10 @@ impl Engine {
         Receipt { chain: self.log.chain(), lsn: self.log.durable_lsn() }
     }
 
-    /// Whether the log can take entries at all: false while the disk has no room for the next segment.
+    /// Whether the log can take entries at all, as far as is known: false while the disk has no room for the next segment.
+    /// [`Engine::submit`] and its kin, and [`Engine::commit`] without entries, look again.
     #[must_use]
-    pub fn has_room(&mut self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.log.has_room()
     }
 
@@ -185,11 +193,11 @@ impl Engine {
 
     /// Puts into the open batch as many of these requests as one record takes, if the first is new: gives how many.
     fn put_requests(&mut self, requests: Requests, commands: &[Command]) -> Result<usize, Full> {
-        debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
+        assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         let Some((first, _)) = commands.split_first() else { return Ok(0) };
         if let Some(left) = self.staged.goes_on(&requests) {
             let commands = commands.get(..left).unwrap_or(commands);
-            let count = u16::try_from(commands.len()).unwrap_or(u16::MAX);
+            let count = u16::try_from(commands.len()).map_err(|_| Full::Batch)?;
             self.log.join(count, |out| commands.iter().for_each(|command| command.encode_into(out)))?;
             self.staged.went_on(count);
             self.batch.join(commands);
@@ -351,6 +359,9 @@ impl Engine {
         if let Some(first) = self.checkpoints.take_droppable() {
             self.log.retain_from(first)?;
         }
+        if let Some(first) = self.log.take_dropped() {
+            self.checkpoints.remove_dropped(first);
+        }
         Ok(())
     }
 
@@ -384,7 +395,7 @@ impl Engine {
             let Next::Requests(requests, commands) = self.batch.next(left) else { return Err(Fatal::NothingToApply) };
             let (lsn, count) = (self.bank.applied().next(), commands.len());
             bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut tell)?;
-            left = left.saturating_sub(count);
+            left = left.checked_sub(count).filter(|_| count > 0).ok_or(Fatal::NothingToApply)?;
             self.applied(count)?;
         }
         Ok(())
@@ -393,14 +404,16 @@ impl Engine {
     /// Notes that so many entries were applied.
     fn applied(&mut self, count: usize) -> Result<(), Fatal> {
         if self.batch.applied(count) {
-            debug_assert_eq!(self.bank.applied(), self.log.durable_lsn(), "the bank has applied what is durable");
+            if self.bank.applied() != self.log.durable_lsn() {
+                return Err(Fatal::Broken("the bank has applied another number of entries than the log holds"));
+            }
             self.bank.check_totals()?;
             self.staged.clear();
         }
         Ok(())
     }
 
-    /// Whether something was committed since the last seal.
+    /// Whether something was committed since the last seal, and there is room for one.
     #[must_use]
     pub fn needs_seal(&self) -> bool {
         self.log.needs_seal()
@@ -411,7 +424,9 @@ impl Engine {
     /// # Errors
     /// [`Fatal`], as [`Engine::commit`].
     pub fn seal(&mut self) -> Result<(), Fatal> {
-        debug_assert!(self.batch.is_empty(), "a seal comes between turns");
+        if !self.batch.is_empty() {
+            return Err(Fatal::Broken("a seal comes between turns"));
+        }
         self.end_commit()?;
         if self.log.needs_seal() {
             self.checkpoints.poll()?;
@@ -451,7 +466,9 @@ impl Engine {
     /// Commits the open batch in that way.
     fn log_batch(&mut self, commit: Commit) -> Result<(), Fatal> {
         self.end_commit()?;
-        debug_assert!(!self.batch.is_begun(), "the last walk was finished");
+        if self.batch.is_begun() {
+            return Err(Fatal::Broken("the last walk was not finished before the next commit"));
+        }
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this is where it tells why.
             self.checkpoints.poll()?;
@@ -486,7 +503,7 @@ impl Engine {
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
-        debug_assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
+        assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         self.put_start()?;
         let lsn = self.log.append(|out| entry.encode_into(out))?;
         self.staged.ended();

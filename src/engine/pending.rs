@@ -79,12 +79,12 @@ impl Pending {
 
     /// Appends more requests to the last part, which is of those that they go on from.
     pub fn join(&mut self, commands: &[Command]) {
-        if let Some(Part::Requests { count, .. }) = self.parts.last_mut() {
+        let last = self.parts.last_mut();
+        assert!(matches!(last, Some(Part::Requests { .. })), "requests join others");
+        if let Some(Part::Requests { count, .. }) = last {
             *count += commands.len();
             self.commands.extend_from_slice(commands);
             self.len += commands.len();
-        } else {
-            debug_assert!(false, "requests join others");
         }
     }
 
@@ -97,8 +97,9 @@ impl Pending {
             Some(Part::Requests { requests, count }) => {
                 let until_fetch = self.fetched.saturating_sub(self.next.command).max(1);
                 let count = (count - self.next.within).min(most).min(until_fetch);
-                let commands = self.commands.get(self.next.command..self.next.command + count).unwrap_or_default();
-                Next::Requests(*requests, commands)
+                let commands = self.commands.get(self.next.command..self.next.command + count);
+                // None, or none at a time, is a batch that disagrees with itself: an error of whoever asked for more.
+                commands.filter(|commands| !commands.is_empty()).map_or(Next::None, |commands| Next::Requests(*requests, commands))
             }
         }
     }

@@ -25,6 +25,13 @@ pub fn refuse_place(env: &Env, dir: &Path, allow_memory: bool) -> Result<(), Sto
             unfit(name, "in memory: everything in it is lost when the machine stops", ", or add --allow-tmpfs for a test")
         }
         FileSystem::Network(name) => unfit(name, "on another machine: its locks and syncs cannot be relied on", ""),
+        FileSystem::CopyOnWrite(name) => {
+            log::warn!(
+                "{} is on {name}, which writes over nothing: what is set aside for the log takes space again when it is written, so a full disk can end the daemon; leave room, or choose ext4 or XFS",
+                dir.display()
+            );
+            Ok(())
+        }
         FileSystem::PassedThrough(name) => {
             log::warn!("{} is on {name}: whether a sync reaches a disk is for whoever provides it to say", dir.display());
             Ok(())
@@ -56,6 +63,7 @@ mod tests {
             refuse_place(&env, Path::new("/not/made/yet"), allow)
         };
         for allow in [false, true] {
+            assert!(judge(FileSystem::CopyOnWrite("btrfs"), allow).is_ok());
             assert!(judge(FileSystem::Local, allow).is_ok() && judge(FileSystem::PassedThrough("FUSE"), allow).is_ok());
             let said = judge(FileSystem::Network("NFS"), allow).err().unwrap().to_string();
             assert!(said.contains("/not/made/yet is on NFS, on another machine") && !said.contains("--allow"), "{said}");

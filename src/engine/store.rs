@@ -63,9 +63,21 @@ impl Env {
 
     /// The same world for whoever only looks at the store in `dir`: gently, if a daemon has it, whose commits go first.
     pub(super) fn beside(&self, dir: &Path) -> Result<Self, StoreError> {
-        let mut env = self.clone();
-        if self.holder(dir)?.is_some() {
+        let mut env = self.anchored(dir)?;
+        if env.holder(dir)?.is_some() {
             env.disk = Arc::new(Gentle(env.disk));
+        }
+        Ok(env)
+    }
+
+    /// The same world with `dir` held, if it is there: whatever becomes of its name, it stays the directory that it is now.
+    pub(super) fn anchored(&self, dir: &Path) -> Result<Self, StoreError> {
+        let mut env = self.clone();
+        match self.disk.anchored(dir) {
+            Ok(Some(disk)) => env.disk = disk,
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("open", dir)(error)),
         }
         Ok(env)
     }
@@ -73,7 +85,22 @@ impl Env {
     /// Who has the lock of the store in `dir`, as he says himself.
     pub(super) fn holder(&self, dir: &Path) -> Result<Option<String>, StoreError> {
         let lock = dir.join(LOCK);
-        self.disk.holder(&lock).map_err(io_error("look at the lock", &lock))
+        self.disk.dir_holder(&lock).map_err(io_error("look at the lock", &lock))
+    }
+}
+
+/// A store's directory, held for as long as this value lives.
+#[derive(Clone)]
+pub struct HeldDir {
+    path: PathBuf,
+    _disk: Arc<dyn Disk>,
+}
+
+impl HeldDir {
+    /// A path by which this process's kernel finds it, whatever becomes of its name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -137,6 +164,7 @@ pub fn create<E: ToString>(
     records: impl Iterator<Item = Result<NewRecord, E>>,
 ) -> Result<Created, StoreError> {
     make_dir(env, dir)?;
+    let env = &env.anchored(dir)?;
     let _lock = take_lock(env, dir)?;
     clear_leftovers(env, dir)?;
     let key_exists = env.disk.exists(key_file).map_err(io_error("look for", key_file))?;
@@ -174,6 +202,7 @@ pub fn create<E: ToString>(
 /// # Errors
 /// [`StoreError`]; nothing was written then but the lock file's text.
 pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
+    let env = &env.anchored(dir)?;
     let Present { is_creating } = judge::look_for_store(env, dir)?;
     let lock = take_lock(env, dir)?;
     let Judged { mut bank, recovered, snapshot, image_bytes, summary, .. } = judge::judge(env, &*env.disk, dir)?;
@@ -227,6 +256,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         staged: Staged::default(),
         start: Some(Epoch(incarnation)),
         checkpoints,
+        held_dir: env.disk.by_handle(dir).map(|path| HeldDir { path, _disk: env.disk.clone() }),
         _lock: lock,
     })
 }
@@ -332,7 +362,7 @@ fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
 
 pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
     let path = dir.join(LOCK);
-    match env.disk.lock(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
+    match env.disk.lock_dir(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
         Lock::Held(lock) => Ok(lock),
         Lock::Taken { holder } => Err(StoreError::InUse { dir: dir.to_owned(), holder }),
     }

@@ -68,6 +68,11 @@ impl Upkeep {
         self.needed_from.store(segment, Ordering::Relaxed);
     }
 
+    /// Removes the files of the segments before `first`, which the manifest has stopped naming.
+    pub(super) fn remove_dropped(&self, first: u64) {
+        wal::remove_dropped(&*self.disk, &self.dir, first);
+    }
+
     /// Before which segment everything may be dropped; 0 for nothing.
     pub(super) fn droppable_below(&self) -> u64 {
         if self.keeping.drops { self.needed_from.load(Ordering::Relaxed) } else { 0 }

@@ -6,7 +6,7 @@
 //! file held. Left out: how often that work asks, and the processor that it takes.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -53,6 +53,10 @@ impl Disk for Gentle {
         self.0.rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename_new(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let file = self.0.open(path)?;
         let is_large = file.len()? > CUT;
@@ -76,6 +80,10 @@ impl Disk for Gentle {
         self.0.lock(path, holder)
     }
 
+    fn lock_dir(&self, file: &Path, holder: &str) -> io::Result<Lock> {
+        self.0.lock_dir(file, holder)
+    }
+
     fn mode(&self, path: &Path) -> io::Result<u32> {
         self.0.mode(path)
     }
@@ -84,8 +92,24 @@ impl Disk for Gentle {
         self.0.holder(path)
     }
 
+    fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
+        self.0.dir_holder(file)
+    }
+
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
         self.0.file_system(path)
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.0.free_space(dir)
+    }
+
+    fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        Ok(self.0.anchored(dir)?.map(|disk| Arc::new(Self(disk)) as Arc<dyn Disk>))
+    }
+
+    fn by_handle(&self, dir: &Path) -> Option<PathBuf> {
+        self.0.by_handle(dir)
     }
 }
 

@@ -5,7 +5,9 @@
 //! Left out: sockets, which only the event loop and the client know.
 
 pub mod alarm;
+mod anchored;
 mod gentle;
+mod locks;
 pub mod os;
 pub mod process;
 mod read_only;
@@ -17,6 +19,7 @@ pub use read_only::ReadOnly;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A file system. Names become durable by [`Disk::sync_dir`], content by [`File::sync`]; neither implies the other.
@@ -63,6 +66,14 @@ pub trait Disk: Send + Sync {
     /// What the file system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Renames a file to a name that is free. Durable only after [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// What the file system says; `AlreadyExists` if there is something of the new name, and nothing has changed then.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.exists(to)? { Err(os::taken(to)) } else { self.rename(from, to) }
+    }
+
     /// Removes a file. Durable only after [`Disk::sync_dir`].
     ///
     /// # Errors
@@ -81,6 +92,14 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock>;
+
+    /// [`Disk::lock`] of the file and of the directory that it is in: removing the file frees nothing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn lock_dir(&self, file: &Path, holder: &str) -> io::Result<Lock> {
+        self.lock(file, holder)
+    }
 
     /// The permission bits of a file or directory (0 where the file system has none), to refuse loose ones.
     ///
@@ -102,11 +121,46 @@ pub trait Disk: Send + Sync {
         Ok(path.to_owned())
     }
 
+    /// What the holder of a lock by [`Disk::lock_dir`], or of one on the file alone, wrote into the file, if there is a holder.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
+        self.holder(file)
+    }
+
     /// What kind of file system a file or directory is on.
     ///
     /// # Errors
     /// What the file system says.
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
+
+    /// How many bytes the file system of a directory has free at most, where it says so. What fits may be less.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let _ = dir;
+        Ok(None)
+    }
+
+    /// The same disk with a directory held open: from then on the directory and everything below it are found by that handle,
+    /// whatever becomes of its name. None where names cannot change behind the program's back.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        let _ = dir;
+        Ok(None)
+    }
+
+    /// A path by which the kernel finds a directory that is held, whatever becomes of its name; for calls that take nothing
+    /// but paths. None if it is not held.
+    fn by_handle(&self, dir: &Path) -> Option<PathBuf> {
+        let _ = dir;
+        None
+    }
 }
 
 /// How an open file and a path stand to each other.
@@ -132,6 +186,8 @@ pub enum FileSystem {
     Memory(&'static str),
     /// On another machine, of that name: locks and syncs are only as good as the network and its caches.
     Network(&'static str),
+    /// A disk of this machine, of that name, which writes over nothing: bytes that are written again take space again.
+    CopyOnWrite(&'static str),
     /// Passed through by another program or another system, of that name: what a sync does is theirs to say.
     PassedThrough(&'static str),
 }

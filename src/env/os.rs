@@ -3,14 +3,16 @@
 //! Left out: any policy. Errors pass through as the system gives them; who calls decides what they mean.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs2::FileExt as _;
 
-use super::{Clock, Disk, Entropy, File, FileSystem, Lock, Standing};
+use super::locks::{dir_holder, file_holder, is_contended, lock_dir, lock_file};
+use super::{Clock, Disk, Entropy, File, FileSystem, Lock, Standing, anchored};
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,22 +29,18 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        regular(OpenOptions::new().read(true).write(true), path)
+        OsFile::regular(OpenOptions::new().read(true).write(true).custom_flags(NONBLOCK).open(path))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        regular(OpenOptions::new().read(true), path)
+        OsFile::regular(OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
             let name = entry?.file_name().into_string();
-            names.push(
-                name.map_err(|name| {
-                    io::Error::new(io::ErrorKind::InvalidData, format!("a file name that is no UTF-8: {}", name.display()))
-                })?,
-            );
+            names.push(name.map_err(|name| no_utf8(&name.to_string_lossy()))?);
         }
         names.sort_unstable();
         Ok(names)
@@ -56,6 +54,10 @@ impl Disk for OsDisk {
         fs::rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        anchored::rename_new_at(rustix::fs::CWD, from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -65,37 +67,21 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let first = file.try_lock_exclusive();
-        let locked = match first {
-            Err(error) if is_contended(&error) => {
-                // Whoever asks for the holder has the lock for a microsecond.
-                std::thread::sleep(LOOK);
-                file.try_lock_exclusive()
-            }
-            other => other,
-        };
-        match locked {
-            Ok(()) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                file.write_all(holder.as_bytes())?;
-                Ok(Lock::Held(Box::new(file)))
-            }
-            Err(error) if is_contended(&error) => Ok(Lock::Taken { holder: lock_text(file)? }),
-            Err(error) => Err(error),
-        }
+        lock_file(open_lock(path)?, holder)
+    }
+
+    fn lock_dir(&self, file: &Path, holder: &str) -> io::Result<Lock> {
+        lock_dir(fs::File::open(parent(file))?, &|| open_lock(file), holder)
     }
 
     fn holder(&self, path: &Path) -> io::Result<Option<String>> {
-        let file = match fs::File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        match fs2::FileExt::try_lock_shared(&file) {
-            Ok(()) => fs2::FileExt::unlock(&file).map(|()| None),
-            Err(error) if is_contended(&error) => lock_text(file).map(Some),
-            Err(error) => Err(error),
+        file_holder(fs::File::open(path))
+    }
+
+    fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
+        match fs::File::open(parent(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            dir => dir_holder(&dir?, fs::File::open(file)),
         }
     }
 
@@ -113,9 +99,15 @@ impl Disk for OsDisk {
     }
 
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
-        let magic = rustix::fs::statfs(path)?.f_type;
-        // The type's width and sign differ between machines; the numbers have 32 bits.
-        Ok(file_system(u32::try_from(magic & 0xFFFF_FFFF).unwrap_or(0)))
+        Ok(file_system(&rustix::fs::statfs(path)?))
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        Ok(free_space(&rustix::fs::statvfs(dir)?))
+    }
+
+    fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        anchored::anchor(dir)
     }
 
     fn mode(&self, path: &Path) -> io::Result<u32> {
@@ -123,37 +115,43 @@ impl Disk for OsDisk {
     }
 }
 
-/// Opens a file, and nothing else that may have its name: a pipe's other end would be waited for without end.
-fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<Box<dyn File>> {
-    let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
-    match options.custom_flags(no_wait).open(path) {
-        Ok(file) if file.metadata()?.is_file() => Ok(Box::new(OsFile(file))),
-        Ok(_) => Err(other()),
-        // A socket has no end to open, and neither has a directory that is to be written to.
-        Err(error) => match fs::metadata(path) {
-            Ok(found) if !found.is_file() => Err(other()),
-            _ => Err(error),
-        },
-    }
+/// A pipe of a file's name is opened at once, to be refused.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+const NO_SUCH_DEVICE: i32 = rustix::io::Errno::NXIO.raw_os_error();
+
+fn open_lock(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NONBLOCK).open(path)
 }
 
-/// How long a lock that is taken is given to come free, before it counts as taken.
-const LOOK: Duration = Duration::from_millis(20);
-
-fn is_contended(error: &io::Error) -> bool {
-    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
+/// The directory that a path's last name is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// What the holder of a lock wrote into its file.
-fn lock_text(file: fs::File) -> io::Result<String> {
-    let mut text = Vec::new();
-    file.take(256).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+/// That a name is taken, as an error.
+pub(super) fn taken(path: &Path) -> io::Error {
+    let what = format!("{} is there already, and the rename would replace it", path.display());
+    io::Error::new(io::ErrorKind::AlreadyExists, what)
+}
+
+/// That a name is no text, as an error.
+pub(super) fn no_utf8(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("a file name that is no UTF-8: {name}"))
+}
+
+/// How much is free, what only the superuser may take included.
+pub(super) const fn free_space(system: &rustix::fs::StatVfs) -> Option<u64> {
+    system.f_bfree.checked_mul(system.f_frsize)
+}
+
+/// What kind of file system the system says it is.
+pub(super) fn file_system(system: &rustix::fs::StatFs) -> FileSystem {
+    // The type's width and sign differ between machines; the numbers have 32 bits.
+    u32::try_from(system.f_type & 0xFFFF_FFFF).map_or(FileSystem::Local, kind_of)
 }
 
 /// A file system by the number that Linux gives its kind.
-const fn file_system(magic: u32) -> FileSystem {
+const fn kind_of(magic: u32) -> FileSystem {
     match magic {
         0x0102_1994 => FileSystem::Memory("tmpfs"),
         0x8584_58F6 => FileSystem::Memory("ramfs"),
@@ -169,11 +167,29 @@ const fn file_system(magic: u32) -> FileSystem {
         0x0102_1997 => FileSystem::PassedThrough("9p"),
         0x6573_5546 => FileSystem::PassedThrough("FUSE"),
         0x786F_4256 => FileSystem::PassedThrough("vboxsf"),
+        0x9123_683E => FileSystem::CopyOnWrite("btrfs"),
+        0xCA45_1A4E => FileSystem::CopyOnWrite("bcachefs"),
+        0x2FC1_2FC1 => FileSystem::CopyOnWrite("zfs"),
         _ => FileSystem::Local,
     }
 }
 
-struct OsFile(fs::File);
+pub(super) struct OsFile(pub(super) fs::File);
+
+impl OsFile {
+    /// The file that was opened without waiting, if it is one. A pipe, a socket, a device or a directory of a file's name is
+    /// `InvalidData`.
+    pub(super) fn regular(opened: io::Result<fs::File>) -> io::Result<Box<dyn File>> {
+        let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
+        match opened {
+            Ok(file) if file.metadata()?.is_file() => Ok(Box::new(Self(file))),
+            Ok(_) => Err(other()),
+            // A socket has no end to open, a pipe may have no reader, and a directory cannot be written to.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory || error.raw_os_error() == Some(NO_SUCH_DEVICE) => Err(other()),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
@@ -302,6 +318,18 @@ pub fn open_stream(path: &Path) -> io::Result<impl Read> {
     fs::File::open(path)
 }
 
+/// The one name of what a path leads to, links and dots resolved; of what is not there yet, as far as it is there.
+#[must_use]
+pub fn canonical(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = absolute.ancestors().find_map(|above| {
+        let rest = absolute.strip_prefix(above).ok()?;
+        let there = fs::canonicalize(above).ok()?;
+        Some(if rest.as_os_str().is_empty() { there } else { there.join(rest) })
+    });
+    resolved.unwrap_or(absolute)
+}
+
 /// Allows as many open descriptors as the system lets this process have: each connection takes one.
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -351,7 +379,7 @@ pub fn make_temporary_dir(purpose: &str) -> io::Result<PathBuf> {
 /// What the system says.
 pub fn make_temporary_dir_on_disk(purpose: &str) -> io::Result<PathBuf> {
     let places = [std::env::temp_dir(), PathBuf::from("/var/tmp")];
-    let on_disk = places.into_iter().find(|place| matches!(OsDisk.file_system(place), Ok(FileSystem::Local)));
+    let on_disk = places.into_iter().find(|place| matches!(OsDisk.file_system(place), Ok(FileSystem::Local | FileSystem::CopyOnWrite(_))));
     make_dir_of_chance(&on_disk.map_or_else(std::env::current_dir, Ok)?, purpose)
 }
 
@@ -422,8 +450,9 @@ mod tests {
     fn file_systems_are_told_apart() {
         assert!(OsDisk.file_system(Path::new("/absent")).is_err());
         assert_eq!(OsDisk.file_system(Path::new("/proc")).unwrap(), FileSystem::Local, "no kind that is known");
-        assert_eq!(file_system(0xEF53), FileSystem::Local);
-        assert_eq!(file_system(0xFF53_4D42), FileSystem::Network("SMB"), "a number with the highest bit");
+        assert_eq!(kind_of(0xEF53), FileSystem::Local);
+        assert_eq!(kind_of(0xFF53_4D42), FileSystem::Network("SMB"), "a number with the highest bit");
+        assert_eq!(kind_of(0x9123_683E), FileSystem::CopyOnWrite("btrfs"));
         let memory = Path::new("/dev/shm");
         // Where there is such a thing at all.
         if let Ok(kind) = OsDisk.file_system(memory)

@@ -41,6 +41,10 @@ impl Disk for ReadOnly<'_> {
         Err(refused())
     }
 
+    fn rename_new(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
     fn remove(&self, _: &Path) -> io::Result<()> {
         Err(refused())
     }
@@ -53,6 +57,10 @@ impl Disk for ReadOnly<'_> {
         Err(refused())
     }
 
+    fn lock_dir(&self, _: &Path, _: &str) -> io::Result<Lock> {
+        Err(refused())
+    }
+
     fn mode(&self, path: &Path) -> io::Result<u32> {
         self.0.mode(path)
     }
@@ -61,8 +69,16 @@ impl Disk for ReadOnly<'_> {
         self.0.holder(path)
     }
 
+    fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
+        self.0.dir_holder(file)
+    }
+
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
         self.0.file_system(path)
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
+        self.0.free_space(dir)
     }
 }
 

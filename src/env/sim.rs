@@ -258,6 +258,16 @@ impl State {
         self.unsynced_names.push((dir.to_owned(), renaming));
     }
 
+    fn rename_file(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let dir = self.parent(to)?;
+        if from.parent() != Some(&dir) || node == Node::Dir {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "only files are renamed, and only within a directory"));
+        }
+        self.rename(&dir, vec![(from.to_owned(), None), (to.to_owned(), Some(node))]);
+        Ok(())
+    }
+
     fn make_file(&mut self, path: &Path) -> io::Result<u64> {
         let dir = self.parent(path)?;
         let id = self.next_file;
@@ -342,13 +352,12 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.begin(Operation::Rename)?;
-        let node = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        let dir = state.parent(to)?;
-        if from.parent() != Some(&dir) || node == Node::Dir {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "only files are renamed, and only within a directory"));
-        }
-        state.rename(&dir, vec![(from.to_owned(), None), (to.to_owned(), Some(node))]);
-        Ok(())
+        state.rename_file(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.begin(Operation::Rename)?;
+        if state.names.contains_key(to) { Err(super::os::taken(to)) } else { state.rename_file(from, to) }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

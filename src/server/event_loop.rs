@@ -43,6 +43,8 @@ pub struct Listen<'a> {
     pub native: SocketAddr,
     /// The operator's Unix socket. What stands there already is removed: the store's lock is ours.
     pub operator: &'a Path,
+    /// The same place by a path that leads to the store's directory whatever becomes of its name.
+    pub operator_by_handle: &'a Path,
     /// The lab's text, each port at most once; port 0 takes any.
     pub lab: &'a [(Port, SocketAddr)],
     /// The most connections; more are closed at once.
@@ -112,7 +114,7 @@ impl EventLoop {
             ready.push((name, tcp.local_addr()?));
             listeners.push(Listener::Tcp(tcp, peer));
         }
-        listeners.extend(bind_operator(listen.operator).map_err(address_error(listen.operator.display().to_string()))?);
+        listeners.extend(bind_operator(listen.operator_by_handle).map_err(address_error(listen.operator.display().to_string()))?);
         for (place, listener) in listeners.iter_mut().enumerate() {
             debug_assert!(FIRST_LISTENER + place < FIRST_CONNECTION, "tokens for all listeners");
             listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;

@@ -121,10 +121,8 @@ impl BatchHeader {
 
     /// Writes the 256 bytes over the front of `out`.
     pub(super) fn encode(&self, out: &mut [u8]) {
-        let Some(head) = out.get_mut(..HEADER) else {
-            debug_assert!(false, "a batch has room for its header");
-            return;
-        };
+        assert!(out.len() >= HEADER, "a batch has room for its header");
+        let Some(head) = out.get_mut(..HEADER) else { return };
         let mut put = Put(head);
         put.bytes(MAGIC);
         put.u32(0);
@@ -143,7 +141,7 @@ impl BatchHeader {
         put.u64(self.first_lsn.0);
         put.u32(self.count);
         put.u64(self.bank_time.0);
-        debug_assert!(put.0.is_empty());
+        assert!(put.0.is_empty(), "a header is as long as its layout");
         seal_crc(head);
     }
 

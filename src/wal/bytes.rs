@@ -34,18 +34,16 @@ pub(super) fn to_len(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
-/// Writes fields one after the other. Whatever does not fit is dropped, which the debug assertion and the golden
-/// bytes of each layout catch.
+/// Writes fields one after the other. What does not fit ends the process: a layout longer than its block is a bug.
 pub(super) struct Put<'a>(pub(super) &'a mut [u8]);
 
 impl Put<'_> {
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        match std::mem::take(&mut self.0).split_at_mut_checked(bytes.len()) {
-            Some((head, rest)) => {
-                head.copy_from_slice(bytes);
-                self.0 = rest;
-            }
-            None => debug_assert!(false, "a layout longer than its block"),
+        let split = std::mem::take(&mut self.0).split_at_mut_checked(bytes.len());
+        assert!(split.is_some(), "a layout longer than its block");
+        if let Some((head, rest)) = split {
+            head.copy_from_slice(bytes);
+            self.0 = rest;
         }
     }
 

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use crate::env::os;
+
 /// Why the log cannot be read, started or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
@@ -74,11 +76,22 @@ impl WalError {
         }
     }
 
-    /// Whether it says that the disk or a quota is full.
+    /// Whether it says that the disk, a quota or the table of open descriptors is full: what passes by itself.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        matches!(self, Self::Io { source, .. } if is_no_space(source))
     }
+
+    /// Whether it says that the table of open descriptors, this process's or the machine's, is full.
+    pub(super) fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if os::is_out_of_descriptors(source))
+    }
+}
+
+/// Whether an error says that the disk, a quota or the table of open descriptors is full.
+#[must_use]
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) || os::is_out_of_descriptors(error)
 }
 
 fn after(last_good: &Option<u64>) -> String {
@@ -99,6 +112,9 @@ mod tests {
         let failed = WalError::io("sync", "MANIFEST")(io::Error::from_raw_os_error(5));
         assert_eq!(failed.to_string(), "the log failed to sync MANIFEST: Input/output error (os error 5)");
         assert!(!failed.is_no_space());
-        assert!(WalError::io("write", "MANIFEST")(io::Error::from_raw_os_error(28)).is_no_space());
+        for (errno, is_out_of_descriptors) in [(28, false), (122, false), (23, true), (24, true)] {
+            let failed = WalError::io("create", "MANIFEST")(io::Error::from_raw_os_error(errno));
+            assert!(failed.is_no_space() && failed.is_out_of_descriptors() == is_out_of_descriptors, "{failed}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::anchor::Finished;
 use super::batch::{BatchHeader, Incarnation, Voucher, VoucherKind};
 use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
-use super::maker::{Maker, Segment, remove_dropped, remove_temporaries};
+use super::maker::{Maker, Segment, remove_dropped, remove_temporaries, remove_unnamed};
 use super::open_batch::OpenBatch;
 use super::recover::{LogEnd, Recovered};
 use super::repair::Tail;
@@ -126,6 +126,7 @@ impl Log {
         preparer: Preparer,
     ) -> Result<Self, WalError> {
         remove_temporaries(disk.as_ref(), dir)?;
+        remove_unnamed(disk.as_ref(), dir, &recovered.manifest)?;
         remove_dropped(disk.as_ref(), dir, recovered.manifest.first_retained);
         let mut ready = VecDeque::new();
         for (sequence, size) in recovered.spares {
@@ -137,7 +138,7 @@ impl Log {
         let mut supplier = Supplier::new(maker, ready, sizes, preparer)?;
         supplier.obtain()?;
         let (end, bytes) = (recovered.end, recovered.bytes);
-        let incarnation = Incarnation { counter: end.incarnation.counter.saturating_add(1), random };
+        let incarnation = Incarnation { counter: end.incarnation.counter + 1, random };
         let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
         Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (supplier, Writer::new(preparer)?), &end) })
     }
@@ -236,25 +237,19 @@ impl Log {
         self.finished.take()
     }
 
-    /// Whether entries became durable since the last seal: a batch without entries that proves them to be so.
+    /// Whether a seal is due: entries became durable since the last one, a batch without entries that proves them to be so.
+    /// None is due while there is no room for it.
     #[must_use]
-    pub const fn needs_seal(&self) -> bool {
-        self.is_unsealed
+    pub fn needs_seal(&self) -> bool {
+        self.is_unsealed && self.has_room()
     }
 
-    /// Whether another batch can be written now: `false` while the segment is used up and there is no space for the
-    /// next. After an error it is `true`, so that a commit is tried and tells it.
-    pub fn has_room(&mut self) -> bool {
-        if self.latched.is_some() {
-            return true;
-        }
-        match self.find_room(to_len(BLOCK)) {
-            Ok(has_room) => has_room,
-            Err(error) => {
-                self.latch(error);
-                true
-            }
-        }
+    /// Whether another batch can be written, as far as is known: `false` while the segment is used up and the last attempt at
+    /// the next one found no space. The attempts are those of [`Log::append`], [`Log::commit`] and [`Log::poll`]. After an
+    /// error it is `true`, so that a commit is tried and returns it.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.latched.is_some() || BLOCK <= self.rest() || !self.supplier.lacks_space()
     }
 
     /// How many bytes of records the open batch may still take, as far as is known without asking for a segment.
@@ -332,18 +327,18 @@ impl Log {
         self.writer.end().map_err(|error| self.latch(error))
     }
 
-    /// Looks for an error of the thread that makes segments, without waiting. Worth a call whenever nothing else is
-    /// to do; commits look by themselves.
+    /// Looks whether the thread that makes segments has one, or an error, without waiting; without a thread, whether there is
+    /// space again. Worth a call whenever nothing else is to do; commits look by themselves.
     ///
     /// # Errors
     /// As [`Log::commit`].
     pub fn poll(&mut self) -> Result<(), WalError> {
         self.check()?;
-        self.supplier.poll().map_err(|error| self.latch(error))
+        self.supplier.look().map_err(|error| self.latch(error))
     }
 
-    /// Drops every segment before `first`, for good. Only for what recovery never reads again: what lies wholly below the
-    /// older of two checkpoints.
+    /// The manifest stops naming the segments before `first`, for good. Only for what recovery never reads again: what lies
+    /// wholly below the older of two checkpoints. The files are removed by whoever asks [`Log::take_dropped`].
     ///
     /// # Errors
     /// As [`Log::commit`]; with a thread that makes segments, at a later call.
@@ -352,6 +347,11 @@ impl Log {
         let in_use = self.current.as_ref().map_or(0, |(segment, _)| segment.sequence);
         let dropped = if first > in_use { Err(WalError::Misuse("to drop the segment in use")) } else { self.supplier.retain(first) };
         dropped.map_err(|error| self.latch(error))
+    }
+
+    /// Before which segment all files may be removed, by [`super::remove_dropped`], if that became more since the last call.
+    pub const fn take_dropped(&mut self) -> Option<u64> {
+        self.supplier.take_dropped()
     }
 
     /// Appends so many entries in that way, which says whether it is possible.
@@ -369,8 +369,8 @@ impl Log {
         let full = match self.find_room(round_up(self.buffer.len())) {
             Ok(true) => {
                 let lsn = self.next_lsn;
-                self.next_lsn = Lsn(lsn.0.saturating_add(u64::from(count)));
-                self.pending = self.pending.saturating_add(u32::from(count));
+                self.next_lsn = Lsn(lsn.0 + u64::from(count));
+                self.pending += u32::from(count);
                 return Ok(lsn);
             }
             Ok(false) if self.supplier.lacks_space() => Full::NoSpace,
@@ -415,7 +415,7 @@ impl Log {
             store: self.store,
             logic_version: LOGIC_VERSION,
             incarnation: self.incarnation,
-            number: self.batch_number.saturating_add(1),
+            number: self.batch_number + 1,
             outcome_digest,
             first_lsn: self.durable_lsn.next(),
             count: self.pending,
@@ -438,7 +438,7 @@ impl Log {
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
         }
-        *offset = offset.saturating_add(to_u64(total));
+        *offset += to_u64(total);
         self.end = LogEnd {
             position: Position { segment: segment.sequence, offset: *offset },
             batch_number: header.number,
@@ -447,7 +447,7 @@ impl Log {
             bank_time: header.bank_time,
             incarnation: self.incarnation,
         };
-        self.bytes = self.bytes.saturating_add(to_u64(total));
+        self.bytes += to_u64(total);
         self.voucher = None;
         self.batch_number = header.number;
         self.durable_lsn = Lsn(self.next_lsn.0.saturating_sub(1));

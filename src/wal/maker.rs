@@ -3,6 +3,7 @@
 //!
 //! Left out: when one is made, and by which thread (`supplier.rs`).
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,8 @@ use super::manifest::{self, KnownEnd, Manifest};
 use super::packed::sequence_of_any;
 use super::recover::LogEnd;
 use super::segment::{SegmentHeader, file_name};
-use crate::env::{Disk, File, Gentle};
+use super::survey::refuse_batches_above;
+use crate::env::{Disk, File};
 use crate::types::StoreId;
 
 /// How many bytes are zero-written at a time.
@@ -44,7 +46,7 @@ impl Segment {
 pub(super) enum Made {
     /// It is there.
     Segment(Segment),
-    /// The disk or a quota is full; nothing is left behind, and trying again later is sound.
+    /// The disk, a quota or the table of descriptors is full; nothing that counts was changed, and another attempt is sound.
     NoSpace(WalError),
     /// The log is going away.
     Cancelled,
@@ -57,6 +59,10 @@ pub(super) struct Maker {
     store: StoreId,
     /// The highest segment made. Equal to the manifest's as soon as there is one.
     highest: u64,
+    /// It has its name, and the directory's sync could not be begun yet.
+    unsynced: Option<Segment>,
+    /// The last attempt found no room.
+    lacks_room: bool,
     /// None until the store is published.
     manifest: Option<(Manifest, Box<dyn File>)>,
     /// More than a chunk of zeros, so that one can begin at a block's boundary.
@@ -100,35 +106,76 @@ impl Maker {
     fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, highest: u64) -> Self {
         let cancelled = Arc::new(AtomicBool::new(false));
         let zeros = vec![0; CHUNK + to_len(BLOCK)];
-        Self { disk, dir: dir.to_owned(), store, highest, manifest: None, zeros, hurried: Arc::new(AtomicBool::new(true)), cancelled }
+        let hurried = Arc::new(AtomicBool::new(true));
+        Self { disk, dir: dir.to_owned(), store, highest, unsynced: None, lacks_room: false, manifest: None, zeros, hurried, cancelled }
     }
 
     /// Makes the next segment, of `size` bytes.
     ///
     /// # Errors
-    /// Whatever the system says, except "no space" before the segment has its name. Fatal: end the process.
+    /// Whatever the system says, except "no space" and "no descriptor" before the segment has its name. Fatal: end the
+    /// process.
     pub(super) fn make(&mut self, size: u64) -> Result<Made, WalError> {
-        let sequence = self.highest.saturating_add(1);
+        let made = self.attempt(size)?;
+        match &made {
+            Made::NoSpace(error) if !self.lacks_room => {
+                self.lacks_room = true;
+                log::warn!(
+                    "no room for another segment ({error}): once the last one is used up, money and logins are refused until there is room"
+                );
+            }
+            Made::Segment(segment) if self.lacks_room => {
+                self.lacks_room = false;
+                log::warn!("there is room for the log again: {} is made, and money and logins are taken", file_name(segment.sequence));
+            }
+            Made::Segment(_) | Made::NoSpace(_) | Made::Cancelled => {}
+        }
+        Ok(made)
+    }
+
+    fn attempt(&mut self, size: u64) -> Result<Made, WalError> {
+        let sequence = self.highest + 1;
         let name = file_name(sequence);
-        let temporary = format!("{name}.tmp");
-        let file = match self.fill(&name, &temporary, SegmentHeader { store: self.store, sequence, size }) {
-            Ok(Some(file)) => file,
-            Ok(None) => {
-                self.abandon(&temporary);
-                return Ok(Made::Cancelled);
+        let segment = match self.unsynced.take() {
+            Some(segment) => segment,
+            None => {
+                if self.lacks_room && self.is_hopeless(size) {
+                    return Ok(Made::NoSpace(WalError::io("create", name)(io::ErrorKind::StorageFull.into())));
+                }
+                let temporary = format!("{name}.tmp");
+                match self.fill(&name, &temporary, SegmentHeader { store: self.store, sequence, size }) {
+                    Ok(Some(file)) => Segment { sequence, size, file },
+                    Ok(None) => {
+                        self.abandon(&temporary);
+                        return Ok(Made::Cancelled);
+                    }
+                    Err(error) if error.is_no_space() => {
+                        self.abandon(&temporary);
+                        return Ok(Made::NoSpace(error));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            Err(error) if error.is_no_space() => {
-                self.abandon(&temporary);
-                return Ok(Made::NoSpace(error));
-            }
-            Err(error) => return Err(error),
         };
-        self.disk.sync_dir(&self.dir).map_err(WalError::io("sync the directory of", name.as_str()))?;
+        if let Err(error) = self.disk.sync_dir(&self.dir).map_err(WalError::io("sync the directory of", name.as_str())) {
+            // No descriptor: no sync was begun, and so none has failed.
+            return if error.is_out_of_descriptors() {
+                self.unsynced = Some(segment);
+                Ok(Made::NoSpace(error))
+            } else {
+                Err(error)
+            };
+        }
         if let Some((manifest, file)) = &mut self.manifest {
             manifest.advance(file.as_ref(), manifest.first_retained, sequence)?;
         }
         self.highest = sequence;
-        Ok(Made::Segment(Segment { sequence, size, file }))
+        Ok(Made::Segment(segment))
+    }
+
+    /// Whether the file system itself says that so many bytes cannot fit, so that no attempt has to find out by writing them.
+    fn is_hopeless(&self, size: u64) -> bool {
+        matches!(self.disk.free_space(&self.dir), Ok(Some(free)) if free < size)
     }
 
     /// Writes the manifest that makes the store exist, with every segment made so far.
@@ -142,14 +189,13 @@ impl Maker {
         Ok(())
     }
 
-    /// Drops every segment before `first`: the manifest stops naming them, durably, and then they go.
+    /// The manifest stops naming the segments before `first`, durably. Their files are for [`remove_dropped`].
     pub(super) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         let Some((manifest, file)) = &mut self.manifest else {
             return Err(WalError::Misuse("to drop segments of a log that was never published"));
         };
         if first > manifest.first_retained && first <= manifest.highest {
             manifest.advance(file.as_ref(), first, manifest.highest)?;
-            remove_dropped(&Gentle(Arc::clone(&self.disk)), &self.dir, first);
         }
         Ok(())
     }
@@ -167,7 +213,8 @@ impl Maker {
         let io = || WalError::io("set the flags of", temporary);
         let is_direct = file.set_direct(true).map_err(io())?;
         let aligned = self.zeros.as_ptr().align_offset(to_len(BLOCK));
-        let zeros = self.zeros.get(aligned..).and_then(|zeros| zeros.get(..CHUNK)).unwrap_or_default();
+        let zeros = self.zeros.get(aligned..).and_then(|zeros| zeros.get(..CHUNK));
+        let zeros = zeros.ok_or(WalError::Misuse("to write fewer zeros than a chunk"))?;
         let mut offset = BLOCK;
         while offset < header.size {
             if self.cancelled.load(Ordering::Relaxed) {
@@ -184,7 +231,7 @@ impl Maker {
             file.set_direct(false).map_err(io())?;
         }
         file.sync().map_err(WalError::io("sync", temporary))?;
-        self.disk.rename(&path, &self.dir.join(name)).map_err(WalError::io("rename", temporary))?;
+        self.disk.rename_new(&path, &self.dir.join(name)).map_err(WalError::io("rename", temporary))?;
         Ok(Some(file))
     }
 
@@ -192,6 +239,21 @@ impl Maker {
     fn abandon(&self, temporary: &str) {
         let _ = self.disk.remove(&self.dir.join(temporary));
     }
+}
+
+/// Removes the segments above those that the manifest names, which a start that did not get far has made: the names are
+/// needed.
+///
+/// # Errors
+/// [`WalError::Damaged`] if there is a batch in one of them: then it is kept. What the system says.
+pub(super) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), WalError> {
+    for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
+        if let Some(sequence) = sequence_of_any(&name).filter(|sequence| *sequence > manifest.highest) {
+            refuse_batches_above(disk, dir, sequence, manifest)?;
+            disk.remove(&dir.join(&name)).map_err(WalError::io("remove", name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the temporaries of an earlier life. Nothing depends on them, so a crash before this is durable is no harm.
@@ -214,12 +276,17 @@ pub fn publish_copy(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, end
     Manifest::create(disk, dir, store, (first, end.position.segment), known).map(|_| ())
 }
 
-/// Removes what is left of segments that the manifest no longer names, as far as that works: nothing depends on it, and
-/// the next start tries again.
-pub(super) fn remove_dropped(disk: &dyn Disk, dir: &Path, first_retained: u64) {
-    let names = disk.list(dir).unwrap_or_default();
-    for name in names.iter().filter(|name| sequence_of_any(name).is_some_and(|sequence| sequence < first_retained)) {
-        let _ = disk.remove(&dir.join(name));
+/// Removes what is left of the segments before `first_retained`, which the manifest must no longer name, as far as that
+/// works: nothing depends on it, and the next call, or the next start, goes on.
+pub fn remove_dropped(disk: &dyn Disk, dir: &Path, first_retained: u64) {
+    let removed = disk.list(dir).and_then(|names| {
+        names
+            .iter()
+            .filter(|name| sequence_of_any(name).is_some_and(|sequence| sequence < first_retained))
+            .try_for_each(|name| disk.remove(&dir.join(name)))
+    });
+    if let Err(error) = removed {
+        log::warn!("dropped segments stay behind for now: {error}");
     }
 }
 

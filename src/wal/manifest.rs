@@ -115,7 +115,7 @@ impl Manifest {
         file.write_all_at(&first.encode(), 0).map_err(WalError::io("write", TEMPORARY))?;
         file.write_all_at(&second.encode(), BLOCK).map_err(WalError::io("write", TEMPORARY))?;
         file.sync().map_err(WalError::io("sync", TEMPORARY))?;
-        disk.rename(&path, &dir.join(NAME)).map_err(WalError::io("rename", TEMPORARY))?;
+        disk.rename_new(&path, &dir.join(NAME)).map_err(WalError::io("rename", TEMPORARY))?;
         disk.sync_dir(dir).map_err(WalError::io("sync the directory of", NAME))?;
         Ok(second)
     }

@@ -34,12 +34,12 @@ use std::fmt;
 
 pub use anchor::{Anchor, Finished, Known, Replay};
 pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
-pub use error::WalError;
+pub use error::{WalError, is_no_space};
 pub use extent::Extent;
 pub use hold::Hold;
 pub use inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
 pub use log::{Full, Log, exists};
-pub use maker::{discard_unpublished, publish_copy};
+pub use maker::{discard_unpublished, publish_copy, remove_dropped};
 pub use mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
 pub use pack::{Shrunk, pack, unpacked};
 pub use packed::{kept_in, open_unpacked, packed_name};

@@ -64,6 +64,7 @@ impl OpenBatch {
 
     /// The bytes.
     pub(super) fn bytes(&self) -> &[u8] {
+        assert!(self.start <= self.bytes.len(), "a batch begins within its memory");
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
@@ -125,14 +126,16 @@ impl OpenBatch {
         let end = self.len();
         // The oldest that says it, so that whoever knows no other reads all the rest.
         header.format_version = self.version;
-        header.payload_len = u32::try_from(end.saturating_sub(HEADER)).unwrap_or(u32::MAX);
+        assert!(end >= HEADER && round_up(end) <= MAX_BATCH, "a batch has its header and at most the largest length");
+        header.payload_len = u32::try_from(end - HEADER).unwrap_or(u32::MAX);
         self.bytes.resize(self.start.saturating_add(round_up(end)), 0xFF);
         let bytes = self.bytes.get_mut(self.start..).unwrap_or_default();
+        assert!(bytes.len() >= end, "a batch is in its memory");
         // The hashed part of the header must stand before it is hashed.
         header.encode(bytes);
         header.chain_after = chain_after(header.chain_before, header.count, bytes.get(HASHED..end).unwrap_or_default());
         header.encode(bytes);
-        debug_assert!(bytes.len().is_multiple_of(BLOCK_LEN) && bytes.len() <= MAX_BATCH);
-        debug_assert_eq!(bytes.as_ptr().align_offset(BLOCK_LEN), 0, "it was never moved");
+        assert!(bytes.len().is_multiple_of(BLOCK_LEN) && bytes.len() <= MAX_BATCH, "a batch is whole blocks");
+        assert_eq!(bytes.as_ptr().align_offset(BLOCK_LEN), 0, "it was never moved");
     }
 }

@@ -52,7 +52,12 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
     drop(segment);
     match written {
         Ok(Some(length)) => {
-            disk.rename(&leftover, &dir.join(&name)).map_err(WalError::io("rename", temporary.as_str()))?;
+            let packed = dir.join(&name);
+            // Packed once before, and the segment outlived it: the segment is what counts, and it is still there.
+            if disk.exists(&packed).map_err(WalError::io("look for", name.as_str()))? {
+                disk.remove(&packed).map_err(WalError::io("remove", name.as_str()))?;
+            }
+            disk.rename_new(&leftover, &packed).map_err(WalError::io("rename", temporary.as_str()))?;
             disk.sync_dir(dir).map_err(WalError::io("sync the directory of", name))?;
             match disk.remove(&path) {
                 // Dropped meanwhile, with everything before it.

@@ -130,7 +130,7 @@ pub(super) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame])
         put.u32(frame.length);
         put.u32(frame.crc);
     }
-    debug_assert!(put.0.is_empty(), "as many frames as the size says");
+    assert!(put.0.is_empty(), "as many frames as the size says");
     let crc = header.get(20..).map_or(0, crc32fast::hash);
     if let Some(slot) = header.get_mut(16..20) {
         slot.copy_from_slice(&crc.to_le_bytes());

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::WalError;
-use super::bytes::{to_len, to_u64};
+use super::bytes::to_len;
 use super::packed::{Opened, open_segment};
 use crate::env::Disk;
 
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     /// the largest batch.
     pub(super) fn window(&mut self, sequence: u64, size: u64, offset: u64, length: usize) -> Result<&[u8], WalError> {
         let length = length.min(to_len(size.saturating_sub(offset)));
-        debug_assert!(length <= CHUNK);
+        assert!(length <= CHUNK, "a window is at most the largest batch");
         let is_open = self.open.as_ref().is_some_and(|(open, _)| *open == sequence);
         let held = offset.checked_sub(self.start).map(to_len).filter(|at| at.saturating_add(length) <= self.filled);
         let at = match held {
@@ -42,10 +42,13 @@ impl<'a> Reader<'a> {
                 0
             }
         };
-        Ok(self.buffer.get(at..at.saturating_add(length)).unwrap_or_default())
+        self.buffer.get(at..at.saturating_add(length)).ok_or(WalError::Misuse("to read what was not filled"))
     }
 
     fn fill(&mut self, sequence: u64, size: u64, offset: u64) -> Result<(), WalError> {
+        if offset > size {
+            return Err(WalError::Misuse("to read behind a segment's end"));
+        }
         // Nothing is held until the read has worked.
         self.filled = 0;
         if self.open.as_ref().is_none_or(|(open, _)| *open != sequence) {
@@ -59,7 +62,6 @@ impl<'a> Reader<'a> {
             file.read_exact_at(target, offset).map_err(|source| WalError::read(name, offset, source))?;
         }
         (self.start, self.filled) = (offset, filled);
-        debug_assert!(self.start.saturating_add(to_u64(filled)) <= size);
         Ok(())
     }
 }

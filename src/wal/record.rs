@@ -55,9 +55,13 @@ pub(super) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, Ba
 /// Writes the head of the record that is all of `record`, and holds so many entries more than one. Whether its length is
 /// possible the caller has seen.
 pub(super) fn put_head(record: &mut [u8], further: u16) {
-    if let Some((head, bytes)) = record.split_first_chunk_mut::<HEAD>() {
+    let split = record.split_first_chunk_mut::<HEAD>();
+    assert!(split.is_some(), "a record begins with its head");
+    if let Some((head, bytes)) = split {
+        let length = u16::try_from(bytes.len());
+        assert!(length.is_ok(), "a record is no longer than its length field says");
         let mut put = Put(head);
-        put.u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+        put.u16(length.unwrap_or(u16::MAX));
         put.u16(further);
         put.u32(crc32fast::hash(bytes));
     }

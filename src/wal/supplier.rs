@@ -1,6 +1,7 @@
 //! Hands the log its next segment: made when it is needed, or ahead of need by a thread of its own.
 //!
-//! No space is no error here, but a state: the thread tries again every 200 ms, so that service resumes by itself.
+//! No space is no error here, but a state: the thread tries again every 200 ms, so that service resumes by itself. The same
+//! holds where the table of open descriptors is full.
 //! Left out: how a segment is made (`maker.rs`).
 
 use std::collections::VecDeque;
@@ -35,6 +36,8 @@ pub(super) struct Supplier {
     made: u32,
     /// The last attempt found no space, and none has succeeded since.
     no_space: Option<WalError>,
+    /// The manifest has stopped naming what lies before this segment, and whoever removes the files does not know yet.
+    dropped: Option<u64>,
     workshop: Workshop,
 }
 
@@ -67,6 +70,7 @@ enum Answer {
     NoSpace(WalError),
     /// The manifest says what was asked for.
     Published,
+    Retained(u64),
     Failed(WalError),
 }
 
@@ -78,7 +82,7 @@ impl Supplier {
             Preparer::Background => Workshop::Background(Thread::spawn(maker)?),
         };
         let made = u32::try_from(ready.len()).unwrap_or(u32::MAX);
-        Ok(Self { ready, sizes, made, no_space: None, workshop })
+        Ok(Self { ready, sizes, made, no_space: None, dropped: None, workshop })
     }
 
     /// Whether the next segment is missing for lack of space.
@@ -108,6 +112,22 @@ impl Supplier {
             thread.hurried.store(false, Ordering::Relaxed);
             thread.ask(size);
         }
+    }
+
+    /// Before which segment all files may be removed, if that became more since the last call.
+    pub(super) const fn take_dropped(&mut self) -> Option<u64> {
+        self.dropped.take()
+    }
+
+    /// Takes in what the thread has to say, without waiting. Without a thread, looks whether there is space again.
+    ///
+    /// # Errors
+    /// What ended the thread, or the attempt. Fatal.
+    pub(super) fn look(&mut self) -> Result<(), WalError> {
+        if self.lacks_space() && matches!(self.workshop, Workshop::Inline(_)) {
+            self.obtain()?;
+        }
+        self.poll()
     }
 
     /// Takes in what the thread has to say, without waiting.
@@ -155,13 +175,18 @@ impl Supplier {
         Ok(true)
     }
 
-    /// Drops every segment before `first`. Never waits for the thread.
+    /// The manifest is to stop naming the segments before `first`; [`Supplier::take_dropped`] says when it has. Never waits
+    /// for the thread.
     ///
     /// # Errors
     /// Whatever went wrong, now or at a later [`Supplier::poll`]. Fatal.
     pub(super) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         match &mut self.workshop {
-            Workshop::Inline(maker) => maker.retain(first),
+            Workshop::Inline(maker) => {
+                maker.retain(first)?;
+                self.dropped = Some(first);
+                Ok(())
+            }
             Workshop::Background(thread) => {
                 thread.send(Request::Retain(first));
                 Ok(())
@@ -213,7 +238,7 @@ impl Supplier {
                 if let Workshop::Background(thread) = &mut self.workshop {
                     thread.is_asked = false;
                 }
-                self.made = self.made.saturating_add(1);
+                self.made += 1;
                 self.no_space = None;
                 self.ready.push_back(segment);
                 Ok(false)
@@ -223,6 +248,10 @@ impl Supplier {
                 Ok(false)
             }
             Answer::Published => Ok(true),
+            Answer::Retained(first) => {
+                self.dropped = Some(first);
+                Ok(false)
+            }
             Answer::Failed(error) => Err(error),
         }
     }
@@ -283,7 +312,7 @@ fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
                 wanted = None;
                 answer = Some(maker.record_end(&end, true).map_or_else(Answer::Failed, |()| Answer::Published));
             }
-            Ok(Request::Retain(first)) => answer = maker.retain(first).err().map(Answer::Failed),
+            Ok(Request::Retain(first)) => answer = Some(maker.retain(first).map_or_else(Answer::Failed, |()| Answer::Retained(first))),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

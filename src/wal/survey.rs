@@ -154,7 +154,7 @@ impl Survey {
 
 /// A segment above those that the manifest names may be left over from a start that did not get far: but then there is
 /// no batch in it.
-fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
+pub(super) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
     let Opened { name, file, .. } = open_segment(disk, dir, sequence)?;
     let io = |call| WalError::io(call, name.as_str());
     file.sync().map_err(io("sync"))?;

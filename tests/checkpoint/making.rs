@@ -59,7 +59,7 @@ fn every_call_may_fail_and_the_next_try_succeeds() {
     drop(engine);
     let mut failed = 0;
     for at in 1..=all {
-        for (is_sticky, errno) in [(false, 5), (true, 5), (true, 28)] {
+        for (is_sticky, errno) in [(false, 5), (true, 5), (true, 28), (false, 24), (true, 24)] {
             let disk = template.snapshot();
             let mut engine = about_to(&disk, 4);
             let was = checkpoints(&disk);

@@ -131,7 +131,20 @@ const TERMINAL: &[&str] = &["benches/"];
 /// Where stdout is written to: an error there ends with a line on stderr.
 const STDOUT: &[&str] = &["src/cli/output.rs", "benches/"];
 
-const BANS: [Ban; 22] = [
+/// Rules of log and engine hold in release as well.
+const NOT_THE_STORE: &[&str] = &[
+    "src/entry.rs",
+    "src/bank/",
+    "src/bench/",
+    "src/cli/",
+    "src/client/",
+    "src/env/",
+    "src/prove/",
+    "src/server/",
+    "src/wire/",
+];
+
+const BANS: [Ban; 25] = [
     Ban::path(&["std", "fs"], ENV),
     Ban::path(&["std", "os", "unix", "fs"], ENV),
     Ban::path(&["fs2"], ENV),
@@ -151,6 +164,9 @@ const BANS: [Ban; 22] = [
     Ban::word(&["eprint!"], TERMINAL),
     Ban::nowhere(&["unsafe"]),
     Ban::nowhere(&["todo!"]),
+    Ban::word(&["debug_assert!"], NOT_THE_STORE),
+    Ban::word(&["debug_assert_eq!"], NOT_THE_STORE),
+    Ban::word(&["debug_assert_ne!"], NOT_THE_STORE),
     Ban::nowhere(&["unimplemented!"]),
     Ban::nowhere(&["dbg!"]),
     Ban::nowhere(&["unsafe_code"]),

@@ -44,7 +44,7 @@ fn every_call_failing_once_or_for_good_loses_nothing_that_was_acknowledged() {
     assert!(all.len() == 320 && whole.operations() - begin > 60);
     let mut stopped = 0;
     for at in begin + 1..=whole.operations() {
-        for (is_sticky, errno) in [(false, 5), (true, 5), (false, 28), (true, 122), (true, 30)] {
+        for (is_sticky, errno) in [(false, 5), (true, 5), (false, 28), (true, 122), (true, 30), (false, 24), (true, 24)] {
             for seed in 0..3 {
                 let disk = template.snapshot();
                 disk.fail(Fault { at, only: None, is_sticky, errno });
@@ -98,9 +98,9 @@ fn without_space_for_a_segment_the_log_waits_and_then_goes_on() {
     let (disk, mut log) = new_store();
     disk.set_capacity(Some(100 << 10));
     assert_eq!(fill(&mut log), 14, "a segment of 64 KiB holds 15 blocks");
-    assert!(!log.has_room() && log.needs_seal() && log.pending() == 0);
+    assert!(!log.has_room() && !log.needs_seal() && log.pending() == 0, "no seal is due while there is no room for it");
     log.commit(BankTime(1), 0).unwrap();
-    assert!(log.needs_seal(), "there is no room for the seal either, which is no error");
+
     drop(log);
     disk.crash(1);
     // A start finds no space either, and is there all the same.
@@ -108,10 +108,47 @@ fn without_space_for_a_segment_the_log_waits_and_then_goes_on() {
     assert!(!log.has_room());
     assert_eq!(put(&mut log, b"y"), Err(Full::NoSpace));
     disk.set_capacity(None);
+    assert!(!log.has_room(), "a question makes nothing");
+    log.poll().unwrap();
     assert!(log.has_room());
     commit(&mut log, &[b"y"]);
     drop(log);
     assert_eq!(read(&disk).unwrap().0.len(), 16);
+}
+
+/// Whichever call on the way to a segment finds the table of open descriptors full: it is like a full disk.
+#[test]
+fn without_a_descriptor_the_log_waits_and_then_goes_on() {
+    for errno in [24, 23] {
+        for only in [Operation::Exists, Operation::Create, Operation::Rename, Operation::SyncDir] {
+            let (disk, mut log) = new_store();
+            disk.fail(Fault { at: 0, only: Some(only), is_sticky: true, errno });
+            let acked = fill(&mut log);
+            assert!(acked > 10 && !log.has_room() && !log.needs_seal(), "{only:?}");
+            for _ in 0..3 {
+                log.poll().unwrap_or_else(|error| panic!("{only:?}, error {errno}: {error}"));
+            }
+            disk.heal();
+            log.poll().unwrap();
+            assert!(log.has_room() && log.needs_seal(), "{only:?}");
+            commit(&mut log, &[b"y"]);
+            drop(log);
+            disk.crash(acked);
+            assert_eq!(read(&disk).unwrap().0.len() as u64, acked + 2, "{only:?}");
+        }
+    }
+}
+
+/// Nothing that a commit calls takes a descriptor: the segment is open, and so is the next.
+#[test]
+fn a_commit_takes_no_descriptor() {
+    let (disk, mut log) = new_store();
+    let before = disk.operations();
+    let count = |disk: &SimDisk| [Operation::Create, Operation::Open, Operation::List, Operation::SyncDir].map(|kind| disk.count(kind));
+    let opened = count(&disk);
+    commit(&mut log, &[b"x"]);
+    assert_eq!(count(&disk), opened);
+    assert_eq!(disk.operations(), before + 2, "one write, one sync");
 }
 
 #[test]
@@ -128,6 +165,7 @@ fn the_thread_resumes_within_a_second_of_space_coming_back() {
     while !log.has_room() {
         assert!(since.elapsed() < Duration::from_secs(1), "service resumes by itself");
         std::thread::sleep(Duration::from_millis(5));
+        log.poll().unwrap();
     }
     commit(&mut log, &[b"again"]);
     drop(log);

@@ -44,7 +44,7 @@ enum Action {
 #[derive(Clone, Debug, Args)]
 pub struct StoreOption {
     /// The store's directory
-    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE)]
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE, value_parser = store_paths::data_dir)]
     pub data_dir: PathBuf,
 }
 

@@ -18,7 +18,7 @@ use crate::engine::replay::Replay;
 use crate::engine::upkeep::{Keeping, Upkeep};
 use crate::env::{Disk, Gentle};
 use crate::types::{Lsn, StoreId};
-use crate::wal::{Anchor, Finished, Survey, WalError};
+use crate::wal::{self, Anchor, Finished, Survey, WalError};
 
 /// A checkpoint that was made and verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether it says that the disk or a quota is full.
+    /// Whether it says that the disk, a quota or the table of open descriptors is full.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        matches!(self, Self::Io { source, .. } if wal::is_no_space(source))
     }
 
     fn io(call: &'static str, file: &str) -> impl FnOnce(io::Error) -> Self {
@@ -172,6 +172,8 @@ impl Maker {
             let pass_over = |why: Unusable| log::warn!("the checkpoint {} is passed over: {why}", file::name(lsn));
             let header = match file::read_header(disk, dir, lsn, self.store) {
                 Ok(header) => header,
+                // Whatever keeps it from being read, such as a lack of descriptors, says nothing about what is in it.
+                Err(Unusable::Io(source)) => return Err(CheckpointError::io("read", &file::name(lsn))(source)),
                 Err(why) => {
                     pass_over(why);
                     continue;
@@ -188,6 +190,7 @@ impl Maker {
             match file::load_unless(disk, dir, &header, &self.cancelled) {
                 Ok(bank) => return Ok(Ground { bank, header: Some(header), survey }),
                 Err(_) if self.is_cancelled() => return Err(CheckpointError::Cancelled),
+                Err(Unusable::Io(source)) => return Err(CheckpointError::io("read", &file::name(lsn))(source)),
                 Err(why) => pass_over(why),
             }
         }
@@ -210,7 +213,8 @@ impl Maker {
             }
         }
         let written = self.fill(bank, anchor, &path).map_err(io("write")).and_then(|header| {
-            self.disk.rename(&path, &self.dir.join(&name)).map_err(io("rename"))?;
+            self.clear(bank.applied(), &name)?;
+            self.disk.rename_new(&path, &self.dir.join(&name)).map_err(io("rename"))?;
             Ok(header)
         });
         if written.is_err() {
@@ -220,6 +224,17 @@ impl Maker {
         }
         self.disk.sync_dir(&self.dir).map_err(CheckpointError::io("sync the directory of", &name))?;
         written
+    }
+
+    /// Removes a checkpoint at the same entry that cannot be used: else none would be made. Another store's stays.
+    fn clear(&self, lsn: Lsn, name: &str) -> Result<(), CheckpointError> {
+        let target = self.dir.join(name);
+        if self.disk.exists(&target).map_err(CheckpointError::io("look for", name))?
+            && !matches!(file::read_header(&*self.disk, &self.dir, lsn, self.store), Err(Unusable::Foreign(_) | Unusable::Io(_)))
+        {
+            self.disk.remove(&target).map_err(CheckpointError::io("remove", name))?;
+        }
+        Ok(())
     }
 
     fn fill(&self, bank: &Bank, anchor: Anchor, path: &Path) -> io::Result<Header> {
@@ -254,7 +269,7 @@ impl Maker {
         let removed = list(&*self.disk, &self.dir).and_then(|all| {
             for lsn in all.into_iter().filter(|lsn| *lsn != new && Some(*lsn) != base) {
                 let found = file::read_header(&*self.disk, &self.dir, lsn, self.store);
-                if !matches!(found, Err(Unusable::Foreign(_))) {
+                if !matches!(found, Err(Unusable::Foreign(_) | Unusable::Io(_))) {
                     self.disk.remove(&self.dir.join(file::name(lsn)))?;
                 }
             }

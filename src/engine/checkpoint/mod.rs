@@ -79,6 +79,14 @@ impl Checkpoints {
         })
     }
 
+    /// The manifest has stopped naming the segments before `first`: their files go. Never waits for the thread.
+    pub(in crate::engine) fn remove_dropped(&self, first: u64) {
+        match &self.workshop {
+            Workshop::Inline(_) => self.upkeep.remove_dropped(first),
+            Workshop::Background(thread) => thread.remove_dropped(first),
+        }
+    }
+
     /// Packs what is finished, now, and tells how many segments that were.
     ///
     /// # Errors

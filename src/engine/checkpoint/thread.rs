@@ -40,6 +40,8 @@ type Answer = Result<Option<Made>, CheckpointError>;
 enum Request {
     /// The log has moved on.
     Finished(Finished),
+    /// The files of the segments before this one may go.
+    Dropped(u64),
     /// Somebody wants one now.
     Now(Finished, Sender<Answer>),
 }
@@ -75,6 +77,13 @@ impl Thread {
         }
     }
 
+    /// Lets it remove the files of the segments before `first`. Never waits.
+    pub(in crate::engine) fn remove_dropped(&self, first: u64) {
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(Request::Dropped(first));
+        }
+    }
+
     /// Asks for one now and waits for it.
     pub(in crate::engine) fn make(&self, finished: Finished) -> Answer {
         let (answer, receiver) = mpsc::channel();
@@ -84,7 +93,11 @@ impl Thread {
 
     /// The damage that it found, if it did. Never waits.
     pub(in crate::engine) fn damage(&self) -> Option<String> {
-        self.damage.try_recv().ok()
+        match self.damage.try_recv() {
+            Ok(what) => Some(what),
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => Some("the thread that makes checkpoints has ended".to_owned()),
+        }
     }
 }
 
@@ -102,15 +115,24 @@ impl Drop for Thread {
 fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Sender<String>) {
     // Whoever serves customers goes first.
     os::lower_thread_priority();
-    while let Ok(mut request) = inbox.recv() {
+    let mut behind = None;
+    while let Some(mut request) = behind.take().or_else(|| inbox.recv().ok()) {
         // The newest counts, unless somebody waits for an answer.
         while matches!(request, Request::Finished(_)) {
             let Ok(newer) = inbox.try_recv() else { break };
+            if matches!(newer, Request::Dropped(_)) {
+                behind = Some(newer);
+                break;
+            }
             request = newer;
         }
         let (finished, asker) = match request {
             Request::Finished(finished) => (finished, None),
             Request::Now(finished, asker) => (finished, Some(asker)),
+            Request::Dropped(first) => {
+                maker.upkeep().remove_dropped(first);
+                continue;
+            }
         };
         if asker.is_none() && !base.is_due(&finished) {
             pack(maker, &finished);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use bankd::engine::{self, Env, Keeping, StoreError};
 use bankd::env::os;
-use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service};
+use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service, connections_that_fit};
 use clap::builder::FalseyValueParser;
 
 use super::failure::{Exit, Failure};
@@ -35,9 +35,9 @@ pub struct Serve {
     /// Listen on an address that other machines reach, though nothing is encrypted
     #[arg(long)]
     insecure_listen: bool,
-    /// The most connections at a time
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    max_connections: usize,
+    /// The most connections at a time; fewer where the limit of open files is lower (ulimit -n). The operator has places beside
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
     /// Leave finished segments of the log uncompressed
     #[arg(long, env = "BANKD_NO_COMPRESS", value_parser = FalseyValueParser::new())]
     no_compress: bool,
@@ -164,6 +164,7 @@ impl Serve {
             opened => opened?,
         };
         let operator = store_paths::operator_socket(&dir);
+        let max_connections = connections(self.max_connections, os::descriptor_limit())?;
         // Held beyond the daemon's end: the socket that is removed then is this store's, whatever the path leads to by then.
         let dir = engine.held_dir();
         let held = dir.as_ref().map_or_else(|| operator.clone(), |dir| store_paths::operator_socket(dir.path()));
@@ -172,11 +173,11 @@ impl Serve {
             operator: &operator,
             operator_by_handle: &held,
             lab: &lab,
-            max_connections: self.max_connections,
+            max_connections,
         };
         let event_loop = EventLoop::listen(Service::with_lab(engine, rules), env.clock.clone(), listen)?;
         if let Err(failure) = say_ready(&event_loop) {
-            remove_operator_socket(&operator);
+            remove_operator_socket(&held);
             return Err(failure);
         }
         let ended = event_loop.run();
@@ -185,6 +186,26 @@ impl Serve {
             .map_err(|fatal| Failure::new(Exit::Internal, format!("the daemon ended: {fatal}; start it again, it recovers from its log")));
         drop(logging);
         ended
+    }
+}
+
+/// How many connections are let in: `wanted`, or as many as fit a table of `limit` descriptors beside what the log needs.
+fn connections(wanted: u32, limit: usize) -> Result<usize, Failure> {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let open = os::open_descriptors()
+        .map_err(|error| Failure::new(Exit::CannotStart, format!("the open files of this process cannot be counted: {error}")))?;
+    match connections_that_fit(limit, open) {
+        0 => Err(Failure::new(
+            Exit::CannotStart,
+            format!("the limit of {limit} open files leaves none for connections beside the log's; raise it with ulimit -n 1024"),
+        )),
+        fit if fit < wanted => {
+            log::warn!(
+                "--max-connections is lowered from {wanted} to {fit}: the limit is {limit} open files, and the log and the operator keep theirs"
+            );
+            Ok(fit)
+        }
+        _ => Ok(wanted),
     }
 }
 

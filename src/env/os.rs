@@ -334,8 +334,23 @@ pub fn canonical(path: &Path) -> PathBuf {
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where that is refused, fewer connections fit: the event loop sheds the rest.
+    // Where that is refused, fewer connections fit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// How many descriptors this process may have open.
+#[must_use]
+pub fn descriptor_limit() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// How many descriptors this process has open.
+///
+/// # Errors
+/// What the system says.
+pub fn open_descriptors() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/fd")?.count())
 }
 
 /// Keeps the memory of this process, which has seen PINs, out of core dumps.

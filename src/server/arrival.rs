@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::budget::ANSWER;
 use super::native::{self, Question};
 use super::service::{ConnectionId, Service};
 use super::walk::{Item, Logged};
@@ -22,14 +23,13 @@ use crate::wire::message::{self, Ask, MAX_RUN, MAX_TEXT, Operation, Refusal};
 /// The shortest PIN or token, in bytes.
 const MIN_SECRET: usize = 4;
 
-/// The most primality questions in a turn: a large prime takes a millisecond, for which everybody waits.
-const MAX_PRIMES: usize = 4;
-
 /// Whether the batch took what was asked, or the turn is over for this connection.
 pub(super) enum Taken {
     Yes,
-    /// It does not fit any more: the bytes wait for the next turn.
+    /// It does not fit the batch any more: all bytes wait for the next turn.
     NextTurn,
+    /// The connection has had its share, or there is no room for an answer of so many bytes: its bytes wait.
+    Later(usize),
 }
 
 impl Service {
@@ -48,11 +48,23 @@ impl Service {
                 && native::is_request(rest)
                 && let (Some(owner), Some(session)) = (connection.owner, connection.session)
             {
-                let length = self.arrive_following(id, owner, session, rest);
+                let most = self.budget.requests(connection);
+                if most == 0 {
+                    self.pause(slot, ANSWER);
+                    break;
+                }
+                let length = self.arrive_following(id, owner, session, rest, most);
                 consumed += length;
                 // What is not new, or does not fit, is judged by itself, and is likely to go on for a while.
                 one_by_one = length == 0;
                 continue;
+            }
+            if rest.is_empty() {
+                break;
+            }
+            if !self.budget.has_question(connection) {
+                self.pause(slot, ANSWER);
+                break;
             }
             match native::next(rest, &mut self.run_commands) {
                 Ok(None) => break,
@@ -64,6 +76,10 @@ impl Service {
                     match taken {
                         Taken::Yes => consumed += length,
                         Taken::NextTurn => self.is_full = true,
+                        Taken::Later(needs) => {
+                            self.pause(slot, needs);
+                            break;
+                        }
                     }
                 }
                 Err(refusal) => {
@@ -90,15 +106,15 @@ impl Service {
         if let Ask::Request { number, acked_below, command } = ask {
             return Ok(self.request(id, owner, session, number, acked_below, command));
         }
+        if let Some(price) = self.price(&ask, owner)
+            && let Taken::Later(needs) = self.pay(id, price)
+        {
+            return Ok(Taken::Later(needs));
+        }
         match ask {
             Ask::Hello { version } => self.hello(id, version),
             Ask::Lower { ref text } if text.len() > MAX_TEXT => self.refuse(id, Refusal::TextTooLong),
-            Ask::Prime { .. } if self.primes >= MAX_PRIMES => return Ok(Taken::NextTurn),
-            Ask::Prime { .. } => {
-                self.primes += 1;
-                self.list_ask(id, ask);
-            }
-            Ask::Lower { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list_ask(id, ask),
+            Ask::Prime { .. } | Ask::Lower { .. } | Ask::Palindrome { .. } | Ask::Ping => self.list_ask(id, ask),
             Ask::Login { role, name, secret } => return Ok(self.login(id, owner, role, &name, &secret)),
             ask => match owner {
                 None => self.refuse(id, Refusal::NotLoggedIn),
@@ -110,11 +126,11 @@ impl Service {
     }
 
     /// Judges the new requests at the front of `bytes` that follow each other, up to the first that is not simply put into
-    /// the batch; returns how many bytes they took.
-    fn arrive_following(&mut self, id: ConnectionId, owner: Owner, session: Lsn, bytes: &[u8]) -> usize {
+    /// the batch, and at most `most`; returns how many bytes they took.
+    fn arrive_following(&mut self, id: ConnectionId, owner: Owner, session: Lsn, bytes: &[u8], most: usize) -> usize {
         let Some(first) = self.engine.next_number(owner, session) else { return 0 };
         self.following.clear();
-        let acked_below = native::requests(bytes, first, &mut self.following).filter(|acked| check_numbers(first, *acked).is_ok());
+        let acked_below = native::requests(bytes, first, most, &mut self.following).filter(|acked| check_numbers(first, *acked).is_ok());
         let Some(acked_below) = acked_below else { return 0 };
         let sound = self.following.iter().take_while(|command| check_command(command, owner).is_ok()).count();
         let commands = self.following.get(..sound).unwrap_or_default();
@@ -238,6 +254,10 @@ impl Service {
             return self.hello_first(id);
         }
         let start = commands.start;
+        if let Taken::Later(needs) = self.pay_run(id, commands.len()) {
+            self.run_commands.truncate(start);
+            return Taken::Later(needs);
+        }
         let refusal = match self.admit_run(id, first, acked_below, commands.clone()) {
             Ok(Some(admitted)) => {
                 self.list(id, Item::Run { id, first, commands, admitted });

@@ -5,13 +5,10 @@
 
 use std::time::Duration;
 
+use super::budget::Spent;
 use super::lab::Dialogue;
 use crate::types::{Lsn, Owner};
 
-/// Unsent bytes beyond which nothing more is read from a client.
-pub const OUTPUT_LIMIT: usize = 256 * 1024;
-/// Undecoded bytes beyond which nothing more is read from a client: two whole frames.
-const INPUT_LIMIT: usize = 2 * (crate::wire::frame::HEADER + crate::wire::frame::MAX_PAYLOAD);
 /// From connecting to `Hello`.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// From connecting to a login, or to the only message, for who speaks the lab's text.
@@ -22,6 +19,8 @@ const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 const IDLE_DEADLINE: Duration = Duration::from_secs(600);
 /// With unsent bytes and none taken.
 const STALL_DEADLINE: Duration = Duration::from_secs(30);
+/// The same, and from a frame's first byte to its last, while memory for all connections is short.
+const SHORT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a connection speaks.
 pub enum FrontEnd {
@@ -50,8 +49,9 @@ impl FrontEnd {
 
 /// A connection.
 ///
-/// Invariants: `sent <= output.len()`, both zero where everything is sent; nothing is decoded while `is_blocked`;
-/// a session only with an owner.
+/// Invariants: `sent <= output.len()`, both zero where everything is sent; `decoded < input.len()`, or both are zero; nothing
+/// is decoded while `is_blocked`; a session only with an owner. All times are the bank's, which stand still while it is not
+/// ready to read.
 pub struct Connection {
     /// Tells this connection from an earlier one in the same slot.
     pub generation: u32,
@@ -75,7 +75,19 @@ pub struct Connection {
     pub is_dirty: bool,
     /// Listed as having read bytes that an earlier turn left undecoded.
     pub is_waiting: bool,
+    /// It has had its share of this turn: nothing of it is decoded until the next one.
+    pub is_paused: bool,
+    /// Its socket may hold more than was read.
+    pub is_unread: bool,
+    /// Bytes of the answer that it is paused for, or zero.
+    pub needs: usize,
+    /// What it has used of a turn.
+    pub spent: Spent,
+    /// Memory for input and output, as last added to that of all.
+    pub noted_memory: (usize, usize),
     input: Vec<u8>,
+    /// Bytes at the front of `input` that were decoded.
+    decoded: usize,
     output: Vec<u8>,
     sent: usize,
     opened: Duration,
@@ -87,7 +99,7 @@ pub struct Connection {
 impl Connection {
     /// A connection that was just accepted.
     #[must_use]
-    pub const fn new(generation: u32, front_end: FrontEnd, owner: Option<Owner>, now: Duration) -> Self {
+    pub fn new(generation: u32, front_end: FrontEnd, owner: Option<Owner>, now: Duration) -> Self {
         let greeted = front_end.is_lab();
         Self {
             generation,
@@ -101,7 +113,13 @@ impl Connection {
             unanswered: 0,
             is_dirty: false,
             is_waiting: false,
+            is_paused: false,
+            is_unread: false,
+            needs: 0,
+            spent: Spent::default(),
+            noted_memory: (0, 0),
             input: Vec::new(),
+            decoded: 0,
             output: Vec::new(),
             sent: 0,
             opened: now,
@@ -111,37 +129,32 @@ impl Connection {
         }
     }
 
-    /// Whether more may be read from the socket now.
-    #[must_use]
-    pub const fn may_read(&self) -> bool {
-        !self.is_blocked && !self.is_closing && self.input.len() < INPUT_LIMIT && self.unsent_len() < OUTPUT_LIMIT
-    }
-
-    /// Whether what was read may be decoded now.
+    /// Whether what was read may be decoded, as far as its own state goes.
     #[must_use]
     pub const fn may_decode(&self) -> bool {
-        !self.is_blocked && !self.is_closing && self.unsent_len() < OUTPUT_LIMIT
+        !self.is_blocked && !self.is_closing
     }
 
-    /// Takes the undecoded bytes out, to be given back by [`Connection::keep`].
+    /// Takes the input out, to be given back by [`Connection::keep`], and how much of its front was decoded.
     #[must_use]
-    pub fn take_input(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.input)
+    pub fn take_input(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.input), std::mem::take(&mut self.decoded))
     }
 
-    /// Keeps what is left of the undecoded bytes: everything from `consumed` on.
-    pub fn keep(&mut self, mut buffer: Vec<u8>, consumed: usize, now: Duration) {
-        if consumed >= buffer.len() {
+    /// Keeps what is left of the input: everything from `decoded` on. `has_gone_on`: some of it was decoded just now.
+    pub fn keep(&mut self, buffer: Vec<u8>, decoded: usize, has_gone_on: bool, now: Duration) {
+        if decoded >= buffer.len() {
             // An idle connection holds no memory for input.
             self.input = Vec::new();
+            self.decoded = 0;
             self.frame_began = None;
             return;
         }
-        buffer.drain(..consumed);
-        if consumed > 0 || self.frame_began.is_none() {
+        if has_gone_on || self.frame_began.is_none() {
             self.frame_began = Some(now);
         }
         self.input = buffer;
+        self.decoded = decoded;
     }
 
     /// Keeps the end of bytes that came from the socket while nothing was kept before.
@@ -154,7 +167,9 @@ impl Connection {
     }
 
     /// Appends what a read brought to undecoded bytes that were taken out.
-    pub fn join(&mut self, input: &mut Vec<u8>, read: &[u8]) {
+    pub fn join(&mut self, input: &mut Vec<u8>, decoded: &mut usize, read: &[u8]) {
+        // Here, and not after each share of a turn, since this moves what is left.
+        input.drain(..std::mem::take(decoded).min(input.len()));
         match &mut self.front_end {
             FrontEnd::Native => input.extend_from_slice(read),
             FrontEnd::Lab(dialogue) => dialogue.join(input, read),
@@ -178,7 +193,7 @@ impl Connection {
     /// Undecoded bytes.
     #[must_use]
     pub const fn input_len(&self) -> usize {
-        self.input.len()
+        self.input.len().saturating_sub(self.decoded)
     }
 
     /// Notes that bytes came.
@@ -197,20 +212,28 @@ impl Connection {
         self.output.get(self.sent..).unwrap_or_default()
     }
 
-    const fn unsent_len(&self) -> usize {
+    /// How many bytes that are.
+    #[must_use]
+    pub const fn unsent_len(&self) -> usize {
         self.output.len().saturating_sub(self.sent)
     }
 
-    /// Notes that the socket took this many bytes.
-    pub fn wrote(&mut self, count: usize, now: Duration) {
+    /// Memory for input and for output, in bytes.
+    #[must_use]
+    pub const fn memory(&self) -> (usize, usize) {
+        (self.input.capacity(), self.output.capacity())
+    }
+
+    /// Notes that the socket took this many bytes. The memory of what is sent is kept for later output, or not.
+    pub fn wrote(&mut self, count: usize, keeps_memory: bool, now: Duration) {
         self.sent = self.sent.saturating_add(count).min(self.output.len());
         self.last_progress = now;
         if self.sent == self.output.len() {
             self.sent = 0;
-            if self.output.capacity() > OUTPUT_LIMIT {
-                self.output = Vec::new();
-            } else {
+            if keeps_memory {
                 self.output.clear();
+            } else {
+                self.output = Vec::new();
             }
         }
     }
@@ -235,12 +258,17 @@ impl Connection {
         self.unsent_len() == 0 && self.unanswered == 0 && (self.is_closing || (self.is_at_end && !self.is_waiting))
     }
 
-    /// Why the connection's time is up, if it is.
+    /// Why the connection's time is up, if it is. `is_behind`: there may be bytes of it that the bank has yet to read or
+    /// decode, so that it cannot be blamed for what did not come. `is_short`: memory is, for all connections together.
     #[must_use]
-    pub fn overdue(&self, now: Duration) -> Option<&'static str> {
+    pub fn overdue(&self, now: Duration, is_behind: bool, is_short: bool) -> Option<&'static str> {
         let over = |since: Duration, limit: Duration| now.saturating_sub(since) >= limit;
+        let shortened = |limit: Duration| if is_short { SHORT_DEADLINE } else { limit };
         if !self.unsent().is_empty() {
-            return over(self.last_progress, STALL_DEADLINE).then_some("it reads no replies");
+            return over(self.last_progress, shortened(STALL_DEADLINE)).then_some("it reads no replies");
+        }
+        if is_behind {
+            return None;
         }
         if !self.greeted && over(self.opened, HANDSHAKE_DEADLINE) {
             return Some("no Hello came");
@@ -248,7 +276,7 @@ impl Connection {
         if self.front_end.is_lab() && self.owner.is_none() && over(self.opened, LOGIN_DEADLINE) {
             return Some("no login came");
         }
-        if self.frame_began.is_some_and(|began| over(began, FRAME_DEADLINE)) && self.may_decode() {
+        if self.frame_began.is_some_and(|began| over(began, shortened(FRAME_DEADLINE))) && self.may_decode() {
             return Some("a frame was not finished");
         }
         over(self.last_input, IDLE_DEADLINE).then_some("it was idle")
@@ -266,20 +294,20 @@ mod tests {
     #[test]
     fn deadlines() {
         let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(100));
-        assert_eq!(connection.overdue(seconds(104)), None);
-        assert_eq!(connection.overdue(seconds(105)), Some("no Hello came"));
+        assert_eq!(connection.overdue(seconds(104), false, false), None);
+        assert_eq!(connection.overdue(seconds(105), false, false), Some("no Hello came"));
         connection.greeted = true;
-        assert_eq!(connection.overdue(seconds(105)), None);
-        assert_eq!(connection.overdue(seconds(700)), Some("it was idle"));
+        assert_eq!(connection.overdue(seconds(105), false, false), None);
+        assert_eq!(connection.overdue(seconds(700), false, false), Some("it was idle"));
         connection.heard(seconds(650));
         connection.keep_rest(b"half", seconds(650));
-        assert_eq!(connection.overdue(seconds(660)), Some("a frame was not finished"));
+        assert_eq!(connection.overdue(seconds(660), false, false), Some("a frame was not finished"));
         connection.began_output(seconds(655));
         connection.output().extend_from_slice(b"reply");
-        assert_eq!(connection.overdue(seconds(684)), None);
-        assert_eq!(connection.overdue(seconds(685)), Some("it reads no replies"));
-        connection.wrote(2, seconds(684));
-        assert_eq!(connection.overdue(seconds(690)), None);
+        assert_eq!(connection.overdue(seconds(684), false, false), None);
+        assert_eq!(connection.overdue(seconds(685), false, false), Some("it reads no replies"));
+        connection.wrote(2, true, seconds(684));
+        assert_eq!(connection.overdue(seconds(690), false, false), None);
         assert_eq!(connection.unsent(), b"ply");
     }
 
@@ -289,35 +317,52 @@ mod tests {
         let dialogue = Dialogue::start(crate::server::lab::Port::Atm, terms, &mut Vec::new());
         let mut connection = Connection::new(1, FrontEnd::Lab(Box::new(dialogue)), None, seconds(100));
         connection.heard(seconds(159));
-        assert_eq!(connection.overdue(seconds(159)), None);
-        assert_eq!(connection.overdue(seconds(160)), Some("no login came"));
+        assert_eq!(connection.overdue(seconds(159), false, false), None);
+        assert_eq!(connection.overdue(seconds(160), false, false), Some("no login came"));
         connection.owner = Some(Owner::Customer(crate::types::AccountId(0)));
-        assert_eq!(connection.overdue(seconds(758)), None);
-        assert_eq!(connection.overdue(seconds(759)), Some("it was idle"));
+        assert_eq!(connection.overdue(seconds(758), false, false), None);
+        assert_eq!(connection.overdue(seconds(759), false, false), Some("it was idle"));
+    }
+
+    /// What the bank has yet to read or decode is not the client's delay; what the client does not take is.
+    #[test]
+    fn no_deadline_passes_while_the_bank_is_behind() {
+        let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(100));
+        connection.keep_rest(b"half", seconds(100));
+        assert_eq!(connection.overdue(seconds(900), true, false), None);
+        assert_eq!(connection.overdue(seconds(900), false, false), Some("no Hello came"));
+        connection.began_output(seconds(900));
+        connection.output().extend_from_slice(b"reply");
+        assert_eq!(connection.overdue(seconds(930), true, false), Some("it reads no replies"));
     }
 
     #[test]
-    fn who_does_not_read_is_not_read() {
-        let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(0));
-        connection.output().resize(OUTPUT_LIMIT, 0);
-        assert!(!connection.may_read() && !connection.may_decode());
-        connection.wrote(1, seconds(0));
-        assert!(connection.may_read() && connection.may_decode());
+    fn short_memory_shortens_the_time_to_hold_it() {
+        let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(100));
+        connection.greeted = true;
+        connection.keep_rest(b"half", seconds(100));
+        assert_eq!((connection.overdue(seconds(105), false, false), connection.overdue(seconds(104), false, true)), (None, None));
+        assert_eq!(connection.overdue(seconds(105), false, true), Some("a frame was not finished"));
+        connection.began_output(seconds(105));
+        connection.output().extend_from_slice(b"reply");
+        assert_eq!(connection.overdue(seconds(110), false, true), Some("it reads no replies"));
     }
 
     #[test]
     fn a_frame_that_grows_keeps_its_first_deadline() {
         let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(0));
         connection.keep_rest(b"ab", seconds(1));
-        let mut input = connection.take_input();
-        input.extend_from_slice(b"c");
-        connection.keep(input, 0, seconds(5));
+        let (mut input, mut decoded) = connection.take_input();
+        connection.join(&mut input, &mut decoded, b"c");
+        connection.keep(input, decoded, false, seconds(5));
         assert_eq!(connection.frame_began, Some(seconds(1)));
-        let input = connection.take_input();
-        connection.keep(input, 2, seconds(6));
+        let (input, decoded) = connection.take_input();
+        connection.keep(input, decoded + 2, true, seconds(6));
         assert_eq!((connection.frame_began, connection.input_len()), (Some(seconds(6)), 1));
-        let input = connection.take_input();
-        connection.keep(input, 1, seconds(7));
-        assert_eq!((connection.frame_began, connection.input_len()), (None, 0));
+        let (mut input, mut decoded) = connection.take_input();
+        connection.join(&mut input, &mut decoded, b"d");
+        assert_eq!((&input[..], decoded), (&b"cd"[..], 0));
+        connection.keep(input, 2, true, seconds(7));
+        assert_eq!((connection.frame_began, connection.memory()), (None, (0, 0)));
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::arrival::{Taken, check_command};
+use super::budget::ANSWER;
 use super::connection::{Connection, FrontEnd};
 use super::lab::{Dialogue, Heard, Port, Terms};
 use super::lab_rules::{Chance, LabRules};
@@ -60,6 +61,10 @@ impl Service {
         let mut consumed = 0;
         while !self.is_full {
             let Some(connection) = self.connections.get_mut(slot).filter(|connection| connection.may_decode()) else { break };
+            if !self.budget.has_question(connection) {
+                self.pause(slot, ANSWER);
+                break;
+            }
             let id = ConnectionId { slot, generation: connection.generation };
             connection.began_output(now);
             let Some((dialogue, out)) = connection.dialogue() else { break };
@@ -71,8 +76,15 @@ impl Service {
                 (Heard::Question, Some(question)) => match self.arrive_from_lab(id, question)? {
                     Taken::Yes => self.is_asked(id),
                     Taken::NextTurn => self.is_full = true,
+                    Taken::Later(needs) => {
+                        self.pause(slot, needs);
+                        break;
+                    }
                 },
-                (Heard::Answered, _) => self.mark_dirty(slot),
+                (Heard::Answered, _) => {
+                    self.budget.charge_questions(connection, 1);
+                    self.mark_dirty(slot);
+                }
                 (Heard::Over | Heard::Question, _) => {
                     connection.is_closing = true;
                     self.mark_dirty(slot);

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::lab::Port;
+use super::places::{OPERATORS, Refusals};
 use super::service::{Peer, Service};
 use super::sockets::{Accepted, Listener, Socket};
 use crate::engine::Fatal;
@@ -29,8 +30,14 @@ const FIRST_CONNECTION: usize = 16;
 
 /// Bytes read at a time.
 const READ: usize = 64 * 1024;
-/// Reads a connection in one turn, so that nobody starves.
-const READS: usize = 4;
+/// Bytes that a connection may send in a turn, shared by all that have not been read to the end.
+const READ_SHARE: usize = 4 * READ;
+/// Bytes that are read in a turn.
+const READ_IN_ALL: usize = 4 << 20;
+/// The fewest bytes that are a connection's share.
+const FEW: usize = 4096;
+/// Connections that a listener accepts in a turn.
+const ACCEPTS: usize = 64;
 /// How long a listener waits after the descriptor table was full.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Polls after the first one in a turn, for whoever became ready meanwhile.
@@ -47,7 +54,7 @@ pub struct Listen<'a> {
     pub operator_by_handle: &'a Path,
     /// The lab's text, each port at most once; port 0 takes any.
     pub lab: &'a [(Port, SocketAddr)],
-    /// The most connections; more are closed at once.
+    /// The most connections over TCP; more are closed at once. The operator has places of its own.
     pub max_connections: usize,
 }
 
@@ -76,8 +83,17 @@ pub struct EventLoop {
     listeners: Vec<Listener>,
     /// By slot.
     sockets: Vec<Option<ClientSocket>>,
-    /// Sockets that may hold more than was read.
+    /// Sockets that may hold more than was read, and were not read in this turn.
     unread: Vec<usize>,
+    /// Those that were: the others come first.
+    read: Vec<usize>,
+    /// Bytes that may still be read in this turn.
+    read_left: usize,
+    /// Connections that were not read to the end when the turn began, and one.
+    sharers: usize,
+    /// Listeners at which more may wait than was accepted.
+    unaccepted: Vec<usize>,
+    refusals: Refusals,
     /// Given up when the descriptor table is full.
     spare: Option<OwnedFd>,
     /// When to accept again after that.
@@ -91,7 +107,6 @@ pub struct EventLoop {
 
 struct ClientSocket {
     socket: Socket,
-    is_unread: bool,
     /// The other side has shut down its sending: read on until 0, whatever a short read says.
     is_read_closed: bool,
     /// Where somebody speaks the lab's text from, whose coming and going is logged.
@@ -135,6 +150,11 @@ impl EventLoop {
             listeners,
             sockets: Vec::new(),
             unread: Vec::new(),
+            read: Vec::new(),
+            read_left: READ_IN_ALL,
+            sharers: 1,
+            unaccepted: Vec::new(),
+            refusals: Refusals::default(),
             spare: Some(os::spare_descriptor()?),
             accept_again: None,
             max_connections: listen.max_connections,
@@ -159,8 +179,12 @@ impl EventLoop {
         while !self.is_stopping {
             // What is under way is ended in this turn, as soon as what has arrived is read.
             let patience = if self.service.is_under_way() { Some(Duration::ZERO) } else { self.patience() };
+            self.service.is_ready(self.clock.monotonic());
             self.poll(&mut events, patience)?;
             self.service.resume(self.clock.monotonic())?;
+            self.read_left = READ_IN_ALL;
+            self.sharers = self.unread.len().saturating_add(self.read.len()).saturating_add(1);
+            self.accept_on();
             self.gather(&events)?;
             self.read_on()?;
             for _ in 0..LATECOMERS {
@@ -194,14 +218,11 @@ impl EventLoop {
 
     fn patience(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
-        if self.unread.iter().any(|slot| self.service.may_read(*slot)) {
+        if !self.unaccepted.is_empty() || self.unread.iter().chain(&self.read).any(|slot| self.service.may_read(*slot)) {
             return Some(Duration::ZERO);
         }
         let accept = self.accept_again.map(|at| at.saturating_sub(now));
-        match (self.service.patience(now), accept) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        [self.service.patience(now), accept, self.refusals.patience(now)].into_iter().flatten().min()
     }
 
     fn poll(&mut self, events: &mut Events, patience: Option<Duration>) -> Result<(), Fatal> {
@@ -242,10 +263,10 @@ impl EventLoop {
 
     /// Goes on with sockets that were not read to the end in an earlier turn.
     fn read_on(&mut self) -> Result<(), Fatal> {
-        for slot in std::mem::take(&mut self.unread) {
-            if let Some(Some(client)) = self.sockets.get_mut(slot)
-                && std::mem::take(&mut client.is_unread)
-            {
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.append(&mut self.read);
+        for slot in unread {
+            if self.service.note_unread(slot, false) {
                 self.read(slot)?;
             }
         }
@@ -263,8 +284,18 @@ impl EventLoop {
         }
     }
 
+    /// Goes on with listeners at which an earlier turn left somebody waiting, and logs who was refused.
+    fn accept_on(&mut self) {
+        for place in std::mem::take(&mut self.unaccepted) {
+            self.accept(place);
+        }
+        if let Some(count) = self.refusals.due(self.clock.monotonic()) {
+            log::warn!("{count} connections were closed at once: all places are taken (--max-connections {})", self.max_connections);
+        }
+    }
+
     fn accept(&mut self, place: usize) {
-        loop {
+        for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get(place) else { return };
             match listener.accept(&mut self.spare) {
                 Accepted::Client { socket, peer, address } => self.admit(socket, peer, address),
@@ -276,11 +307,20 @@ impl EventLoop {
                 }
             }
         }
+        // Stopped early: no event tells of who still waits.
+        if !self.unaccepted.contains(&place) {
+            self.unaccepted.push(place);
+        }
     }
 
     fn admit(&mut self, mut socket: Socket, peer: Peer, address: Option<SocketAddr>) {
-        if self.service.connection_count() >= self.max_connections {
-            log::warn!("a connection was closed at once: there are {} already", self.max_connections);
+        let operators = self.service.operator_count();
+        let is_taken = match peer {
+            Peer::Operator(_) => operators >= OPERATORS,
+            _ => self.service.connection_count().saturating_sub(operators) >= self.max_connections,
+        };
+        if is_taken {
+            self.refusals.count();
             return;
         }
         let slot = self.service.open(peer, self.clock.monotonic());
@@ -297,23 +337,29 @@ impl EventLoop {
             if let Some(address) = lab_address {
                 log::info!("Got connection from {}", Pair(address));
             }
-            *place = Some(ClientSocket { socket, is_unread: false, is_read_closed: false, lab_address });
+            *place = Some(ClientSocket { socket, is_read_closed: false, lab_address });
         }
     }
 
     fn read(&mut self, slot: usize) -> Result<(), Fatal> {
-        for _ in 0..READS {
-            if !self.service.may_read(slot) {
+        let share = (READ_IN_ALL / self.sharers).clamp(FEW, READ_SHARE);
+        let mut left = share;
+        while left > 0 && self.read_left > 0 {
+            let room = self.service.input_room(slot).min(left).min(READ);
+            if room == 0 {
                 break;
             }
             let Some(Some(client)) = self.sockets.get_mut(slot) else { return Ok(()) };
-            match client.socket.read(&mut self.buffer) {
+            let Some(buffer) = self.buffer.get_mut(..room) else { break };
+            match client.socket.read(buffer) {
                 Ok(0) => {
                     self.service.end_of_input(slot);
                     return Ok(());
                 }
                 Ok(count) => {
-                    let is_drained = count < READ && !client.is_read_closed;
+                    let is_drained = count < room && !client.is_read_closed;
+                    left = left.saturating_sub(count);
+                    self.read_left = self.read_left.saturating_sub(count);
                     self.service.receive(slot, self.buffer.get(..count).unwrap_or_default(), self.clock.monotonic())?;
                     if is_drained {
                         return Ok(());
@@ -327,11 +373,8 @@ impl EventLoop {
             }
         }
         // Stopped early: no event will tell of what is left.
-        if let Some(Some(client)) = self.sockets.get_mut(slot)
-            && !client.is_unread
-        {
-            client.is_unread = true;
-            self.unread.push(slot);
+        if !self.service.note_unread(slot, true) {
+            if left == share { self.unread.push(slot) } else { self.read.push(slot) }
         }
         Ok(())
     }

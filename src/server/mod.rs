@@ -2,18 +2,23 @@
 //!
 //! `event_loop` owns the sockets, `connection` a client's bytes and deadlines, `service` the turn: bytes and the time
 //! in, bytes out, so that a simulator can drive it and everything below. `arrival` judges what comes in, `walk`
-//! answers it in its place, `native` speaks the native protocol, `lab` the lab's text, which `conversation` takes through
+//! answers it in its place, `budget` bounds a turn and all memory, `price` knows what a question costs, `deadlines` ends who
+//! is late, `places` counts descriptors, `native` speaks the native protocol, `lab` the lab's text, which `conversation` takes through
 //! the turn.
 //! Left out: log and bank (`engine/`), flags and files (`cli/`).
 
 mod arrival;
+mod budget;
 mod connection;
 mod conversation;
+mod deadlines;
 mod event_loop;
 mod lab;
 mod lab_rules;
 mod lab_text;
 mod native;
+mod places;
+mod price;
 mod service;
 mod sockets;
 mod walk;
@@ -21,4 +26,5 @@ mod walk;
 pub use event_loop::{EventLoop, Listen, ServeError};
 pub use lab::Port as LabPort;
 pub use lab_rules::{ErrorRate, LabRules, NoShare};
+pub use places::connections_that_fit;
 pub use service::{Peer, Service};

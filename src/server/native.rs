@@ -35,12 +35,14 @@ pub fn is_request(bytes: &[u8]) -> bool {
 }
 
 /// The requests at the front of `bytes` that follow each other from number `next` on and acknowledge the same: what they
-/// acknowledge. Their commands are appended to `commands`. None where another message stands there, or not a whole one.
+/// acknowledge, and at most `most`. Their commands are appended to `commands`. None where another message stands there, or not a whole one.
 #[inline]
-pub fn requests(bytes: &[u8], next: RequestNumber, commands: &mut Vec<Command>) -> Option<RequestNumber> {
+pub fn requests(bytes: &[u8], next: RequestNumber, most: usize, commands: &mut Vec<Command>) -> Option<RequestNumber> {
     let mut acked = None;
     let (mut rest, mut next) = (bytes, Some(next));
-    while let Ok(Front::Whole { payload, consumed }) = frame::front(rest)
+    let end = commands.len().saturating_add(most);
+    while commands.len() < end
+        && let Ok(Front::Whole { payload, consumed }) = frame::front(rest)
         && let Some((number, acked_below, command)) = fixed::request(payload)
         && next == Some(number)
         && acked.is_none_or(|acked| acked == acked_below)
@@ -108,7 +110,7 @@ mod tests {
     fn taken(asks: &[Ask]) -> (Option<u64>, Vec<u64>) {
         let take = |bytes: &[u8]| {
             let mut commands = Vec::new();
-            let acked = requests(bytes, RequestNumber(5), &mut commands);
+            let acked = requests(bytes, RequestNumber(5), 3, &mut commands);
             (acked.map(|acked| acked.0), commands.iter().map(|command| command.amount().get()).collect())
         };
         let mut bytes = Vec::new();
@@ -122,6 +124,7 @@ mod tests {
     #[test]
     fn requests_are_taken_as_far_as_they_follow_each_other() {
         assert_eq!(taken(&[request(5, 2), request(6, 2), request(7, 2)]), (Some(2), vec![5, 6, 7]));
+        assert_eq!(taken(&[request(5, 2), request(6, 2), request(7, 2), request(8, 2)]), (Some(2), vec![5, 6, 7]));
         assert_eq!(taken(&[request(5, 2), request(6, 3), request(7, 3)]), (Some(2), vec![5]));
         assert_eq!(taken(&[request(5, 2), request(7, 2)]), (Some(2), vec![5]));
         assert_eq!(taken(&[request(5, 2), Ask::Ping, request(6, 2)]), (Some(2), vec![5]));
@@ -129,10 +132,10 @@ mod tests {
         for other in [request(4, 2), request(6, 2), Ask::Ping] {
             assert_eq!(taken(&[other, request(5, 2)]), (None, vec![]));
         }
-        assert_eq!(requests(&[], RequestNumber(5), &mut Vec::new()), None);
+        assert_eq!(requests(&[], RequestNumber(5), 3, &mut Vec::new()), None);
         let mut bad = Vec::new();
         frame::put(&request(5, 2), &mut bad).unwrap();
         bad[20] ^= 1;
-        assert!(is_request(&bad) && requests(&bad, RequestNumber(5), &mut Vec::new()).is_none());
+        assert!(is_request(&bad) && requests(&bad, RequestNumber(5), 3, &mut Vec::new()).is_none());
     }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use super::budget::{ANSWER, Budget};
 use super::connection::{Connection, FrontEnd};
 use super::conversation::Lab;
+use super::deadlines::Deadlines;
 use super::lab::Port;
 use super::lab_rules::LabRules;
 use super::walk::Item;
@@ -56,16 +58,19 @@ pub struct Service {
     pub(super) live: FxHashMap<Lsn, ConnectionId>,
     /// The batch took no more: nothing further is decoded in this turn.
     pub(super) is_full: bool,
-    /// Primality questions in this turn: each may take a millisecond.
-    pub(super) primes: usize,
+    pub(super) budget: Budget,
+    pub(super) deadlines: Deadlines,
     pub(super) lab: Lab,
     /// Connections to write to.
     dirty: Vec<usize>,
     /// Connections with bytes that were read but not decoded.
     waiting: Vec<usize>,
+    /// The same, of which some were decoded in this turn: the others come first.
+    served: Vec<usize>,
     generation: u32,
-    last_answer: Duration,
-    next_tick: Duration,
+    operators: usize,
+    /// When a seal is due, if there is something to seal.
+    seal_at: Duration,
 }
 
 impl Service {
@@ -86,13 +91,15 @@ impl Service {
             following: Vec::new(),
             live: FxHashMap::default(),
             is_full: false,
-            primes: 0,
+            budget: Budget::new(),
+            deadlines: Deadlines::default(),
             lab: Lab::new(rules),
             dirty: Vec::new(),
             waiting: Vec::new(),
+            served: Vec::new(),
             generation: 0,
-            last_answer: Duration::ZERO,
-            next_tick: Duration::ZERO,
+            operators: 0,
+            seal_at: Duration::ZERO,
         }
     }
 
@@ -112,7 +119,8 @@ impl Service {
             Peer::Operator(uid) => (FrontEnd::Native, Some(Owner::Operator(uid))),
             Peer::Lab(port) => (self.begin_dialogue(port, &mut first_words), None),
         };
-        let mut connection = Connection::new(self.generation, front_end, owner, now);
+        self.operators += usize::from(matches!(peer, Peer::Operator(_)));
+        let mut connection = Connection::new(self.generation, front_end, owner, self.deadlines.ready_time(now));
         connection.output().append(&mut first_words);
         let is_speaking = !connection.unsent().is_empty();
         let slot = self.connections.insert(connection);
@@ -128,10 +136,35 @@ impl Service {
         self.connections.len()
     }
 
+    /// How many of them are the operator's.
+    #[must_use]
+    pub const fn operator_count(&self) -> usize {
+        self.operators
+    }
+
     /// Whether more should be read from that connection's socket in this turn.
     #[must_use]
     pub fn may_read(&self, slot: usize) -> bool {
-        !self.is_full && self.connections.get(slot).is_some_and(Connection::may_read)
+        self.input_room(slot) > 0
+    }
+
+    /// How many bytes should be read from that connection's socket now.
+    #[must_use]
+    pub fn input_room(&self, slot: usize) -> usize {
+        match self.connections.get(slot) {
+            Some(connection) if !self.is_full && !connection.is_paused && self.may_go_on(connection) => self.budget.input_room(connection),
+            _ => 0,
+        }
+    }
+
+    /// Notes whether that connection's socket may hold more than was read. Returns whether it was noted before.
+    pub fn note_unread(&mut self, slot: usize, is_unread: bool) -> bool {
+        self.connections.get_mut(slot).is_some_and(|connection| std::mem::replace(&mut connection.is_unread, is_unread))
+    }
+
+    /// Whether the connection's next question may be taken, as far as itself and its output go.
+    fn may_go_on(&self, connection: &Connection) -> bool {
+        connection.may_decode() && self.budget.fits(connection, connection.needs.max(ANSWER))
     }
 
     /// Takes bytes that a connection sent.
@@ -139,6 +172,7 @@ impl Service {
     /// # Errors
     /// [`Fatal`], as [`Engine::new_tag`].
     pub fn receive(&mut self, slot: usize, bytes: &[u8], now: Duration) -> Result<(), Fatal> {
+        let now = self.deadlines.ready_time(now);
         let Some(connection) = self.connections.get_mut(slot) else { return Ok(()) };
         connection.heard(now);
         if connection.input_len() == 0 && !connection.front_end.is_lab() {
@@ -147,11 +181,11 @@ impl Service {
                 connection.keep_rest(rest, now);
             }
         } else {
-            let mut input = connection.take_input();
-            connection.join(&mut input, bytes);
-            self.decode_kept(slot, input, now)?;
+            let (mut input, mut decoded) = connection.take_input();
+            connection.join(&mut input, &mut decoded, bytes);
+            self.decode_kept(slot, input, decoded, now)?;
         }
-        self.note_waiting(slot);
+        self.note_undecoded(slot);
         Ok(())
     }
 
@@ -168,19 +202,30 @@ impl Service {
     /// # Errors
     /// [`Fatal`], as [`Service::receive`].
     pub fn resume(&mut self, now: Duration) -> Result<(), Fatal> {
+        self.is_busy(now);
         self.close_abandoned(now);
+        if self.waiting.is_empty() && self.served.is_empty() {
+            return Ok(());
+        }
+        let now = self.deadlines.ready_time(now);
         let mut waiting = std::mem::take(&mut self.waiting);
-        for slot in waiting.drain(..) {
+        let mut served = std::mem::take(&mut self.served);
+        for slot in waiting.drain(..).chain(served.drain(..)) {
             let Some(connection) = self.connections.get_mut(slot).filter(|connection| connection.is_waiting) else { continue };
             connection.is_waiting = false;
+            connection.is_paused = false;
             if connection.may_decode() && !self.is_full {
-                let input = connection.take_input();
-                self.decode_kept(slot, input, now)?;
+                let (input, decoded) = connection.take_input();
+                self.decode_kept(slot, input, decoded, now)?;
             }
-            self.note_waiting(slot);
+            self.note_undecoded(slot);
         }
+        // Their memory is used again.
         if self.waiting.is_empty() {
             self.waiting = waiting;
+        }
+        if self.served.is_empty() {
+            self.served = served;
         }
         Ok(())
     }
@@ -188,7 +233,8 @@ impl Service {
     /// Whether [`Service::resume`] has something to go on with.
     #[must_use]
     pub fn has_waiting(&self) -> bool {
-        self.waiting.iter().any(|slot| self.connections.get(*slot).is_some_and(Connection::may_decode))
+        let mut slots = self.waiting.iter().chain(&self.served);
+        slots.any(|slot| self.connections.get(*slot).is_some_and(|connection| self.may_go_on(connection)))
     }
 
     /// Whether anything arrived in this turn.
@@ -213,17 +259,16 @@ impl Service {
         if !self.turn.is_empty() || self.is_full {
             self.engine.begin_commit()?;
             // The answers are made beside the disk; none leaves before it is done.
-            self.walk(now)?;
-            self.last_answer = now;
-        } else if self.engine.needs_seal() && now.saturating_sub(self.last_answer) >= SEAL_DELAY {
+            self.walk(self.deadlines.ready_time(now))?;
+            self.seal_at = now.saturating_add(SEAL_DELAY);
+        } else if now >= self.seal_at && self.engine.needs_seal() {
             self.engine.seal()?;
+            // Where it is still due, the disk has no room for it.
+            self.seal_at = now.saturating_add(TICK);
         }
         self.is_full = false;
-        self.primes = 0;
-        if now >= self.next_tick {
-            self.next_tick = now.saturating_add(TICK);
-            self.close_overdue(now);
-        }
+        self.budget.begin_turn(self.waiting.len().saturating_add(self.served.len()));
+        self.close_overdue(now);
         Ok(())
     }
 
@@ -265,8 +310,8 @@ impl Service {
         if self.has_waiting() {
             return Some(Duration::ZERO);
         }
-        let seal = self.engine.needs_seal().then(|| self.last_answer.saturating_add(SEAL_DELAY).saturating_sub(now));
-        let tick = (!self.connections.is_empty()).then(|| self.next_tick.saturating_sub(now));
+        let seal = self.engine.needs_seal().then(|| self.seal_at.saturating_sub(now));
+        let tick = (!self.connections.is_empty()).then(|| self.deadlines.patience(now));
         [seal, tick, self.lab.patience(now)].into_iter().flatten().min()
     }
 
@@ -301,8 +346,10 @@ impl Service {
 
     /// Notes that a connection's socket took this many bytes.
     pub fn wrote(&mut self, slot: usize, count: usize, now: Duration) {
+        let now = self.deadlines.ready_time(now);
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.wrote(count, now);
+            connection.wrote(count, self.budget.keeps_output(), now);
+            self.budget.note_memory(connection);
         }
     }
 
@@ -316,6 +363,8 @@ impl Service {
     pub fn close(&mut self, slot: usize) {
         if let Some(connection) = self.connections.try_remove(slot) {
             let id = ConnectionId { slot, generation: connection.generation };
+            self.budget.forget_memory(&connection);
+            self.operators = self.operators.saturating_sub(usize::from(matches!(connection.owner, Some(Owner::Operator(_)))));
             if let Some(session) = connection.session
                 && self.live.get(&session) == Some(&id)
             {
@@ -336,66 +385,66 @@ impl Service {
         self.list_many(id, item, 1);
     }
 
-    /// Lists so many questions in one item.
+    /// Lists so many questions in one item, with the usual answer each.
     pub(super) fn list_many(&mut self, id: ConnectionId, item: Item, count: usize) {
-        if let Some(connection) = self.connection(id) {
+        if let Some(connection) = self.connections.get_mut(id.slot).filter(|connection| connection.generation == id.generation) {
             connection.unanswered = connection.unanswered.saturating_add(count);
+            self.budget.charge_answers(connection, count.saturating_mul(ANSWER));
+            match &item {
+                Item::Requests { .. } => self.budget.charge_requests(connection, count),
+                _ => self.budget.charge_questions(connection, count),
+            }
         }
         self.turn.push(item);
     }
 
     /// Puts a connection on the list that [`Service::take_dirty`] gives.
     pub fn mark_dirty(&mut self, slot: usize) {
-        if let Some(connection) = self.connections.get_mut(slot)
-            && !connection.is_dirty
-        {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        self.budget.note_memory(connection);
+        if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push(slot);
         }
     }
 
-    fn decode_kept(&mut self, slot: usize, input: Vec<u8>, now: Duration) -> Result<(), Fatal> {
+    /// Decodes `input` from `decoded` on, and keeps what is left.
+    fn decode_kept(&mut self, slot: usize, input: Vec<u8>, decoded: usize, now: Duration) -> Result<(), Fatal> {
         let is_lab = self.connections.get(slot).is_some_and(|connection| connection.front_end.is_lab());
-        let consumed = if is_lab { self.converse(slot, &input, now)? } else { self.decode(slot, &input)? };
+        let rest = input.get(decoded..).unwrap_or_default();
+        let consumed = if is_lab { self.converse(slot, rest, now)? } else { self.decode(slot, rest)? };
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.keep(input, consumed, now);
+            connection.keep(input, decoded.saturating_add(consumed), consumed > 0, now);
         }
         Ok(())
     }
 
     /// Remembers a connection whose undecoded bytes may hold a whole question that waits for the next turn.
-    fn note_waiting(&mut self, slot: usize) {
-        let is_full = self.is_full;
-        if let Some(connection) = self.connections.get(slot)
-            && connection.has_more()
-            && (is_full || !connection.may_decode())
-        {
+    fn note_undecoded(&mut self, slot: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        self.budget.note_memory(connection);
+        connection.is_paused &= connection.has_more();
+        if connection.has_more() && (self.is_full || connection.is_paused || !connection.may_decode()) {
             self.wait(slot);
+        }
+    }
+
+    /// Lets the connection wait for a turn in which there is room for an answer of so many bytes.
+    pub(super) fn pause(&mut self, slot: usize, needs: usize) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.is_paused = true;
+            connection.needs = needs;
         }
     }
 
     /// Remembers a connection for [`Service::resume`].
     pub(super) fn wait(&mut self, slot: usize) {
-        if let Some(connection) = self.connections.get_mut(slot)
-            && !connection.is_waiting
-        {
-            connection.is_waiting = true;
+        let Some(connection) = self.connections.get_mut(slot).filter(|connection| !connection.is_waiting) else { return };
+        connection.is_waiting = true;
+        if self.budget.has_served(connection) {
+            self.served.push(slot);
+        } else {
             self.waiting.push(slot);
-        }
-    }
-
-    fn close_overdue(&mut self, now: Duration) {
-        let mut overdue = Vec::new();
-        for (slot, connection) in &mut self.connections {
-            if let Some(why) = connection.overdue(now) {
-                log::debug!("closing a connection: {why}");
-                connection.is_closing = true;
-                connection.wrote(usize::MAX, now);
-                overdue.push(slot);
-            }
-        }
-        for slot in overdue {
-            self.mark_dirty(slot);
         }
     }
 }

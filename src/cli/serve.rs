@@ -168,13 +168,7 @@ impl Serve {
         // Held beyond the daemon's end: the socket that is removed then is this store's, whatever the path leads to by then.
         let dir = engine.held_dir();
         let held = dir.as_ref().map_or_else(|| operator.clone(), |dir| store_paths::operator_socket(dir.path()));
-        let listen = Listen {
-            native: self.listen,
-            operator: &operator,
-            operator_by_handle: &held,
-            lab: &lab,
-            max_connections,
-        };
+        let listen = Listen { native: self.listen, operator: &operator, operator_by_handle: &held, lab: &lab, max_connections };
         let event_loop = EventLoop::listen(Service::with_lab(engine, rules), env.clock.clone(), listen)?;
         if let Err(failure) = say_ready(&event_loop) {
             remove_operator_socket(&held);

@@ -37,7 +37,7 @@ impl Service {
             Ask::Lower { text } => (text.len(), 8, (text.len() / 2).saturating_mul(3).saturating_add(AROUND)),
             // A secret is hashed.
             Ask::Login { .. } => (1, 4_000, AROUND),
-            Ask::ListSessions => {
+            Ask::ListSessions | Ask::ListSessionsAfter { .. } => {
                 let count = usize::try_from(self.engine.bank().session_count_of(owner?)).unwrap_or(usize::MAX);
                 (count, 150, count.saturating_mul(SESSION).min(MAX_PAYLOAD).saturating_add(AROUND))
             }

@@ -178,7 +178,7 @@ fn what_was_answered_and_never_shown_is_told_by_the_next_command() {
         }
     };
     let (code, id) = unseen("20");
-    assert_eq!(code, 0);
+    assert_eq!(code, 1, "it was done, and could not be shown");
     let line = format!("of an earlier run: request {id}: Sami withdraw 20 (account 1): Done, balance 45700");
     assert_eq!(desk.pin(&["balance", "Farhan"]).err, "", "it is Sami's");
     let told = desk.pin(&["withdraw", "Sami", "700", "--json"]);

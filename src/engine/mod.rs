@@ -23,6 +23,7 @@ mod repair;
 mod replay;
 mod snapshot;
 mod snapshot_marker;
+mod start_entry;
 mod store;
 mod upkeep;
 mod verify;
@@ -478,28 +479,6 @@ impl Engine {
         self.checkpoints.poll()?;
         commit(&mut self.log, self.batch_time, self.bank.outcome_digest())?;
         self.apply_start()
-    }
-
-    /// Puts the entry of this start before the first other one. A start that logs nothing leaves none.
-    fn put_start(&mut self) -> Result<(), Full> {
-        let Some(epoch) = self.start else { return Ok(()) };
-        let entry = Entry { owner: Owner::Nobody, origin: Origin::None, action: Action::Start(epoch) };
-        self.log.append_new_kind(|out| entry.encode_into(out))?;
-        self.start = None;
-        self.batch.push(entry);
-        Ok(())
-    }
-
-    /// Applies the entry of this start, which no question asked for and no walk meets.
-    fn apply_start(&mut self) -> Result<(), Fatal> {
-        if let Next::Entry(entry) = self.batch.next(1)
-            && matches!(entry.action, Action::Start(_))
-        {
-            let lsn = self.bank.applied().next();
-            bank::apply(&mut self.bank, lsn, entry, self.batch_time)?;
-            self.applied(1)?;
-        }
-        Ok(())
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {

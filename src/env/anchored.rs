@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::os::{self, OsDisk, OsFile};
-use super::{Disk, File, FileSystem, Lock, locks};
+use super::{Disk, File, FileSystem, Lock, file_system, locks};
 
 /// The disk. Clones hold the same directory.
 #[derive(Clone)]
@@ -152,7 +152,7 @@ impl Disk for AnchoredDisk {
 
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
         match self.below(path) {
-            Some(_) => Ok(os::file_system(&rustix::fs::fstatfs(&self.directory)?)),
+            Some(_) => Ok(file_system::of(&rustix::fs::fstatfs(&self.directory)?)),
             None => self.outside.file_system(path),
         }
     }

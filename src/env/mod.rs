@@ -6,6 +6,7 @@
 
 pub mod alarm;
 mod anchored;
+mod file_system;
 mod gentle;
 mod locks;
 pub mod os;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use fs2::FileExt as _;
 
 use super::locks::{dir_holder, file_holder, is_contended, lock_dir, lock_file};
-use super::{Clock, Disk, Entropy, File, FileSystem, Lock, Standing, anchored};
+use super::{Clock, Disk, Entropy, File, FileSystem, Lock, Standing, anchored, file_system};
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,7 +99,7 @@ impl Disk for OsDisk {
     }
 
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
-        Ok(file_system(&rustix::fs::statfs(path)?))
+        Ok(file_system::of(&rustix::fs::statfs(path)?))
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
@@ -142,36 +142,6 @@ pub(super) fn no_utf8(name: &str) -> io::Error {
 /// How much is free, what only the superuser may take included.
 pub(super) const fn free_space(system: &rustix::fs::StatVfs) -> Option<u64> {
     system.f_bfree.checked_mul(system.f_frsize)
-}
-
-/// What kind of file system the system says it is.
-pub(super) fn file_system(system: &rustix::fs::StatFs) -> FileSystem {
-    // The type's width and sign differ between machines; the numbers have 32 bits.
-    u32::try_from(system.f_type & 0xFFFF_FFFF).map_or(FileSystem::Local, kind_of)
-}
-
-/// A file system by the number that Linux gives its kind.
-const fn kind_of(magic: u32) -> FileSystem {
-    match magic {
-        0x0102_1994 => FileSystem::Memory("tmpfs"),
-        0x8584_58F6 => FileSystem::Memory("ramfs"),
-        0x0000_6969 => FileSystem::Network("NFS"),
-        0xFF53_4D42 | 0xFE53_4D42 | 0x0000_517B => FileSystem::Network("SMB"),
-        0x00C3_6400 => FileSystem::Network("Ceph"),
-        0x5346_414F | 0x6B41_4653 => FileSystem::Network("AFS"),
-        0x7375_7245 => FileSystem::Network("Coda"),
-        0x0BD0_0BD0 => FileSystem::Network("Lustre"),
-        0x4750_4653 => FileSystem::Network("GPFS"),
-        0x0000_564C => FileSystem::Network("NCP"),
-        0x1983_0326 => FileSystem::Network("BeeGFS"),
-        0x0102_1997 => FileSystem::PassedThrough("9p"),
-        0x6573_5546 => FileSystem::PassedThrough("FUSE"),
-        0x786F_4256 => FileSystem::PassedThrough("vboxsf"),
-        0x9123_683E => FileSystem::CopyOnWrite("btrfs"),
-        0xCA45_1A4E => FileSystem::CopyOnWrite("bcachefs"),
-        0x2FC1_2FC1 => FileSystem::CopyOnWrite("zfs"),
-        _ => FileSystem::Local,
-    }
 }
 
 pub(super) struct OsFile(pub(super) fs::File);
@@ -465,9 +435,6 @@ mod tests {
     fn file_systems_are_told_apart() {
         assert!(OsDisk.file_system(Path::new("/absent")).is_err());
         assert_eq!(OsDisk.file_system(Path::new("/proc")).unwrap(), FileSystem::Local, "no kind that is known");
-        assert_eq!(kind_of(0xEF53), FileSystem::Local);
-        assert_eq!(kind_of(0xFF53_4D42), FileSystem::Network("SMB"), "a number with the highest bit");
-        assert_eq!(kind_of(0x9123_683E), FileSystem::CopyOnWrite("btrfs"));
         let memory = Path::new("/dev/shm");
         // Where there is such a thing at all.
         if let Ok(kind) = OsDisk.file_system(memory)

@@ -197,7 +197,7 @@ fn nothing_is_executed_that_nobody_asked_for() {
     let mut case = Case::new();
     case.logged(A, OF_A, 1, Some(deposit(0, 10)));
     case.journaled(id(OF_A, 1), deposit(0, 10), Some(End::Closed(ClosedReason::NeverSent)));
-    case.refused("asked", "never sent, but it was executed");
+    case.refused("asked", "its journal says that it was not executed, but it was");
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn other_versions_are_named_not_called_damage() {
     {
         let disk = store();
         let mut block = disk.peek(&path).unwrap()[offset..offset + length].to_vec();
-        block[field] = 3;
+        block[field] = 4;
         reseal(&mut block);
         disk.poke(&path, offset as u64, &block);
         assert!(matches!(read(&disk), Err(WalError::Unsupported { .. })), "{} at {offset}", path.display());

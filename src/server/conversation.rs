@@ -121,7 +121,8 @@ impl Service {
                     self.budget.charge_questions(connection, 1);
                     self.mark_dirty(slot);
                 }
-                (Heard::Over | Heard::Question, _) => {
+                (Heard::Question, None) => return Err(Fatal::Broken("a dialogue asks without a question")),
+                (Heard::Over, _) => {
                     connection.is_closing = true;
                     self.mark_dirty(slot);
                 }

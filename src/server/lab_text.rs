@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn line_ends_end_lines_and_a_rest_waits() {
         assert_eq!(lines(b""), Vec::<&[u8]>::new());
-        assert_eq!(lines(b"Sami\r\n1234\n2\r\01000"), [&b"Sami"[..], b"1234", b"2"]);
+        assert_eq!(lines(b"Sami\r\n1234\n2\r\x001000"), [&b"Sami"[..], b"1234", b"2"]);
         assert_eq!(lines(b"2\n1000\r"), [b"2"]);
         assert_eq!(lines(b"2\n1000\r\n"), [&b"2"[..], b"1000"]);
         assert_eq!(lines(b"\n\r\n\r\0 a \n"), [&b""[..], b"", b"", b" a "]);

@@ -146,7 +146,7 @@ fn the_end_of_input_ends_the_last_line() {
     }
     for (port, sent, heard) in [(LabPort::Lower, "ABC", "abc"), (LabPort::Number, "97 prime\r", "Prime")] {
         assert_eq!(hear(port, &[sent.as_bytes()], Duration::ZERO, true), (heard.to_owned(), true));
-        assert_eq!(hear(port, &[sent[..1].as_bytes(), sent[1..].as_bytes()], GAP, true), (heard.to_owned(), true));
+        assert_eq!(hear(port, &[&sent.as_bytes()[..1], &sent.as_bytes()[1..]], GAP, true), (heard.to_owned(), true));
     }
     let only_a_name = ("Enter Your Account Name : Enter Your Account Pin : ".to_owned(), true);
     assert_eq!(hear(LabPort::Atm, &[b"Sami"], Duration::ZERO, true), only_a_name);

@@ -228,6 +228,38 @@ fn who_stops_sending_is_still_answered() {
     no_session_is_left(&daemon, "Sami");
 }
 
+/// `printf 'Sa'; sleep 0.02; printf 'mi\n...'`: a line that comes in pieces is one message, and lines that come at once are
+/// several.
+#[test]
+fn a_line_that_comes_in_pieces_is_one_message() {
+    let store = Store::new();
+    let (daemon, ports) = serve(&store, &[]);
+    let scripts: [&[&str]; 3] = [
+        &["Sa", "mi\n1234\n1\n3\n1", "0\n4\n"],
+        &["Sami\n1234\n3", "\n10", "00\n2\n99", "0\n1\n4", "\n"],
+        &["Sami\r", "\n12", "34\r\n3\r\n5\r", "\n1\r\n", "4\r\n"],
+    ];
+    for (pieces, end) in scripts.into_iter().zip(["New balance is 45730", "Current balance is 45740", "Current balance is 45745"]) {
+        let mut client = Text::connect(ports.atm);
+        assert_eq!(client.receive(), "Enter Your Account Name : ");
+        for piece in pieces {
+            client.send(piece);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let rest = client.rest();
+        assert!(rest.starts_with("Enter Your Account Pin : Successfully") && rest.ends_with(end), "{pieces:?}: {rest}");
+    }
+    for (address, pieces, answer) in [(ports.lower, ["HELLO ", "There\n"], "hello there"), (ports.number, ["9", "7 prime\n"], "Prime")] {
+        let mut client = Text::connect(address);
+        for piece in pieces {
+            client.send(piece);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(client.rest(), answer);
+    }
+    no_session_is_left(&daemon, "Sami");
+}
+
 /// A script through `nc`: the reads of the daemon end anywhere, amounts are never cut.
 #[test]
 fn a_stream_of_lines_is_cut_nowhere() {

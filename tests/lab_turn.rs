@@ -14,6 +14,9 @@ use bankd::secret::Secret;
 use bankd::server::{LabPort, LabRules, Peer, Service};
 use bankd::wal::{Preparer, SegmentSizes};
 
+#[path = "lab/cuts.rs"]
+mod cuts;
+
 const STORE: &str = "/bank/store";
 const KEY: &str = "/bank/key";
 
@@ -42,6 +45,7 @@ impl Bank {
     }
 
     fn connect(&mut self) -> usize {
+        self.service.resume(self.now).unwrap();
         let slot = self.service.open(Peer::Lab(LabPort::Atm), self.now);
         assert_eq!(self.hear(slot), "Enter Your Account Name : ");
         slot
@@ -63,8 +67,13 @@ impl Bank {
         said
     }
 
+    /// A line, and what is answered.
     fn ask(&mut self, slot: usize, message: &str) -> String {
-        self.say(slot, message);
+        self.ask_bytes(slot, &format!("{message}\n"))
+    }
+
+    fn ask_bytes(&mut self, slot: usize, bytes: &str) -> String {
+        self.say(slot, bytes);
         let mut said = String::new();
         for _ in 0..3 {
             self.turn();
@@ -92,7 +101,7 @@ fn no_moment_leaves_a_session() {
                 bank.ask(slot, word);
             }
             if let Some(word) = WORDS.get(words) {
-                bank.say(slot, word);
+                bank.say(slot, &format!("{word}\n"));
             }
             for half in 0..halves {
                 if half % 2 == 0 {

@@ -176,6 +176,20 @@ impl Connection {
         }
     }
 
+    /// Its client has sent nothing more up to `at`. Returns whether that ends a message.
+    pub fn end_by_silence(&mut self, at: Duration) -> bool {
+        match &mut self.front_end {
+            FrontEnd::Native => false,
+            FrontEnd::Lab(dialogue) => dialogue.end_by_silence(at, &mut self.input),
+        }
+    }
+
+    /// Its client sends no more. Returns whether that ends a message.
+    pub fn end_by_end(&mut self) -> bool {
+        self.is_at_end = true;
+        self.front_end.is_lab() && Dialogue::end_by_end(&mut self.input)
+    }
+
     /// The dialogue and where it speaks, if it is one.
     pub fn dialogue(&mut self) -> Option<(&mut Dialogue, &mut Vec<u8>)> {
         match &mut self.front_end {

@@ -3,6 +3,7 @@
 //!
 //! Left out: what is said (`lab.rs`), judging and answering questions (`arrival.rs`, `walk.rs`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::arrival::{Taken, check_command};
@@ -18,6 +19,9 @@ use crate::types::{Lsn, Owner, RequestNumber};
 use crate::wal::Full;
 use crate::wire::message::{Ask, Refusal, Reply};
 
+/// Without a further byte for this long, what a client began without ever having ended a line is a message.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// What all dialogues share.
 pub(super) struct Lab {
     rules: LabRules,
@@ -26,6 +30,10 @@ pub(super) struct Lab {
     abandoned: Vec<Abandoned>,
     /// Not before this are they tried again.
     retry_at: Duration,
+    /// When the turn began: what had arrived by then is read in it.
+    turn_began: Duration,
+    /// When clients that began a message count as silent, and their slots. A time counts only if its dialogue has noted it.
+    silences: BTreeSet<(Duration, usize)>,
 }
 
 struct Abandoned {
@@ -37,12 +45,35 @@ struct Abandoned {
 
 impl Lab {
     pub(super) const fn new(rules: LabRules) -> Self {
-        Self { rules, chance: Chance::new(&rules), abandoned: Vec::new(), retry_at: Duration::ZERO }
+        Self {
+            rules,
+            chance: Chance::new(&rules),
+            abandoned: Vec::new(),
+            retry_at: Duration::ZERO,
+            turn_began: Duration::ZERO,
+            silences: BTreeSet::new(),
+        }
     }
 
-    /// How long abandoned sessions can wait; none if there are none.
+    /// How long abandoned sessions and silent clients can wait; none if there are none.
     pub(super) fn patience(&self, now: Duration) -> Option<Duration> {
-        (!self.abandoned.is_empty()).then(|| self.retry_at.saturating_sub(now))
+        let retry = (!self.abandoned.is_empty()).then_some(self.retry_at);
+        let silence = self.silences.first().map(|(at, _)| *at);
+        [retry, silence].into_iter().flatten().min().map(|at| at.saturating_sub(now))
+    }
+
+    /// Notes that a turn begins.
+    pub(super) const fn begin_turn(&mut self, now: Duration) {
+        self.turn_began = now;
+    }
+
+    /// Begins to wait for the rest of what a client began, or waits anew.
+    fn await_rest(&mut self, slot: usize, dialogue: &mut Dialogue) {
+        let at = self.turn_began.saturating_add(SILENCE);
+        if let Some(before) = dialogue.note_silence(at) {
+            self.silences.remove(&(before, slot));
+        }
+        self.silences.insert((at, slot));
     }
 }
 
@@ -56,7 +87,7 @@ impl Service {
     /// Hears messages at the front of `bytes` until one becomes a question; returns how many bytes they took.
     ///
     /// # Errors
-    /// [`Fatal`], as `Engine::new_tag`.
+    /// [`Fatal`], as `Engine::new_tag`, and [`Fatal::Broken`].
     pub(super) fn converse(&mut self, slot: usize, bytes: &[u8], now: Duration) -> Result<usize, Fatal> {
         let mut consumed = 0;
         while !self.is_full {
@@ -68,13 +99,18 @@ impl Service {
             let id = ConnectionId { slot, generation: connection.generation };
             connection.began_output(now);
             let Some((dialogue, out)) = connection.dialogue() else { break };
-            let (taken, heard) = dialogue.next(bytes.get(consumed..).unwrap_or_default(), &mut self.lab.chance, out);
+            let (taken, heard) = dialogue.next(bytes.get(consumed..).unwrap_or_default(), &mut self.lab.chance, out)?;
             let question = dialogue.question().cloned();
             consumed = consumed.saturating_add(taken);
             match (heard, question) {
-                (Heard::Nothing, _) => break,
+                (Heard::Nothing, _) => {
+                    if consumed < bytes.len() && dialogue.is_undecided() {
+                        self.lab.await_rest(slot, dialogue);
+                    }
+                    break;
+                }
                 (Heard::Question, Some(question)) => match self.arrive_from_lab(id, question)? {
-                    Taken::Yes => self.is_asked(id),
+                    Taken::Yes => self.is_asked(id)?,
                     Taken::NextTurn => self.is_full = true,
                     Taken::Later(needs) => {
                         self.pause(slot, needs);
@@ -85,7 +121,8 @@ impl Service {
                     self.budget.charge_questions(connection, 1);
                     self.mark_dirty(slot);
                 }
-                (Heard::Over | Heard::Question, _) => {
+                (Heard::Question, None) => return Err(Fatal::Broken("a dialogue asks without a question")),
+                (Heard::Over, _) => {
                     connection.is_closing = true;
                     self.mark_dirty(slot);
                 }
@@ -114,25 +151,48 @@ impl Service {
     }
 
     /// The question is in the turn's list: nothing is read until it is answered.
-    fn is_asked(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connection(id) else { return };
+    fn is_asked(&mut self, id: ConnectionId) -> Result<(), Fatal> {
+        let Some(connection) = self.connection(id) else { return Ok(()) };
         connection.is_blocked = true;
-        if let Some((dialogue, _)) = connection.dialogue() {
-            dialogue.asked();
+        connection.dialogue().map_or(Ok(()), |(dialogue, _)| dialogue.asked())
+    }
+
+    /// Goes on with clients that are silent after the beginning of a message. What had arrived when the turn began is
+    /// read by now, or is noted as unread, so that the bank's own delays are no silence.
+    pub(super) fn end_silences(&mut self) {
+        while let Some((at, slot)) = self.lab.silences.pop_first() {
+            if at > self.lab.turn_began {
+                self.lab.silences.insert((at, slot));
+                return;
+            }
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            let is_unread = connection.is_unread;
+            if is_unread
+                && let Some((dialogue, _)) = connection.dialogue()
+                && dialogue.is_undecided()
+            {
+                self.lab.await_rest(slot, dialogue);
+            } else if connection.end_by_silence(at) {
+                self.wait(slot);
+            }
         }
     }
 
     /// Puts a reply into words. A question that follows from it waits for the next turn, since the batch is closed.
-    pub(super) fn say(&mut self, id: ConnectionId, reply: &Reply) {
-        let Some(connection) = self.connection(id) else { return };
-        let Some((dialogue, out)) = connection.dialogue() else { return };
-        let is_over = dialogue.reply(reply, out);
+    ///
+    /// # Errors
+    /// [`Fatal::Broken`], as [`Dialogue::reply`].
+    pub(super) fn say(&mut self, id: ConnectionId, reply: &Reply) -> Result<(), Fatal> {
+        let Some(connection) = self.connection(id) else { return Ok(()) };
+        let Some((dialogue, out)) = connection.dialogue() else { return Ok(()) };
+        let is_over = dialogue.reply(reply, out)?;
         let has_question = dialogue.question().is_some();
         connection.is_blocked = false;
         connection.is_closing |= is_over;
         if has_question {
             self.wait(id.slot);
         }
+        Ok(())
     }
 
     /// Notes a session whose connection is gone.

@@ -2,16 +2,19 @@
 //!
 //! It turns what a client types into the questions that any client may ask, and the replies into the report's words.
 //! A dialogue goes step by step: while a question of its is unanswered, nothing further is read.
-//! Left out: messages and words (`lab_text.rs`), chance (`lab_rules.rs`), sending the questions (`conversation.rs`), and
+//! Left out: where a message ends (`lab_habit.rs`), lines and words (`lab_text.rs`), chance (`lab_rules.rs`), sending the questions (`conversation.rs`), and
 //! all of the bank.
 
 use std::fmt::Display;
 use std::io::Write;
+use std::time::Duration;
 
+use super::lab_habit::{self, Habit};
 use super::lab_rules::Chance;
 use super::lab_text::{self as text, Front};
 use crate::amount::Amount;
 use crate::command::{Body, Command, Outcome};
+use crate::engine::Fatal;
 use crate::secret::Secret;
 use crate::types::{AccountId, Owner, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply, Role};
@@ -52,14 +55,15 @@ pub struct Terms {
 ///
 /// Invariants: `question` is there only in the state `Asked`, from the moment when it arises until it is taken over;
 /// the number of a customer's next request counts the recorded answers of its session, so that an unrecorded refusal
-/// leaves the number free.
+/// leaves the number free; in the bytes that are kept for it only line ends end a message.
 #[derive(Debug)]
 pub struct Dialogue {
     port: Port,
     terms: Terms,
     state: State,
     question: Option<Ask>,
-    is_stream: bool,
+    habit: Habit,
+    silent_at: Option<Duration>,
 }
 
 /// What the client is to say next, or what the bank was asked.
@@ -128,16 +132,33 @@ impl Dialogue {
                 State::Name
             }
         };
-        Self { port, terms, state, question: None, is_stream: false }
+        Self { port, terms, state, question: None, habit: Habit::Unknown, silent_at: None }
     }
 
-    /// Appends what one read brought to bytes that are kept from earlier ones, so that messages stay apart.
+    /// Appends what one read brought to bytes that are kept from earlier ones.
     pub fn join(&mut self, kept: &mut Vec<u8>, read: &[u8]) {
-        if !self.is_stream && kept.last().is_some_and(|last| *last != b'\n') {
-            kept.push(b'\n');
-        }
-        kept.extend_from_slice(read);
-        self.is_stream |= text::is_stream(read);
+        self.habit.join(kept, read);
+    }
+
+    /// Notes when the client counts as silent, if it has begun a message and shown no habit. Returns the time noted before.
+    pub const fn note_silence(&mut self, at: Duration) -> Option<Duration> {
+        self.silent_at.replace(at)
+    }
+
+    /// Whether silence would end a message that has begun.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.habit == Habit::Unknown
+    }
+
+    /// The client has sent nothing more up to `at`. Returns whether that ends a message in the bytes that are kept.
+    pub fn end_by_silence(&mut self, at: Duration, kept: &mut Vec<u8>) -> bool {
+        self.silent_at.take_if(|silent_at| *silent_at == at).is_some() && self.habit.end_by_silence(kept)
+    }
+
+    /// The client sends no more. Returns whether that ends a message in the bytes that are kept.
+    pub fn end_by_end(kept: &mut Vec<u8>) -> bool {
+        lab_habit::end_by_end(kept)
     }
 
     /// The question that is to be asked now. It stays until [`Dialogue::asked`].
@@ -147,34 +168,39 @@ impl Dialogue {
     }
 
     /// Notes that the question is on its way: [`Dialogue::reply`] comes next.
-    pub fn asked(&mut self) {
-        debug_assert!(self.question.is_some(), "a question was asked");
-        self.question = None;
+    ///
+    /// # Errors
+    /// [`Fatal::Broken`] where there is none.
+    pub fn asked(&mut self) -> Result<(), Fatal> {
+        self.question.take().map(drop).ok_or(Fatal::Broken("a dialogue's question is asked that does not exist"))
     }
 
     /// Hears the message at the front of `bytes`, and says how many bytes it took. Answers are put into `out`.
-    pub fn next(&mut self, bytes: &[u8], chance: &mut Chance, out: &mut Vec<u8>) -> (usize, Heard) {
+    ///
+    /// # Errors
+    /// [`Fatal::Broken`] while a question is unanswered.
+    pub fn next(&mut self, bytes: &[u8], chance: &mut Chance, out: &mut Vec<u8>) -> Result<(usize, Heard), Fatal> {
         if self.question.is_some() {
-            return (0, Heard::Question);
+            return Ok((0, Heard::Question));
         }
-        match text::front(bytes, self.is_stream) {
+        Ok(match text::front(bytes) {
             Front::Incomplete => (0, Heard::Nothing),
             Front::TooLong => {
                 say(out, text::TOO_LONG);
                 (bytes.len(), Heard::Over)
             }
             Front::Message(message, taken) => match std::str::from_utf8(message) {
-                Ok(message) => (taken, self.hear(message, chance, out)),
+                Ok(message) => (taken, self.hear(message, chance, out)?),
                 Err(_) => {
                     say(out, text::NOT_UTF8);
                     (taken, if self.port == Port::Atm { Heard::Answered } else { Heard::Over })
                 }
             },
-        }
+        })
     }
 
-    fn hear(&mut self, message: &str, chance: &mut Chance, out: &mut Vec<u8>) -> Heard {
-        match std::mem::replace(&mut self.state, State::Asked(About::Leaving)) {
+    fn hear(&mut self, message: &str, chance: &mut Chance, out: &mut Vec<u8>) -> Result<Heard, Fatal> {
+        Ok(match std::mem::replace(&mut self.state, State::Asked(About::Leaving)) {
             State::Only => self.hear_only(message, out),
             State::Name => {
                 say(out, text::PIN_PROMPT);
@@ -186,11 +212,8 @@ impl Dialogue {
             }
             State::Menu(customer) => self.hear_command(customer, message, out),
             State::Amount(customer, movement) => self.hear_amount(customer, movement, message, chance, out),
-            State::Asked(about) => {
-                debug_assert!(false, "nothing is read while {about:?} is unanswered");
-                self.wait(State::Asked(about))
-            }
-        }
+            State::Asked(_) => return Err(Fatal::Broken("a dialogue reads on while its question is unanswered")),
+        })
     }
 
     /// The only message of a client that is answered once.
@@ -249,10 +272,12 @@ impl Dialogue {
     }
 
     /// Takes the reply to the question. `true`: the dialogue is over. Answers are put into `out`.
-    pub fn reply(&mut self, reply: &Reply, out: &mut Vec<u8>) -> bool {
+    ///
+    /// # Errors
+    /// [`Fatal::Broken`] where there was no question, or not one that can have this reply.
+    pub fn reply(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Result<bool, Fatal> {
         let State::Asked(about) = self.state else {
-            debug_assert!(false, "a reply without a question");
-            return true;
+            return Err(Fatal::Broken("a dialogue has a reply without a question"));
         };
         let heard = match (about, reply) {
             (About::Lower, Reply::Text(text)) => over(out, text),
@@ -282,12 +307,9 @@ impl Dialogue {
                 say_of(out, "Sorry: ", refusal);
                 Heard::Over
             }
-            (about, other) => {
-                debug_assert!(false, "{about:?} was answered with {other:?}");
-                Heard::Over
-            }
+            _ => return Err(Fatal::Broken("a dialogue's question has a reply that it cannot have")),
         };
-        heard == Heard::Over
+        Ok(heard == Heard::Over)
     }
 
     fn moved(&mut self, mut customer: Customer, body: &Body, out: &mut Vec<u8>) -> Heard {

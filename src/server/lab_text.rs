@@ -1,42 +1,55 @@
-//! The lab's text: where a message ends in the bytes that a client sends, and the words that it is answered.
+//! The lab's text: where a line ends in the bytes that a client sends, and the words that it is answered.
 //!
-//! The report's clients end no message: one `send` is one message. People with `nc` end lines. So a LF ends a message,
-//! and so does the end of what was read, unless the client is a *stream*: it sends much at a time, cut anywhere.
-//! Left out: what the messages mean (`lab.rs`).
+//! TCP may cut and merge what a client sends anywhere, so here only line ends count. Left out: messages without a line end
+//! (`lab_habit.rs`), and what the messages mean (`lab.rs`).
 
 /// The longest message, in bytes without its line end; as much as the report's server reads at a time.
 pub const MAX_MESSAGE: usize = 1024;
-/// A read of at least this many bytes with a line end in it comes from a stream. Less is never cut on its way by any
-/// usual network.
-const STREAM: usize = 512;
 
 /// What stands at the front of the bytes that a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Front<'a> {
-    /// Nothing, or the beginning of a stream's line.
+    /// Nothing, or the beginning of a line.
     Incomplete,
-    /// A message without its line end, and the bytes that it takes with it.
+    /// A line without its end, and the bytes that it takes with it.
     Message(&'a [u8], usize),
     /// More than [`MAX_MESSAGE`].
     TooLong,
 }
 
-/// The message at the front of `bytes`. In a stream only a LF ends one.
-pub fn front(bytes: &[u8], is_stream: bool) -> Front<'_> {
+/// The line at the front of `bytes`: LF, CR LF, and the CR NUL of telnet end one.
+pub fn front(bytes: &[u8]) -> Front<'_> {
     let reach = bytes.get(..MAX_MESSAGE + 2).unwrap_or(bytes);
-    let (message, taken) = match reach.iter().position(|byte| *byte == b'\n') {
-        Some(end) => (reach.get(..end).unwrap_or_default(), end + 1),
-        None if bytes.len() > MAX_MESSAGE + 1 => return Front::TooLong,
-        None if is_stream || bytes.is_empty() => return Front::Incomplete,
-        None => (bytes, bytes.len()),
+    let (line, taken) = match line_end(reach) {
+        Some((end, taken)) => (reach.get(..end).unwrap_or_default(), taken),
+        // A CR may be the beginning of the end.
+        None if bytes.strip_suffix(b"\r").unwrap_or(bytes).len() > MAX_MESSAGE => return Front::TooLong,
+        None => return Front::Incomplete,
     };
-    let message = message.strip_suffix(b"\r").unwrap_or(message);
-    if message.len() > MAX_MESSAGE { Front::TooLong } else { Front::Message(message, taken) }
+    if line.len() > MAX_MESSAGE { Front::TooLong } else { Front::Message(line, taken) }
 }
 
-/// Whether what one read brought shows that its client is a stream.
-pub fn is_stream(read: &[u8]) -> bool {
-    read.len() >= STREAM && read.contains(&b'\n')
+/// Whether the bytes have a line end.
+pub fn has_line_end(bytes: &[u8]) -> bool {
+    line_end(bytes).is_some()
+}
+
+/// Whether the last line has begun and not ended.
+pub fn is_open(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && !bytes.ends_with(b"\n") && !bytes.ends_with(b"\r\0")
+}
+
+/// Where the first line ends, and where the next one begins.
+fn line_end(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut before = None;
+    for (place, byte) in bytes.iter().enumerate() {
+        match (before, byte) {
+            (Some(b'\r'), b'\n' | 0) => return Some((place.saturating_sub(1), place.saturating_add(1))),
+            (_, b'\n') => return Some((place, place.saturating_add(1))),
+            _ => before = Some(*byte),
+        }
+    }
+    None
 }
 
 /// The first words to a customer.
@@ -71,45 +84,52 @@ pub const TOO_LONG: &str = "Invalid input. Please send at most 1024 bytes at a t
 mod tests {
     use super::*;
 
-    /// Every message of the bytes, and whether a rest waits.
-    fn messages(mut bytes: &[u8], is_stream: bool) -> Vec<&[u8]> {
+    /// Every line of the bytes.
+    fn lines(mut bytes: &[u8]) -> Vec<&[u8]> {
         let mut found = Vec::new();
-        while let Front::Message(message, taken) = front(bytes, is_stream) {
-            found.push(message);
+        while let Front::Message(line, taken) = front(bytes) {
+            found.push(line);
             bytes = &bytes[taken..];
         }
-        assert_eq!(front(bytes, is_stream), Front::Incomplete);
+        assert_eq!(front(bytes), Front::Incomplete);
         found
     }
 
     #[test]
-    fn a_line_end_or_the_end_ends_a_message() {
-        assert_eq!(messages(b"", false), Vec::<&[u8]>::new());
-        assert_eq!(messages(b"Sami", false), [b"Sami"]);
-        assert_eq!(messages(b"Sami\r", false), [b"Sami"]);
-        assert_eq!(messages(b"Sami\r\n1234\n2\n1000", false), [&b"Sami"[..], b"1234", b"2", b"1000"]);
-        assert_eq!(messages(b"\n\r\n a ", false), [&b""[..], b"", b" a "]);
-        assert_eq!(messages(b"a\rb\r\r\n", false), [b"a\rb\r"]);
-    }
-
-    #[test]
-    fn in_a_stream_a_rest_waits() {
-        assert_eq!(messages(b"2\n10", true), [b"2"]);
-        assert_eq!(messages(b"2\n1000\r", true), [b"2"]);
-        assert_eq!(messages(b"2\n1000\r\n", true), [&b"2"[..], b"1000"]);
-        assert!(is_stream(&[b'\n'; 512]) && !is_stream(&[b'\n'; 511]) && !is_stream(&[b'x'; 65_536]));
-    }
-
-    #[test]
-    fn a_message_has_a_limit_however_it_ends() {
-        let longest = vec![b'x'; MAX_MESSAGE];
-        for end in ["", "\r", "\n", "\r\n", "\nmore"] {
-            let bytes = [&longest[..], end.as_bytes()].concat();
-            assert!(matches!(front(&bytes, false), Front::Message(message, _) if message == longest), "{end:?}");
-            let bytes = [&longest[..], b"x", end.as_bytes()].concat();
-            assert_eq!(front(&bytes, false), Front::TooLong, "{end:?}");
+    fn line_ends_end_lines_and_a_rest_waits() {
+        assert_eq!(lines(b""), Vec::<&[u8]>::new());
+        assert_eq!(lines(b"Sami\r\n1234\n2\r\x001000"), [&b"Sami"[..], b"1234", b"2"]);
+        assert_eq!(lines(b"2\n1000\r"), [b"2"]);
+        assert_eq!(lines(b"2\n1000\r\n"), [&b"2"[..], b"1000"]);
+        assert_eq!(lines(b"\n\r\n\r\0 a \n"), [&b""[..], b"", b"", b" a "]);
+        assert_eq!(lines(b"a\rb\0\r\r\n"), [b"a\rb\0\r"]);
+        for (bytes, open, ended) in [
+            (&b""[..], false, false),
+            (b"a", true, false),
+            (b"a\r", true, false),
+            (b"a\r\n", false, true),
+            (b"a\r\0", false, true),
+            (b"\0", true, false),
+        ] {
+            assert_eq!((is_open(bytes), has_line_end(bytes)), (open, ended), "{bytes:?}");
         }
-        assert_eq!(front(&[b'x'; MAX_MESSAGE + 2], true), Front::TooLong);
+    }
+
+    #[test]
+    fn a_line_has_a_limit_however_it_ends() {
+        let longest = vec![b'x'; MAX_MESSAGE];
+        for end in ["\n", "\r\n", "\r\0", "\nmore"] {
+            let bytes = [&longest[..], end.as_bytes()].concat();
+            assert!(matches!(front(&bytes), Front::Message(line, _) if line == longest), "{end:?}");
+            let bytes = [&longest[..], b"x", end.as_bytes()].concat();
+            assert_eq!(front(&bytes), Front::TooLong, "{end:?}");
+        }
+        // A rest that no line end can make short enough is refused before one comes.
+        for (rest, found) in
+            [("", Front::Incomplete), ("\r", Front::Incomplete), ("x", Front::TooLong), ("\rx", Front::TooLong), ("xx", Front::TooLong)]
+        {
+            assert_eq!(front(&[&longest[..], rest.as_bytes()].concat()), found, "{rest:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod conversation;
 mod deadlines;
 mod event_loop;
 mod lab;
+mod lab_habit;
 mod lab_rules;
 mod lab_text;
 mod native;

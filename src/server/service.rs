@@ -192,7 +192,9 @@ impl Service {
     /// Notes that a connection sends no more. What it sent is still answered.
     pub fn end_of_input(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot) {
-            connection.is_at_end = true;
+            if connection.end_by_end() {
+                self.wait(slot);
+            }
             self.mark_dirty(slot);
         }
     }
@@ -203,6 +205,7 @@ impl Service {
     /// [`Fatal`], as [`Service::receive`].
     pub fn resume(&mut self, now: Duration) -> Result<(), Fatal> {
         self.is_busy(now);
+        self.lab.begin_turn(now);
         self.close_abandoned(now);
         if self.waiting.is_empty() && self.served.is_empty() {
             return Ok(());
@@ -255,6 +258,7 @@ impl Service {
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of this turn may leave.
     pub fn finish_turn(&mut self, now: Duration) -> Result<(), Fatal> {
+        self.end_silences();
         // A batch that takes nothing though it is empty is a log that has failed: the commit tells.
         if !self.turn.is_empty() || self.is_full {
             self.engine.begin_commit()?;

@@ -122,7 +122,7 @@ impl Service {
         connection.begin_replies(1, now);
         match connection.front_end {
             FrontEnd::Native => native::put(reply, connection.output())?,
-            FrontEnd::Lab(_) => self.say(id, reply),
+            FrontEnd::Lab(_) => self.say(id, reply)?,
         }
         self.mark_dirty(id.slot);
         Ok(())

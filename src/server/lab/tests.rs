@@ -9,6 +9,11 @@ const SESSION: SessionId = SessionId { epoch: Epoch(7), lsn: Lsn(3) };
 const SAMI: AccountId = AccountId(1);
 const TERMS: Terms = Terms { decimals: 0, max_transactions: None };
 
+/// A message with a line end.
+fn line(message: &str) -> String {
+    if message.ends_with('\n') { message.to_owned() } else { format!("{message}\n") }
+}
+
 struct Talk {
     dialogue: Dialogue,
     chance: Chance,
@@ -37,14 +42,15 @@ impl Talk {
 
     fn hears(&mut self, bytes: &[u8]) -> (usize, Heard, String) {
         let mut out = Vec::new();
-        let (taken, heard) = self.dialogue.next(bytes, &mut self.chance, &mut out);
+        let (taken, heard) = self.dialogue.next(bytes, &mut self.chance, &mut out).unwrap();
         (taken, heard, String::from_utf8(out).unwrap())
     }
 
-    /// Hears a message and answers it at once.
+    /// Hears a line and answers it at once.
     #[track_caller]
     fn says(&mut self, message: &str, answer: &str) {
-        assert_eq!(self.hears(message.as_bytes()), (message.len(), Heard::Answered, answer.to_owned()));
+        let line = line(message);
+        assert_eq!(self.hears(line.as_bytes()), (line.len(), Heard::Answered, answer.to_owned()));
     }
 
     /// Hears a message, answers it, and it is the last.
@@ -53,10 +59,11 @@ impl Talk {
         assert_eq!(self.hears(message), (message.len(), Heard::Over, answer.to_owned()));
     }
 
-    /// Hears a message that becomes a question.
+    /// Hears a line that becomes a question.
     #[track_caller]
     fn asks(&mut self, message: &str, question: &Ask) {
-        assert_eq!(self.hears(message.as_bytes()), (message.len(), Heard::Question, String::new()));
+        let line = line(message);
+        assert_eq!(self.hears(line.as_bytes()), (line.len(), Heard::Question, String::new()));
         self.takes(question);
     }
 
@@ -65,13 +72,13 @@ impl Talk {
     fn takes(&mut self, question: &Ask) {
         assert_eq!(self.hears(b"later"), (0, Heard::Question, String::new()));
         assert_eq!(self.dialogue.question(), Some(question));
-        self.dialogue.asked();
+        self.dialogue.asked().unwrap();
         assert_eq!(self.dialogue.question(), None);
     }
 
     fn replies(&mut self, reply: &Reply) -> (String, bool) {
         let mut out = Vec::new();
-        let over = self.dialogue.reply(reply, &mut out);
+        let over = self.dialogue.reply(reply, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), over)
     }
 
@@ -194,7 +201,7 @@ fn bytes_that_are_no_message() {
     for port in [Port::Lower, Port::Number, Port::Atm] {
         Talk::new(port, TERMS, "0").ends(&long, text::TOO_LONG);
     }
-    Talk::new(Port::Lower, TERMS, "0").ends(b"\xff", text::NOT_UTF8);
+    Talk::new(Port::Lower, TERMS, "0").ends(b"\xff\n", text::NOT_UTF8);
     let mut talk = Talk::at_the_menu(TERMS, "0");
     assert_eq!(talk.hears(b"\xff\xfe\n"), (3, Heard::Answered, text::NOT_UTF8.to_owned()));
     // The client stands where it stood.
@@ -203,16 +210,10 @@ fn bytes_that_are_no_message() {
 }
 
 #[test]
-fn reads_are_kept_apart_but_for_a_streams() {
-    let mut dialogue = Talk::new(Port::Atm, TERMS, "0").dialogue;
-    let mut kept = Vec::new();
-    for read in [&b"Sami"[..], b"1234\n", b"2", b"10"] {
-        dialogue.join(&mut kept, read);
-    }
-    assert_eq!(kept, b"Sami\n1234\n2\n10");
-    let stream = [b'\n'; 600];
-    dialogue.join(&mut kept, &stream);
-    dialogue.join(&mut kept, b"10");
-    dialogue.join(&mut kept, b"00\n");
-    assert!(kept.starts_with(b"Sami\n1234\n2\n10\n\n") && kept.ends_with(b"\n1000\n"));
+fn a_broken_rule_is_fatal() {
+    let mut talk = Talk::new(Port::Lower, TERMS, "0");
+    assert!(talk.dialogue.asked().is_err() && talk.dialogue.reply(&Reply::Pong, &mut Vec::new()).is_err());
+    talk.asks("A", &Ask::Lower { text: "A".to_owned() });
+    assert!(talk.dialogue.reply(&Reply::Truth(true), &mut Vec::new()).is_err());
+    assert!(talk.dialogue.next(b"B\n", &mut talk.chance, &mut Vec::new()).is_err());
 }

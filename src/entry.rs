@@ -363,7 +363,7 @@ fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 fn put_name(out: &mut Vec<u8>, name: &str) {
-    debug_assert!(is_valid_name(name), "names are checked before an entry is made");
+    assert!(is_valid_name(name), "names are checked before an entry is made");
     out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
     out.extend_from_slice(name.as_bytes());
 }

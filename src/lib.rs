@@ -15,6 +15,9 @@
     )
 )]
 
+// Lengths and offsets go between u64 and usize without loss.
+const _: () = assert!(usize::BITS == 64, "bankd needs a machine of 64 bits");
+
 pub mod amount;
 pub mod codec;
 pub mod command;

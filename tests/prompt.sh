@@ -20,7 +20,9 @@ for _ in $(seq 200); do
 done
 address=$(sed -n 's/^ready native //p' "$dir/ready")
 BANKD="$BANKD" ADDRESS="$address" JOURNAL="$dir/journal" python3 - <<'PYTHON'
-import os, pty, select, signal, sys, termios, time
+import fcntl, os, pty, signal, struct, sys, termios, time
+
+NUMBER_OF_TERMINAL = 0x80045430
 
 def shows(fd):
     return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
@@ -39,7 +41,8 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             args = [os.environ["BANKD"], *command, "--server", os.environ["ADDRESS"], "--journal", os.environ["JOURNAL"]]
             os.execv(args[0], args)
         # A second descriptor of the terminal's own side shows its settings when the child is gone.
-        side = os.open(os.ptsname(terminal), os.O_RDWR | os.O_NOCTTY)
+        (place,) = struct.unpack("I", fcntl.ioctl(terminal, NUMBER_OF_TERMINAL, bytes(4)))
+        side = os.open(f"/dev/pts/{place}", os.O_RDWR | os.O_NOCTTY)
         if command == ["atm"]:
             os.write(terminal, b"Sami\n")
         until(lambda: not shows(side), "echo off at the prompt of " + command[0])

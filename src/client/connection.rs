@@ -247,7 +247,7 @@ fn read_frame(socket: &mut Socket, input: &mut Vec<u8>, deadline: &Deadline) -> 
             }
             Front::Incomplete(_) => {}
         }
-        debug_assert!(input.len() < HEADER + MAX_PAYLOAD, "a frame of full length is whole");
+        assert!(input.len() < HEADER + MAX_PAYLOAD, "a frame of full length is whole");
         let left = deadline.remaining().ok_or_else(|| lost(io::ErrorKind::TimedOut.into()))?;
         match socket.allow(true, left).and_then(|()| socket.read(&mut chunk)) {
             Ok(0) => return Err(AskError::Lost("the bank closed the connection".to_owned())),

@@ -292,7 +292,7 @@ impl OpenJournal<'_> {
         let replaced = journal_place::replace(self.journal.world.disk.as_ref(), &self.path, self.generation, records);
         let file = replaced.map_err(|error| self.journal.io("rewritten", &error))?;
         let scan = self.journal.read(file.as_ref())?;
-        debug_assert!(scan.end >= HEADER, "a journal has a header");
+        assert!(scan.end >= HEADER, "a journal has a header");
         (self.book, self.end, self.file) = (self.journal.book(&scan)?, scan.end as u64, file);
         Ok(())
     }

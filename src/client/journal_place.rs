@@ -77,7 +77,7 @@ pub(super) fn replace(disk: &dyn Disk, path: &Path, generation: u64, records: &[
     let mut bytes = journal_format::header(generation).to_vec();
     for (record, is_told) in records {
         let put = journal_format::put(std::slice::from_ref(record), *is_told, &mut bytes);
-        debug_assert_eq!(put, 1, "records that were read fit");
+        assert_eq!(put, 1, "records that were read fit");
     }
     let file = disk.create(&fresh)?;
     if !file.try_lock()? {

@@ -245,7 +245,7 @@ fn busy() -> Vec<u8> {
     let mut out = Vec::new();
     // A refusal is a few bytes, far below a frame's limit, which is the only error.
     let put = frame::put(&Reply::Refused(Refusal::Busy), &mut out);
-    debug_assert!(put.is_ok(), "a refusal fits a frame");
+    assert!(put.is_ok(), "a refusal fits a frame");
     out
 }
 

@@ -119,7 +119,7 @@ impl Service {
             ask => match owner {
                 None => self.refuse(id, Refusal::NotLoggedIn),
                 Some(owner @ Owner::Operator(_)) => return self.operate(id, owner, ask),
-                Some(owner) => return Ok(self.of_owner(id, owner, session, ask)),
+                Some(owner) => return self.of_owner(id, owner, session, ask),
             },
         }
         Ok(Taken::Yes)
@@ -182,8 +182,11 @@ impl Service {
     }
 
     /// What a customer or teller may ask besides single requests.
-    fn of_owner(&mut self, id: ConnectionId, owner: Owner, session: Option<Lsn>, ask: Ask) -> Taken {
-        match (ask, session) {
+    ///
+    /// # Errors
+    /// [`Fatal::Broken`] for what is handled before.
+    fn of_owner(&mut self, id: ConnectionId, owner: Owner, session: Option<Lsn>, ask: Ask) -> Result<Taken, Fatal> {
+        Ok(match (ask, session) {
             (Ask::OpenSession, _) => self.open_session(id, owner),
             (ask @ Ask::ResumeSession { .. }, _) => {
                 self.block(id);
@@ -199,7 +202,7 @@ impl Service {
             (_, None) => self.refused(id, Refusal::NoSession),
             (Ask::Cancel { number, acked_below }, Some(session)) => {
                 if let Err(refusal) = check_numbers(number, acked_below) {
-                    return self.refused(id, refusal);
+                    return Ok(self.refused(id, refusal));
                 }
                 let admission = self.engine.submit_cancel(owner, session, number, acked_below);
                 self.take(id, admission, Logged::Numbered(number), || Ask::Cancel { number, acked_below })
@@ -208,11 +211,8 @@ impl Service {
                 let admission = self.engine.submit_ack(owner, session, acked_below);
                 self.take(id, admission, Logged::Ack, || Ask::Ack { acked_below })
             }
-            (ask, _) => {
-                debug_assert!(false, "{ask:?} is handled before");
-                self.refused(id, Refusal::BadMessage)
-            }
-        }
+            _ => return Err(Fatal::Broken("a question that is handled before is asked of an owner")),
+        })
     }
 
     fn login(&mut self, id: ConnectionId, owner: Option<Owner>, role: message::Role, name: &str, secret: &Secret) -> Taken {

@@ -159,7 +159,7 @@ impl Connection {
 
     /// Keeps the end of bytes that came from the socket while nothing was kept before.
     pub fn keep_rest(&mut self, rest: &[u8], now: Duration) {
-        debug_assert!(self.input.is_empty());
+        assert!(self.input.is_empty(), "a rest is kept where nothing was kept before");
         if !rest.is_empty() {
             self.input.extend_from_slice(rest);
             self.frame_began = Some(now);

@@ -131,7 +131,7 @@ impl EventLoop {
         }
         listeners.extend(bind_operator(listen.operator_by_handle).map_err(address_error(listen.operator.display().to_string()))?);
         for (place, listener) in listeners.iter_mut().enumerate() {
-            debug_assert!(FIRST_LISTENER + place < FIRST_CONNECTION, "tokens for all listeners");
+            assert!(FIRST_LISTENER + place < FIRST_CONNECTION, "tokens for all listeners");
             listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;
         }
         if listen.lab.iter().any(|(port, _)| *port == Port::Atm) {

@@ -357,7 +357,7 @@ fn say(out: &mut Vec<u8>, words: &str) {
 
 fn say_of(out: &mut Vec<u8>, words: &str, what: &dyn Display) {
     let written = write!(out, "{words}{what}");
-    debug_assert!(written.is_ok(), "a Vec takes everything");
+    assert!(written.is_ok(), "a Vec takes everything");
 }
 
 fn over(out: &mut Vec<u8>, words: &str) -> Heard {

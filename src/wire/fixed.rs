@@ -112,7 +112,7 @@ impl<'a> Answers<'a> {
         put(&[u8::from(replayed)]);
         put(&self.receipt.chain.0);
         put(&self.receipt.lsn.0.to_le_bytes());
-        debug_assert!(rest.is_empty());
+        assert!(rest.is_empty());
         out.extend_from_slice(&bytes);
     }
 
@@ -160,7 +160,7 @@ impl RunAnswer {
                 out.extend_from_slice(&1_u32.to_le_bytes());
                 // A refusal is a few bytes, far below the codec's limit, which is its only error.
                 let encoded = codec::encode_into(&refusal, out);
-                debug_assert!(encoded.is_ok(), "a refusal fits the codec's limit");
+                assert!(encoded.is_ok(), "a refusal fits the codec's limit");
             }
         }
     }

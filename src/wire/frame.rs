@@ -97,7 +97,7 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
 /// Ends a frame: writes the header before the payload.
 pub fn end(out: &mut [u8], start: usize) {
     if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER>()) {
-        debug_assert!(payload.len() <= MAX_PAYLOAD, "a payload too large for its frame");
+        assert!(payload.len() <= MAX_PAYLOAD, "a payload too large for its frame");
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         *header = (u64::from(length) | u64::from(crc32fast::hash(payload)) << 32).to_le_bytes();
     }

@@ -40,7 +40,7 @@ impl Service {
     pub(super) fn decode(&mut self, slot: usize, bytes: &[u8]) -> Result<usize, Fatal> {
         let mut consumed = 0;
         let mut one_by_one = false;
-        while !self.is_full {
+        while !self.is_full && consumed < bytes.len() {
             let Some(connection) = self.connections.get(slot).filter(|connection| connection.may_decode()) else { break };
             let id = ConnectionId { slot, generation: connection.generation };
             let rest = bytes.get(consumed..).unwrap_or_default();
@@ -58,9 +58,6 @@ impl Service {
                 // What is not new, or does not fit, is judged by itself, and is likely to go on for a while.
                 one_by_one = length == 0;
                 continue;
-            }
-            if rest.is_empty() {
-                break;
             }
             if !self.budget.has_question(connection) {
                 self.pause(slot, ANSWER);

@@ -51,14 +51,38 @@ pub struct Spent {
     answers: usize,
 }
 
+/// What each connection may have of a turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    questions: usize,
+    requests: usize,
+    long: u64,
+}
+
+impl Share {
+    /// The share of each connection where so many wait, and one more comes.
+    fn of(waiting: usize) -> Self {
+        let sharers = waiting.saturating_add(1);
+        let (questions, requests) = (QUESTIONS / sharers, REQUESTS / sharers);
+        Self {
+            questions: questions.max(FEW_QUESTIONS),
+            requests: requests.max(FEW_REQUESTS),
+            long: LONG / u64::try_from(sharers).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// What a connection has spent that was not served in this turn yet.
+const NOTHING: Spent = Spent { turn: 0, questions: 0, requests: 0, long: 0, answers: 0 };
+
 /// What is left of the turn and of the memory.
 ///
 /// Invariants: `input` and `output` are the sums of the connections' memory, as last noted by [`Budget::note_memory`].
 #[derive(Debug, Default)]
 pub struct Budget {
     turn: u64,
-    /// Connections that waited when the turn began, and one.
-    sharers: usize,
+    /// What a connection may have of it, by how many waited when the turn began.
+    share: Share,
     questions: usize,
     long: u64,
     answers: usize,
@@ -69,14 +93,14 @@ pub struct Budget {
 impl Budget {
     /// A budget at its first turn.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { turn: 1, sharers: 1, questions: 0, long: 0, answers: 0, input: 0, output: 0 }
+    pub fn new() -> Self {
+        Self { turn: 1, share: Share::of(0), questions: 0, long: 0, answers: 0, input: 0, output: 0 }
     }
 
     /// Begins a turn for which so many connections wait. Every answer of the last one is in its connection's output.
-    pub const fn begin_turn(&mut self, waiting: usize) {
+    pub fn begin_turn(&mut self, waiting: usize) {
         self.turn = self.turn.wrapping_add(1);
-        self.sharers = waiting.saturating_add(1);
+        self.share = Share::of(waiting);
         self.questions = 0;
         self.long = 0;
         self.answers = 0;
@@ -91,14 +115,13 @@ impl Budget {
     /// Whether one more usual question of the connection may be taken in this turn.
     #[must_use]
     pub fn has_question(&self, connection: &Connection) -> bool {
-        let share = (QUESTIONS / self.sharers).max(FEW_QUESTIONS);
-        self.questions < QUESTIONS && self.spent(connection).questions < share && self.fits(connection, ANSWER)
+        self.questions < QUESTIONS && self.spent(connection).questions < self.share.questions && self.fits(connection, ANSWER)
     }
 
     /// How many new money requests of the connection may be taken in this turn.
     #[must_use]
     pub fn requests(&self, connection: &Connection) -> usize {
-        let share = (REQUESTS / self.sharers).max(FEW_REQUESTS).saturating_sub(self.spent(connection).requests);
+        let share = self.share.requests.saturating_sub(self.spent(connection).requests);
         let room = self.output_room(connection).min(ANSWERS.saturating_sub(self.answers));
         share.min(room / ANSWER)
     }
@@ -107,19 +130,17 @@ impl Budget {
     #[must_use]
     pub fn has_run(&self, connection: &Connection, commands: usize) -> bool {
         let spent = self.spent(connection);
-        let share = (REQUESTS / self.sharers).max(FEW_REQUESTS);
-        spent.requests == 0 || spent.requests.saturating_add(commands) <= share
+        spent.requests == 0 || spent.requests.saturating_add(commands) <= self.share.requests
     }
 
     /// Whether a long question may be taken in this turn, which takes so many nanoseconds. One of a connection always may,
     /// while there is anything left.
     #[must_use]
     pub fn has_long(&self, connection: &Connection, nanos: u64) -> bool {
-        let share = LONG / u64::try_from(self.sharers).unwrap_or(u64::MAX);
         let own = self.spent(connection).long;
         // What is not the turn's first must fit what is left.
         let left = self.long == 0 || self.long.saturating_add(nanos) <= LONG;
-        left && (own == 0 || own.saturating_add(nanos) <= share)
+        left && (own == 0 || own.saturating_add(nanos) <= self.share.long)
     }
 
     /// Whether an answer of so many bytes fits: the turn, the connection's limit and all memory.
@@ -193,8 +214,9 @@ impl Budget {
         self.output = self.output.saturating_sub(output);
     }
 
-    fn spent(&self, connection: &Connection) -> Spent {
-        if connection.spent.turn == self.turn { connection.spent } else { Spent::default() }
+    #[inline]
+    fn spent<'a>(&self, connection: &'a Connection) -> &'a Spent {
+        if connection.spent.turn == self.turn { &connection.spent } else { &NOTHING }
     }
 
     fn begin<'a>(&self, connection: &'a mut Connection) -> &'a mut Spent {

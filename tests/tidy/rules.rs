@@ -131,10 +131,6 @@ const TERMINAL: &[&str] = &["benches/"];
 /// Where stdout is written to: an error there ends with a line on stderr.
 const STDOUT: &[&str] = &["src/cli/output.rs", "benches/"];
 
-/// Rules of log and engine hold in release as well.
-const NOT_THE_STORE: &[&str] =
-    &["src/entry.rs", "src/bank/", "src/bench/", "src/cli/", "src/client/", "src/env/", "src/prove/", "src/server/", "src/wire/"];
-
 const BANS: [Ban; 25] = [
     Ban::path(&["std", "fs"], ENV),
     Ban::path(&["std", "os", "unix", "fs"], ENV),

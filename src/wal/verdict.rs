@@ -86,6 +86,10 @@ pub(super) fn judge(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd, stop
             (Some(_), Some((spare, _))) => {
                 return Err(damaged(at, end, format!("something was written here, but nothing to segment {spare} before it")));
             }
+            // A start takes the mark of a closed log back before it writes, so no crash leaves anything there.
+            (Some(_), None) if survey.was_closed_at(end) => {
+                return Err(damaged(at, end, "the log was closed here, and something stands behind its end".to_owned()));
+            }
             (Some(torn), None) => match &mut tail.torn {
                 None => tail.torn = Some(torn),
                 Some(first) => first.more = first.more.saturating_add(1),

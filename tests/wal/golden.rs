@@ -87,3 +87,13 @@ fn a_closed_log_cannot_lose_its_end() {
     let what = read(&disk).unwrap_err().to_string();
     assert!(what.contains("the manifest says that the log went on to batch 3"), "{what}");
 }
+
+/// Half a sector behind a closed end looks torn, but no crash has left it.
+#[test]
+fn what_stands_behind_a_closed_end_is_damage() {
+    let disk = write();
+    assert!(read(&disk).is_ok());
+    disk.poke(&segment(2), 2 * BLOCK as u64, &[7; 700]);
+    let what = read(&disk).unwrap_err().to_string();
+    assert!(what.contains("the log was closed here"), "{what}");
+}

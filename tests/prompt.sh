@@ -38,6 +38,9 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     for command in (["balance", "Sami"], ["atm"]):
         child, terminal = pty.fork()
         if child == 0:
+            # A shell starts what runs behind it with some of these ignored, and that is inherited.
+            for ended_by in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                signal.signal(ended_by, signal.SIG_DFL)
             args = [os.environ["BANKD"], *command, "--server", os.environ["ADDRESS"], "--journal", os.environ["JOURNAL"]]
             os.execv(args[0], args)
         # A second descriptor of the terminal's own side shows its settings when the child is gone.

@@ -23,6 +23,7 @@ pub mod codec;
 pub mod command;
 pub mod entry;
 pub mod env;
+pub mod invariant;
 pub mod names;
 pub mod secret;
 pub mod types;

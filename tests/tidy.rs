@@ -118,6 +118,16 @@ fn files_open_with_their_job() {
 }
 
 #[test]
+fn the_log_and_the_engine_have_no_silent_defaults() {
+    for text in ["a.unwrap_or_default()", "a.unwrap_or(u64::MAX)", "a.unwrap_or(0)", "a.unwrap_or(false)"] {
+        refused("src/wal/log.rs", &format!("fn f() {{ {text}; }}"), "a silent default");
+        accepted("src/cli/output.rs", &format!("fn f() {{ {text}; }}"));
+        accepted("src/engine/mod.rs", &format!("#[cfg(test)]\nmod tests {{ fn f() {{ {text}; }} }}"));
+    }
+    accepted("src/engine/mod.rs", "fn f() { a.unwrap_or(b); }");
+}
+
+#[test]
 fn names_have_their_place() {
     for (text, part) in [
         ("use std::fs::File;", "`std::fs` is allowed in: src/env/"),

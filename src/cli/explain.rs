@@ -52,7 +52,7 @@ impl Explain {
 fn lines(found: &Explanation) -> Vec<String> {
     let mut lines = vec![format!("request {}", found.request)];
     if let Some(session) = &found.session {
-        lines.push(format!("session  opened by {} at {}", named(session.owner, &session.owner_name), place(session.at)));
+        lines.push(format!("session  opened by {} at {}", named(session.owner, session.owner_name.as_deref()), place(session.at)));
     }
     if let Some(executed) = &found.executed {
         let Executed { at, command, account_names, body } = executed;
@@ -97,8 +97,9 @@ fn why_nothing(found: &Explanation) -> (String, &'static str) {
     (format!("its session has executed the numbers up to {}{end}", found.last_number), next)
 }
 
-fn named(owner: bankd::types::Owner, name: &str) -> String {
-    format!("{} {name:?}", owner_in_words(owner))
+fn named(owner: bankd::types::Owner, name: Option<&str>) -> String {
+    let owner = owner_in_words(owner);
+    name.map_or_else(|| owner.clone(), |name| format!("{owner} {name:?}"))
 }
 
 fn place(at: Place) -> String {

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::bank::Bank;
 use crate::entry::{MAX_JOINED, Requests, Setting};
+use crate::invariant::to_len;
 use crate::types::{Lsn, Owner, RequestNumber};
 
 /// What became of a request at its arrival.
@@ -97,7 +98,7 @@ impl Staged {
     /// may go on from it.
     pub fn began(&mut self, requests: &Requests, room: u64) {
         self.took(requests.session, requests.first, requests.acked_below);
-        let left = usize::try_from(room).unwrap_or(usize::MAX).min(MAX_JOINED - 1);
+        let left = to_len(room).min(MAX_JOINED - 1);
         self.streak = requests.after(1).map(|requests| Streak { requests, left, has_grown: false });
     }
 

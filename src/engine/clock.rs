@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::env::Clock;
+use crate::invariant::held;
 use crate::types::BankTime;
 
 /// Tells bank time while a store runs.
@@ -49,8 +50,9 @@ pub enum Jump {
     Back(Duration),
 }
 
+/// Half a million years fit.
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    held(u64::try_from(duration.as_micros()).ok(), "a clock shows less than half a million years")
 }
 
 #[cfg(test)]

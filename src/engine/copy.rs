@@ -7,6 +7,7 @@ use std::path::Path;
 use super::error::StoreError;
 use super::store::io_error;
 use crate::env::{Disk, File};
+use crate::invariant::to_len;
 
 /// How much is copied at a time, in bytes.
 pub(super) const CHUNK: u64 = 1 << 20;
@@ -30,8 +31,8 @@ pub(super) fn copy(
     while offset < length {
         let end = offset.saturating_add(CHUNK).min(length);
         let copied = count.clamp(offset, end);
-        buffer.resize(usize::try_from(end - offset).unwrap_or_default(), 0);
-        let (head, rest) = buffer.split_at_mut(usize::try_from(copied - offset).unwrap_or_default());
+        buffer.resize(to_len(end - offset), 0);
+        let (head, rest) = buffer.split_at_mut(to_len(copied - offset));
         source.read_exact_at(head, offset).map_err(io_error("read", from))?;
         rest.fill(0);
         target.write_all_at(&buffer, offset).map_err(io_error("write", to))?;

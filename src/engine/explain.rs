@@ -33,7 +33,7 @@ pub struct Opened {
     /// Whose it is.
     pub owner: Owner,
     /// The owner's name.
-    pub owner_name: String,
+    pub owner_name: Option<String>,
 }
 
 /// The request's own entry.
@@ -219,11 +219,11 @@ fn accounts_of(command: &Command) -> impl Iterator<Item = crate::types::AccountI
     std::iter::once(command.account()).chain(second)
 }
 
-fn owner_name(bank: &Bank, owner: Owner) -> String {
+fn owner_name(bank: &Bank, owner: Owner) -> Option<String> {
     let name = match owner {
         Owner::Customer(id) => bank.account_name(id),
         Owner::Teller(id) => bank.teller_name(id),
         Owner::Nobody | Owner::Operator(_) => None,
     };
-    name.unwrap_or_default().to_owned()
+    name.map(ToOwned::to_owned)
 }

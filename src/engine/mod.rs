@@ -53,6 +53,7 @@ use crate::types::{BankTime, Epoch, Lsn, Owner, RequestNumber, StoreId};
 use crate::wal::{Full, Log, MAX_RECORD, WalError};
 use crate::wire::message::Receipt;
 
+use crate::invariant::{held, to_len};
 use admission::Staged;
 use checkpoint::Checkpoints;
 use pending::{Next, Pending};
@@ -179,10 +180,10 @@ impl Engine {
         while let Some(rest) = commands.get(done..).filter(|rest| !rest.is_empty()) {
             let put = match self.put_requests(requests, rest) {
                 // Fewer may fit.
-                Err(_) if rest.len() > 1 => self.put_requests(requests, rest.get(..1).unwrap_or_default()),
+                Err(_) if rest.len() > 1 => self.put_requests(requests, held(rest.get(..1), "there is one at least")),
                 put => put,
             };
-            let count = put.unwrap_or(0);
+            let Ok(count) = put else { break };
             done += count;
             match requests.after(count) {
                 Some(next) if count > 0 => requests = next,
@@ -275,7 +276,7 @@ impl Engine {
         let (cap, total) = (self.bank.setting(cap), self.bank.setting(Setting::SessionsInAll));
         let opening = self.staged.opening();
         let fits = |held: usize, cap: u64| u64::try_from(held.saturating_add(opening)).is_ok_and(|held| held < cap);
-        let own = usize::try_from(self.bank.session_count_of(owner)).unwrap_or(usize::MAX);
+        let own = to_len(self.bank.session_count_of(owner).into());
         let evicted = if fits(own, cap) && fits(self.bank.session_count(), total) {
             None
         } else if opening > 0 {

@@ -39,10 +39,11 @@ pub fn refuse_place(env: &Env, dir: &Path, allow_memory: bool) -> Result<(), Sto
     }
 }
 
-/// The directory itself, or the nearest one above it that exists.
+/// The directory itself, or the nearest one above it that exists. One that cannot be asked about is taken: the question for
+/// its file system then fails with the reason.
 fn nearest(env: &Env, dir: &Path) -> PathBuf {
     let mut above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
-    let found = above.find(|path| env.disk.exists(path).unwrap_or(false));
+    let found = above.find(|path| !matches!(env.disk.exists(path), Ok(false)));
     found.unwrap_or_else(|| Path::new(if dir.is_absolute() { "/" } else { "." })).to_owned()
 }
 

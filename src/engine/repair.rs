@@ -23,6 +23,7 @@ use crate::bank::{Bank, Epochs};
 use crate::command::Command;
 use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
 use crate::env::Disk;
+use crate::invariant::to_len;
 use crate::types::{Epoch, Lineage, Lsn, RequestId};
 use crate::wal::{Batch, Diagnosis, DroppedBatch, Fix, Known, Log, Position, SegmentSizes, Survey, Tail, WalError, diagnose};
 
@@ -237,7 +238,7 @@ pub(super) fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), S
     let (mut buffer, mut again) = (Vec::new(), Vec::new());
     let mut offset = 0;
     while offset < length {
-        let count = usize::try_from(CHUNK.min(length - offset)).unwrap_or_default();
+        let count = to_len(CHUNK.min(length - offset));
         buffer.resize(count, 0);
         again.resize(count, 0);
         source.read_exact_at(&mut buffer, offset).map_err(io_error("read", from))?;

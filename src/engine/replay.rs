@@ -100,7 +100,7 @@ impl Replay {
     /// One line about what was recovered, how fast, and what was dropped.
     pub(super) fn summary(&self, recovered: &Recovered, from: u64, took: Duration) -> String {
         let Recovered { entries, batches, bytes, torn, .. } = recovered;
-        let per_second = u128::from(*entries).saturating_mul(1_000_000).checked_div(took.as_micros()).unwrap_or_default();
+        let per_second = u128::from(*entries).saturating_mul(1_000_000) / took.as_micros().max(1);
         let begin = if from == 0 { "the beginning".to_owned() } else { format!("the checkpoint at entry {from}") };
         let dropped = if torn.is_some() { "a torn tail dropped" } else { "nothing dropped" };
         format!(

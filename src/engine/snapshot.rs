@@ -202,7 +202,7 @@ fn refuse_content(env: &Env, target: &Path) -> Result<(), StoreError> {
 
 /// Removes the parts of a copy that came to nothing; the marker last.
 fn discard(env: &Env, target: &Path) {
-    let names = env.disk.list(target).unwrap_or_default();
+    let Ok(names) = env.disk.list(target) else { return };
     for name in names.iter().filter(|name| *name != SNAPSHOT) {
         let _ = env.disk.remove(&target.join(name));
     }

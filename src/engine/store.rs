@@ -370,8 +370,13 @@ pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreErr
 
 /// Makes `dir` and what is missing above it, each name synced.
 pub(super) fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
-    let missing: Vec<&Path> =
-        dir.ancestors().take_while(|path| path.parent().is_some() && !env.disk.exists(path).unwrap_or(false)).collect();
+    let mut missing = Vec::new();
+    for path in dir.ancestors().filter(|path| path.parent().is_some()) {
+        if env.disk.exists(path).map_err(io_error("look at", path))? {
+            break;
+        }
+        missing.push(path);
+    }
     for path in missing.into_iter().rev() {
         env.disk.create_dir(path).map_err(io_error("create", path))?;
         sync_parent(env, path)?;

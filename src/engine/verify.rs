@@ -151,14 +151,14 @@ impl<'a> Holding<'a> {
 
     fn see(&mut self, moment: &Moment<'_>) {
         self.end = moment.lsn;
-        for one in self.answers.remove(&moment.lsn).unwrap_or_default() {
+        for one in self.answers.remove(&moment.lsn).into_iter().flatten() {
             if one.store == moment.batch.store && !is_answer(moment, one) {
                 self.found.push(Contradiction::OtherAnswer { request: one.request, lsn: moment.lsn });
             }
         }
         let last = moment.batch.first_lsn.0.saturating_add(u64::from(moment.batch.count)).saturating_sub(1);
         let head = (moment.lsn.0 == last).then_some(moment.batch.chain_after);
-        for one in self.receipts.remove(&moment.lsn).unwrap_or_default() {
+        for one in self.receipts.remove(&moment.lsn).into_iter().flatten() {
             if one.store == moment.batch.store && head != Some(one.receipt.chain) {
                 self.found.push(Contradiction::OtherHistory { request: one.request, lsn: moment.lsn });
             }

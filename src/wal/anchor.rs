@@ -7,13 +7,14 @@
 use std::path::Path;
 
 use super::batch::{Batch, BatchHeader, VoucherKind};
-use super::bytes::{BLOCK_LEN, to_u64};
+use super::bytes::BLOCK_LEN;
 use super::reader::Reader;
 use super::recover::{LogEnd, Recovered, Walk, damaged, describe};
 use super::survey::{Survey, unsupported};
 use super::verdict::judge;
 use super::{Position, WalError, file_name};
 use crate::env::Disk;
+use crate::invariant::to_u64;
 use crate::types::StoreId;
 
 /// Replays one batch; an error is damage at that batch.

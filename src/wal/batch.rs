@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::bytes::{Put, Take, open_crc, round_up, seal_crc};
 use super::record::{self, BadRecord, Record, Records};
 use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};
+use crate::invariant::{held, to_len, to_u64};
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
 /// The bytes of a batch before its payload.
@@ -111,12 +112,12 @@ impl BatchHeader {
     /// How many bytes of its segment the batch takes, header and padding included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        super::bytes::to_u64(self.extent())
+        to_u64(self.extent())
     }
 
     /// [`BatchHeader::bytes`] as a length in memory.
     pub(super) fn extent(&self) -> usize {
-        round_up(HEADER.saturating_add(payload_len(self.payload_len)))
+        round_up(HEADER.saturating_add(to_len(u64::from(self.payload_len))))
     }
 
     /// Writes the 256 bytes over the front of `out`.
@@ -198,7 +199,7 @@ impl BatchHeader {
     /// Checks everything about the batch in `bytes`, its [`BatchHeader::extent`], that can be told without the log
     /// around it: records, their checksums, chain, padding.
     pub(super) fn check_body(&self, bytes: &[u8]) -> Result<(), String> {
-        let end = HEADER.saturating_add(payload_len(self.payload_len));
+        let end = HEADER.saturating_add(to_len(u64::from(self.payload_len)));
         let (Some(payload), Some(padding)) = (bytes.get(HEADER..end), bytes.get(end..self.extent())) else {
             return Err("a batch longer than its segment".to_owned());
         };
@@ -223,7 +224,8 @@ impl BatchHeader {
         if padding.iter().any(|byte| *byte != 0xFF) {
             return Err(format!("the padding of batch {} was changed", self.number));
         }
-        if chain_after(self.chain_before, self.count, bytes.get(HASHED..end).unwrap_or_default()) != self.chain_after {
+        let hashed = held(bytes.get(HASHED..end), "the length of the batch was checked");
+        if chain_after(self.chain_before, self.count, hashed) != self.chain_after {
             return Err(format!("the chain of batch {} does not hold", self.number));
         }
         Ok(())
@@ -242,8 +244,8 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(header: &'a BatchHeader, position: Position, bytes: &'a [u8]) -> Self {
-        let end = HEADER.saturating_add(payload_len(header.payload_len));
-        Self { header, position, payload: bytes.get(HEADER..end).unwrap_or_default() }
+        let end = HEADER.saturating_add(to_len(u64::from(header.payload_len)));
+        Self { header, position, payload: held(bytes.get(HEADER..end), "a batch that verified is all there") }
     }
 
     /// Its records in order. Nothing is copied.
@@ -255,11 +257,6 @@ impl<'a> Batch<'a> {
 /// The chain head after a batch whose bytes from [`HASHED`] to the payload's end are `hashed`.
 pub(super) fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
     if count == 0 { before } else { Chain(Sha256::digest(hashed).into()) }
-}
-
-/// A length in the file as one in memory; saturates only where memory is smaller than any limit.
-fn payload_len(length: u32) -> usize {
-    usize::try_from(length).unwrap_or(usize::MAX)
 }
 
 fn put_voucher(put: &mut Put<'_>, voucher: Option<&Voucher>) {

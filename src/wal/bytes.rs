@@ -2,6 +2,8 @@
 //!
 //! Left out: what the fields mean (`batch.rs`, `segment.rs`, `manifest.rs`).
 
+use crate::invariant::held;
+
 /// Everything in the log starts at a multiple of this many bytes.
 pub(super) const BLOCK: u64 = 4096;
 /// [`BLOCK`] as a length in memory.
@@ -23,28 +25,14 @@ pub(super) const fn round_up(length: usize) -> usize {
     length.div_ceil(BLOCK_LEN).saturating_mul(BLOCK_LEN)
 }
 
-/// A length in memory as a length in a file: lossless on every machine that Rust runs on.
-pub(super) fn to_u64(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-/// A length in a file as a length in memory; saturates only on machines of less than 64 bits, where the length is
-/// then refused by whatever limit it is held against.
-pub(super) fn to_len(length: u64) -> usize {
-    usize::try_from(length).unwrap_or(usize::MAX)
-}
-
 /// Writes fields one after the other. What does not fit ends the process: a layout longer than its block is a bug.
 pub(super) struct Put<'a>(pub(super) &'a mut [u8]);
 
 impl Put<'_> {
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        let split = std::mem::take(&mut self.0).split_at_mut_checked(bytes.len());
-        assert!(split.is_some(), "a layout longer than its block");
-        if let Some((head, rest)) = split {
-            head.copy_from_slice(bytes);
-            self.0 = rest;
-        }
+        let (head, rest) = held(std::mem::take(&mut self.0).split_at_mut_checked(bytes.len()), "a layout fits its block");
+        head.copy_from_slice(bytes);
+        self.0 = rest;
     }
 
     pub(super) fn u16(&mut self, value: u16) {
@@ -92,10 +80,9 @@ impl<'a> Take<'a> {
 
 /// Puts the CRC-32 of everything after itself at byte 8: so every header of the log starts, magic first.
 pub(super) fn seal_crc(block: &mut [u8]) {
-    let crc = block.get(12..).map_or(0, crc32fast::hash);
-    if let Some(slot) = block.get_mut(8..12) {
-        slot.copy_from_slice(&crc.to_le_bytes());
-    }
+    let rule = "a header has room for its magic and its CRC";
+    let crc = crc32fast::hash(held(block.get(12..), rule));
+    held(block.get_mut(8..12), rule).copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Whether a header starts with `magic` and its CRC at byte 8 holds; the cursor is then at byte 12.
@@ -119,6 +106,21 @@ mod tests {
             assert!(!is_zero(&bytes), "byte {at}");
             bytes[at] = 0;
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "a layout fits its block")]
+    fn a_field_beyond_the_block_ends_the_process() {
+        let mut block = [0; 9];
+        let mut put = Put(&mut block);
+        put.u64(1);
+        put.u16(2);
+    }
+
+    #[test]
+    #[should_panic(expected = "a header has room")]
+    fn a_header_without_room_for_its_crc_ends_the_process() {
+        seal_crc(&mut [0; 11]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Extent {
     /// All of it, in bytes. What was made ahead of need and holds nothing yet counts, too: it is looked through.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.ends.last().copied().unwrap_or_default()
+        self.ends.last().map_or(0, |end| *end)
     }
 
     /// The bytes up to `position`.

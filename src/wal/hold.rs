@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::WalError;
-use super::bytes::to_len;
 use super::manifest::{self, Manifest};
 use super::packed::{packed_name, sequence_of_any};
 use super::segment::file_name;
 use crate::env::{Disk, File, FileSystem, Lock};
+use crate::invariant::{to_len, to_u64};
 
 /// How often everything is opened anew because a file was packed or dropped meanwhile.
 const LOOKS: usize = 100;
@@ -199,7 +199,7 @@ pub(super) struct Bytes(pub(super) Vec<u8>);
 
 impl File for Bytes {
     fn len(&self) -> io::Result<u64> {
-        Ok(super::bytes::to_u64(self.0.len()))
+        Ok(to_u64(self.0.len()))
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

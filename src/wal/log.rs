@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::anchor::Finished;
 use super::batch::{BatchHeader, Incarnation, Voucher, VoucherKind};
-use super::bytes::{BLOCK, is_zero, round_up, to_len, to_u64};
+use super::bytes::{BLOCK, is_zero, round_up};
 use super::maker::{Maker, Segment, remove_dropped, remove_temporaries, remove_unnamed};
 use super::open_batch::OpenBatch;
 use super::recover::{LogEnd, Recovered};
@@ -18,6 +18,7 @@ use super::supplier::{Preparer, Supplier};
 use super::writer::Writer;
 use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
+use crate::invariant::{to_len, to_u64};
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
 /// Why an entry was not appended. Nothing has changed then.

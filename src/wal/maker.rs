@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::WalError;
-use super::bytes::{BLOCK, to_len, to_u64};
+use super::bytes::BLOCK;
 use super::manifest::{self, KnownEnd, Manifest};
 use super::packed::sequence_of_any;
 use super::recover::LogEnd;
 use super::segment::{SegmentHeader, file_name};
 use super::survey::refuse_batches_above;
 use crate::env::{Disk, File};
+use crate::invariant::{to_len, to_u64};
 use crate::types::StoreId;
 
 /// How many bytes are zero-written at a time.

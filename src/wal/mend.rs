@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::bytes::{BLOCK, BLOCK_LEN, SECTOR, to_len, to_u64};
+use super::bytes::{BLOCK, BLOCK_LEN, SECTOR};
 use super::manifest::{self, Manifest};
 use super::packed::sequence_of_any;
 use super::recover::{LogEnd, Recovered};
@@ -18,6 +18,7 @@ use super::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
 use super::survey::Survey;
 use super::{Position, WalError};
 use crate::env::{Disk, File, FileSystem, Lock};
+use crate::invariant::{held, to_len, to_u64};
 use crate::types::StoreId;
 
 /// What a fix must be held against before it counts as losing nothing.
@@ -323,10 +324,10 @@ impl File for MendedFile {
         let zero_from = to_len(self.fix.zero_from.saturating_sub(offset)).min(buf.len());
         let (kept, zeros) = buf.split_at_mut(zero_from);
         zeros.fill(0);
-        let head = self.fix.head.get(to_len(offset)..).unwrap_or_default();
+        let head = self.fix.head.get(to_len(offset)..).unwrap_or(&[]);
         let from_head = head.len().min(kept.len());
         let (first, rest) = kept.split_at_mut(from_head);
-        first.copy_from_slice(head.get(..from_head).unwrap_or_default());
+        first.copy_from_slice(held(head.get(..from_head), "at most all of the head"));
         match &self.base {
             Some(base) if !rest.is_empty() => base.read_exact_at(rest, offset.saturating_add(to_u64(from_head))),
             _ => Ok(()),

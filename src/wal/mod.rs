@@ -91,7 +91,7 @@ pub struct SegmentSizes {
 impl SegmentSizes {
     /// The size of the segment that an incarnation makes after `made` others.
     pub(crate) fn nth(self, made: u32) -> u64 {
-        let doubled = self.first.saturating_mul(1_u64.checked_shl(made).unwrap_or(u64::MAX));
+        let doubled = self.first.saturating_mul(2_u64.saturating_pow(made));
         let size = doubled.min(self.max).clamp(segment::MIN_SIZE, segment::MAX_SIZE);
         size - size % bytes::BLOCK
     }

@@ -7,6 +7,7 @@ use super::batch::{BatchHeader, HASHED, HEADER, chain_after};
 use super::bytes::{BLOCK_LEN, round_up};
 use super::record::{self, HEAD};
 use super::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD, NEW_KINDS_VERSION};
+use crate::invariant::held;
 
 /// The open batch. Allocates once: its capacity is beyond the largest batch.
 ///
@@ -64,8 +65,7 @@ impl OpenBatch {
 
     /// The bytes.
     pub(super) fn bytes(&self) -> &[u8] {
-        assert!(self.start <= self.bytes.len(), "a batch begins within its memory");
-        self.bytes.get(self.start..).unwrap_or_default()
+        held(self.bytes.get(self.start..), "a batch begins within its memory")
     }
 
     /// What [`OpenBatch::back_to`] goes back to.
@@ -127,13 +127,12 @@ impl OpenBatch {
         // The oldest that says it, so that whoever knows no other reads all the rest.
         header.format_version = self.version;
         assert!(end >= HEADER && round_up(end) <= MAX_BATCH, "a batch has its header and at most the largest length");
-        header.payload_len = u32::try_from(end - HEADER).unwrap_or(u32::MAX);
+        header.payload_len = held(u32::try_from(end - HEADER).ok(), "a payload is at most the largest batch");
         self.bytes.resize(self.start.saturating_add(round_up(end)), 0xFF);
-        let bytes = self.bytes.get_mut(self.start..).unwrap_or_default();
-        assert!(bytes.len() >= end, "a batch is in its memory");
+        let bytes = held(self.bytes.get_mut(self.start..), "a batch begins within its memory");
         // The hashed part of the header must stand before it is hashed.
         header.encode(bytes);
-        header.chain_after = chain_after(header.chain_before, header.count, bytes.get(HASHED..end).unwrap_or_default());
+        header.chain_after = chain_after(header.chain_before, header.count, held(bytes.get(HASHED..end), "a batch is in its memory"));
         header.encode(bytes);
         assert!(bytes.len().is_multiple_of(BLOCK_LEN) && bytes.len() <= MAX_BATCH, "a batch is whole blocks");
         assert_eq!(bytes.as_ptr().align_offset(BLOCK_LEN), 0, "it was never moved");

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::WalError;
-use super::bytes::{BLOCK_LEN, to_len, to_u64};
+use super::bytes::BLOCK_LEN;
 use super::packed::{FRAME, Frame, Packed, header, header_len, packed_name};
 use super::segment::{SegmentHeader, file_name, sequence_of};
 use crate::env::{Disk, File};
+use crate::invariant::{held, to_len, to_u64};
 use crate::types::StoreId;
 
 /// How hard zstd tries: its own default. Padding and zeros vanish at any level.
@@ -121,7 +122,10 @@ impl Attempt<'_> {
             let frame = squeeze.compress(bytes).map_err(WalError::io("compress into", self.temporary))?;
             file.write_all_at(&frame, at).map_err(WalError::io("write", self.temporary))?;
             at = at.saturating_add(to_u64(frame.len()));
-            frames.push(Frame { length: u32::try_from(frame.len()).unwrap_or(u32::MAX), crc: crc32fast::hash(&frame) });
+            frames.push(Frame {
+                length: held(u32::try_from(frame.len()).ok(), "a frame is shorter than 4 GiB"),
+                crc: crc32fast::hash(&frame),
+            });
             Ok(())
         })?;
         if !is_done {
@@ -133,7 +137,7 @@ impl Attempt<'_> {
         let packed = Packed::open(file, self.temporary)?;
         let mut again = vec![0; FRAME];
         let is_same = self.each_chunk(&mut |bytes, offset| {
-            let again = again.get_mut(..bytes.len()).unwrap_or_default();
+            let again = held(again.get_mut(..bytes.len()), "a chunk is no longer than a frame");
             packed.read_exact_at(again, offset).map_err(|source| WalError::read(self.temporary, offset, source))?;
             if again == bytes { Ok(()) } else { Err(damaged(self.temporary, offset, "it does not read back")) }
         })?;
@@ -149,7 +153,7 @@ impl Attempt<'_> {
                 return Ok(false);
             }
             let length = FRAME.min(to_len(self.size.saturating_sub(offset)));
-            let bytes = buffer.get_mut(..length).unwrap_or_default();
+            let bytes = held(buffer.get_mut(..length), "a chunk is no longer than a frame");
             self.segment.read_exact_at(bytes, offset).map_err(WalError::io("read", self.plain))?;
             visit(bytes, offset)?;
             offset = offset.saturating_add(to_u64(length));

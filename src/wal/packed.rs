@@ -15,10 +15,11 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::bytes::{Put, Take, to_len, to_u64};
+use super::bytes::{Put, Take};
 use super::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
 use super::{FORMAT_VERSION, WalError};
 use crate::env::{Disk, File};
+use crate::invariant::{held, to_len, to_u64};
 use crate::types::StoreId;
 
 /// What each frame but the last unpacks to.
@@ -112,7 +113,7 @@ pub(super) fn header_len(size: u64) -> usize {
 /// The header of a packed segment.
 pub(super) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame]) -> Vec<u8> {
     let mut header = vec![0; header_len(size)];
-    let field = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let field = |length: usize| held(u32::try_from(length).ok(), "the header of a packed segment is shorter than 4 GiB");
     let rest = field(header.len().saturating_sub(8));
     let mut put = Put(&mut header);
     put.u32(SKIPPABLE);
@@ -180,16 +181,16 @@ impl Packed {
         }
         let mut header = vec![0; to_len(rest.saturating_add(8))];
         file.read_exact_at(&mut header, 0).map_err(io("read"))?;
-        let mut take = Take(header.get(16..).unwrap_or_default());
+        let mut take = Take(held(header.get(16..), "the length of the header was checked"));
         if take.u32() != Some(crc32fast::hash(take.0)) {
             return Err(damaged(name, 0, "its header is not whole".to_owned()));
         }
         let version = take.u16();
-        if version != Some(FORMAT_VERSION) {
-            let what = format!("format version {}", version.unwrap_or_default());
-            return Err(WalError::Unsupported { file: name.to_owned(), what });
-        }
         let nonsense = || damaged(name, 20, "its header says what no packed segment says".to_owned());
+        let version = version.ok_or_else(nonsense)?;
+        if version != FORMAT_VERSION {
+            return Err(WalError::Unsupported { file: name.to_owned(), what: format!("format version {version}") });
+        }
         let (sequence, size, frames) = fields(take).ok_or_else(nonsense)?;
         let mut at = to_u64(header.len());
         let frames = frames.into_iter().map(|frame| {
@@ -239,7 +240,7 @@ impl File for Packed {
         let (mut rest, mut at) = (buf, to_len(offset));
         while !rest.is_empty() {
             self.unpack(at / FRAME, &mut last)?;
-            let found = last.bytes.get(at % FRAME..).unwrap_or_default();
+            let found = last.bytes.get(at % FRAME..).ok_or(io::ErrorKind::UnexpectedEof)?;
             let count = found.len().min(rest.len());
             let (Some(found), Some((head, tail))) = (found.get(..count), rest.split_at_mut_checked(count)) else { break };
             if count == 0 {

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use super::WalError;
-use super::bytes::to_len;
 use super::packed::{Opened, open_segment};
 use crate::env::Disk;
+use crate::invariant::to_len;
 
 /// How many bytes are read at once; at least the largest batch, so that a batch always lies in the buffer whole.
 const CHUNK: usize = 2 << 20;

@@ -8,6 +8,7 @@
 
 use super::bytes::{Put, Take};
 use super::{MAX_ENTRY, MAX_RECORD};
+use crate::invariant::held;
 use crate::types::Lsn;
 
 /// The bytes of a record before what it holds.
@@ -55,16 +56,11 @@ pub(super) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, Ba
 /// Writes the head of the record that is all of `record`, and holds so many entries more than one. Whether its length is
 /// possible the caller has seen.
 pub(super) fn put_head(record: &mut [u8], further: u16) {
-    let split = record.split_first_chunk_mut::<HEAD>();
-    assert!(split.is_some(), "a record begins with its head");
-    if let Some((head, bytes)) = split {
-        let length = u16::try_from(bytes.len());
-        assert!(length.is_ok(), "a record is no longer than its length field says");
-        let mut put = Put(head);
-        put.u16(length.unwrap_or(u16::MAX));
-        put.u16(further);
-        put.u32(crc32fast::hash(bytes));
-    }
+    let (head, bytes) = held(record.split_first_chunk_mut::<HEAD>(), "a record begins with its head");
+    let mut put = Put(head);
+    put.u16(held(u16::try_from(bytes.len()).ok(), "a record is no longer than its length field says"));
+    put.u16(further);
+    put.u32(crc32fast::hash(bytes));
 }
 
 /// The records of a payload that was checked, in order. Nothing is copied or checked again.
@@ -88,6 +84,18 @@ impl<'a> Iterator for Records<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "a record is no longer than its length field says")]
+    fn a_record_longer_than_its_length_field_ends_the_process() {
+        put_head(&mut vec![1; HEAD + usize::from(u16::MAX) + 1], 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "a record begins with its head")]
+    fn a_record_without_a_head_ends_the_process() {
+        put_head(&mut [1; HEAD - 1], 0);
+    }
 
     fn record(bytes: &[u8], further: u16) -> Vec<u8> {
         let mut record = vec![0; HEAD];

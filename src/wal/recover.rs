@@ -6,13 +6,14 @@
 use std::path::Path;
 
 use super::batch::{BadHeader, Batch, BatchHeader, Incarnation, VoucherKind};
-use super::bytes::{BLOCK, BLOCK_LEN, is_zero, to_u64};
+use super::bytes::{BLOCK, BLOCK_LEN, is_zero};
 use super::manifest::Manifest;
 use super::reader::Reader;
 use super::survey::{Survey, unsupported};
 use super::verdict::{Stop, Torn};
 use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
+use crate::invariant::to_u64;
 use crate::types::{BankTime, Chain, Lsn, StoreId};
 
 /// Where a log ends: what the next batch must go on from.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::anchor::{Anchor, Known, Vouched};
 use super::batch::{BadHeader, Batch, BatchHeader, HEADER};
-use super::bytes::{BLOCK, BLOCK_LEN, Take, is_zero, to_len, to_u64};
+use super::bytes::{BLOCK, BLOCK_LEN, Take, is_zero};
 use super::manifest::Manifest;
 use super::reader::Reader;
 use super::record::{self, Record};
@@ -17,6 +17,7 @@ use super::survey::Survey;
 use super::verdict::{Torn, judge};
 use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
+use crate::invariant::{held, to_len, to_u64};
 use crate::types::{Lsn, StoreId};
 
 /// What became of reading a log that may be damaged.
@@ -132,7 +133,7 @@ impl Tail {
         let mut offset = at.offset;
         while offset < size {
             let window = reader.window(at.segment, size, offset, MAX_BATCH)?;
-            let block = window.get(..BLOCK_LEN).unwrap_or(window);
+            let block = window.get(..BLOCK_LEN).ok_or(WalError::Misuse("to read less than a block"))?;
             if is_zero(block) {
                 offset = offset.saturating_add(BLOCK);
                 continue;
@@ -145,7 +146,7 @@ impl Tail {
             let is_under_way = offset == at.offset && header.is_some_and(|header| header.number <= self.end.batch_number.saturating_add(1));
             self.holds_batches |= (is_of_store && (is_whole || !is_under_way)) || matches!(decoded, Err(BadHeader::LogicVersion(_)));
             let payload_len = header.map_or(MAX_BATCH, |header| to_len(u64::from(header.payload_len)));
-            let payload = window.get(HEADER..).unwrap_or_default();
+            let payload = held(window.get(HEADER..), "a block is longer than a header");
             let first = header.map_or(Lsn(0), |header| header.first_lsn);
             let records = readable(payload.get(..payload_len).unwrap_or(payload), first);
             if header.is_some() || !records.is_empty() {

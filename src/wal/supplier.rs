@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::maker::{Made, Maker, Segment};
 use super::recover::LogEnd;
 use super::{SegmentSizes, WalError};
+use crate::invariant::held;
 
 /// How often the thread tries again while there is no space.
 const RETRY: Duration = Duration::from_millis(200);
@@ -81,7 +82,7 @@ impl Supplier {
             Preparer::Inline => Workshop::Inline(Box::new(maker)),
             Preparer::Background => Workshop::Background(Thread::spawn(maker)?),
         };
-        let made = u32::try_from(ready.len()).unwrap_or(u32::MAX);
+        let made = held(u32::try_from(ready.len()).ok(), "few segments are made ahead of need");
         Ok(Self { ready, sizes, made, no_space: None, dropped: None, workshop })
     }
 

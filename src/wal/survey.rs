@@ -15,6 +15,7 @@ use super::segment::{SegmentHeader, file_name};
 use super::verdict::scan;
 use super::{Position, WalError};
 use crate::env::Disk;
+use crate::invariant::held;
 use crate::types::StoreId;
 
 /// What is wrong with a segment that is not there.
@@ -113,7 +114,7 @@ impl Survey {
     pub(super) fn starts_from(&self, end: Position) -> &[(Voucher, u64)] {
         let from = self.starts.partition_point(|(voucher, _)| voucher.end < end);
         let to = self.starts.partition_point(|(voucher, _)| voucher.end <= end);
-        self.starts.get(from..to).unwrap_or_default()
+        held(self.starts.get(from..to), "the starts are in the order of their ends")
     }
 
     fn segment(&mut self, disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(), WalError> {

@@ -8,7 +8,7 @@ use crate::source::{Name, Source};
 pub type Rule = fn(&Source) -> Vec<String>;
 
 /// Every rule.
-pub const RULES: [Rule; 7] = [layers, size, opening, banned, default_hasher, ascii, open_ends];
+pub const RULES: [Rule; 8] = [layers, size, opening, banned, silent_defaults, default_hasher, ascii, open_ends];
 
 /// The most lines of a file, tests included.
 pub const MAX_LINES: usize = 500;
@@ -16,7 +16,7 @@ pub const MAX_LINES: usize = 500;
 /// The top-level modules by layer. A module imports from lower layers only; within layer 1 and within layer 5, which
 /// are one piece each, imports are free.
 const LAYERS: [(u8, &[&str]); 5] = [
-    (1, &["types", "names", "amount", "command", "entry", "codec", "secret", "utilities", "env"]),
+    (1, &["types", "names", "amount", "command", "entry", "invariant", "codec", "secret", "utilities", "env"]),
     (2, &["wire", "bank", "wal"]),
     (3, &["engine"]),
     (4, &["server", "client", "bench", "prove"]),
@@ -180,6 +180,22 @@ fn names(name: &Name, ban: &Ban) -> bool {
         return (name.parts.len() > 1 || name.imported) && name.parts.iter().take(ban.name.len()).eq(ban.name);
     }
     name.parts.windows(ban.name.len()).any(|window| window == ban.name)
+}
+
+/// Log and engine never go on with a made-up value: what an invariant guarantees is asked for by `invariant::held`.
+fn silent_defaults(source: &Source) -> Vec<String> {
+    if !["src/wal/", "src/engine/"].iter().any(|dir| source.path.starts_with(dir)) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, code) in source.code.iter().enumerate().filter(|(index, _)| !source.is_test(index + 1)) {
+        let number =
+            code.split("unwrap_or(").skip(1).any(|rest| rest.starts_with("false") || rest.starts_with(|c: char| c.is_ascii_digit()));
+        if number || code.contains("unwrap_or_default()") || code.contains("::MAX)") && code.contains("unwrap_or(") {
+            found.push(format!("{}:{}: a silent default; use `invariant::held`, or return an error", source.path, index + 1));
+        }
+    }
+    found
 }
 
 /// The standard maps hash slowly and iterate in chance order: who imports one says why, on the line or the one above.

@@ -11,6 +11,7 @@ use super::header::{Header, LENGTH};
 use crate::bank::{Bank, ImageDigest};
 use crate::engine::watch::{Progress, Reading, Unwatched, Watch};
 use crate::env::{Disk, File};
+use crate::invariant::to_u64;
 use crate::types::{Lsn, StoreId};
 
 /// Where the image begins.
@@ -57,7 +58,7 @@ impl Write for ImageFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         check(self.cancelled)?;
         self.file.write_all_at(bytes, self.offset)?;
-        self.offset = self.offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.offset = self.offset.saturating_add(to_u64(bytes.len()));
         Ok(bytes.len())
     }
 
@@ -131,7 +132,7 @@ impl Read for Source<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         check(self.cancelled)?;
         self.file.read_exact_at(bytes, self.offset)?;
-        self.offset = self.offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.offset = self.offset.saturating_add(to_u64(bytes.len()));
         let done = self.offset.saturating_sub(IMAGE);
         self.watch.see(Progress { reading: Reading::Checkpoint, bytes: done, of: self.of, entries: 0 });
         Ok(bytes.len())

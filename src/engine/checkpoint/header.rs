@@ -92,7 +92,8 @@ impl Header {
         match (take.u16(), take.u16()) {
             (Some(FORMAT_VERSION), Some(LOGIC_VERSION)) => {}
             (Some(FORMAT_VERSION), Some(logic)) => return Err(Unusable::Version(format!("logic version {logic}"))),
-            (format, _) => return Err(Unusable::Version(format!("format version {}", format.unwrap_or_default()))),
+            (Some(format), _) => return Err(Unusable::Version(format!("format version {format}"))),
+            (None, _) => return Err(Unusable::Damaged("its header is not whole")),
         }
         Self::fields(take).ok_or(Unusable::Damaged("its header says what no checkpoint says"))
     }

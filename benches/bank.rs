@@ -4,11 +4,11 @@
 
 use std::hint::black_box;
 
-use bankd::amount::Amount;
 use bankd::bank::{Applied, Bank, apply};
-use bankd::command::Command;
-use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
-use bankd::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
+use bankd::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Entries a measured round: about a batch of a busy turn.

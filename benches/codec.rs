@@ -4,10 +4,10 @@
 
 use std::hint::black_box;
 
-use bankd::amount::Amount;
-use bankd::command::{Body, Command, Outcome};
-use bankd::entry::{Action, Entry, Origin};
-use bankd::types::{AccountId, Chain, Lsn, Owner, RequestNumber};
+use bankd::model::amount::Amount;
+use bankd::model::command::{Body, Command, Outcome};
+use bankd::model::entry::{Action, Entry, Origin};
+use bankd::model::types::{AccountId, Chain, Lsn, Owner, RequestNumber};
 use bankd::wire::fixed;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Receipt, Reply};
@@ -34,7 +34,7 @@ fn codec(c: &mut Criterion) {
     };
     group.bench_function("decode a request frame", |b| b.iter(|| fixed::ask(payload(black_box(&framed))).unwrap()));
     group.bench_function("decode a request frame by the codec", |b| {
-        b.iter(|| bankd::codec::decode::<Ask>(payload(black_box(&framed))).unwrap());
+        b.iter(|| bankd::model::codec::decode::<Ask>(payload(black_box(&framed))).unwrap());
     });
     let mut out = Vec::with_capacity(256);
     let Reply::Answer { number, body, replayed, receipt } = &reply else { unreachable!("it is an answer") };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bankd::env::os::OsDisk;
-use bankd::types::{BankTime, StoreId};
+use bankd::model::types::{BankTime, StoreId};
 use bankd::wal::{Log, Preparer, SegmentSizes};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use support::BareFile;

@@ -21,13 +21,13 @@ mod sheet;
 
 use std::time::Duration;
 
-use bankd::amount::Amount;
 use bankd::bench::OwnBank;
 use bankd::bench::load::{Mix, Plan};
 use bankd::client::{Connection, Deadline, Login};
-use bankd::command::Command;
 use bankd::env::os;
-use bankd::types::{AccountId, RequestNumber};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::types::{AccountId, RequestNumber};
 use bankd::wire::message::{Ask, Reply};
 use banks::{Shared, plan, remove_checkpoints, resident, settle, start, wal_stat};
 use sheet::{is_wanted, rounds};

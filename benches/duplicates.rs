@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use bankd::amount::Amount;
-use bankd::command::Command;
 use bankd::engine::{self, Env, NewRecord, NewStore};
-use bankd::secret::Secret;
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber};
 use bankd::server::{Peer, Service};
-use bankd::types::{AccountId, RequestNumber};
 use bankd::wire::frame;
 use bankd::wire::message::{Ask, Role, VERSION};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

@@ -33,7 +33,7 @@ use bankd::bench::load::Plan;
 use bankd::engine::{self, Env};
 use bankd::env::Disk;
 use bankd::env::os::OsDisk;
-use bankd::types::{BankTime, StoreId};
+use bankd::model::types::{BankTime, StoreId};
 use bankd::wal::{Log, Preparer, SegmentSizes};
 use banks::{Shared, names, plan, resident};
 use engine_load::{Load, create, median, remove_checkpoints, setting};

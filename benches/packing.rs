@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use bankd::amount::Amount;
-use bankd::command::Command;
-use bankd::entry::{Action, Entry, Origin};
 use bankd::env::os::OsDisk;
-use bankd::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, StoreId};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::entry::{Action, Entry, Origin};
+use bankd::model::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, StoreId};
 use bankd::wal::{self, Log, Preparer, SegmentSizes};
 
 const SIZES: SegmentSizes = SegmentSizes { first: 64 << 20, max: 64 << 20 };

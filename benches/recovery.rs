@@ -1,11 +1,11 @@
 //! Opening a store: replay of its whole log through the bank, from a log that the page cache was told to forget.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use bankd::amount::Amount;
-use bankd::command::Command;
 use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, Owner, RequestNumber, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, Owner, RequestNumber, TellerId};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const ACCOUNTS: u32 = 10_000;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bankd::env::os::OsDisk;
-use bankd::types::{BankTime, StoreId};
+use bankd::model::types::{BankTime, StoreId};
 use bankd::wal::{Log, Preparer, SegmentSizes};
 use support::BareFile;
 

@@ -18,16 +18,8 @@
 // Lengths and offsets go between u64 and usize without loss.
 const _: () = assert!(usize::BITS == 64, "bankd needs a machine of 64 bits");
 
-pub mod amount;
-pub mod codec;
-pub mod command;
-pub mod entry;
 pub mod env;
-pub mod invariant;
-pub mod names;
-pub mod secret;
-pub mod types;
-pub mod utilities;
+pub mod model;
 
 pub mod bank;
 pub mod wal;

@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use bankd::amount::Amount;
 use bankd::client::{Client, Login, World};
-use bankd::command::{Command, Outcome};
+use bankd::model::amount::Amount;
+use bankd::model::command::{Command, Outcome};
+use bankd::model::secret::Secret;
+use bankd::model::types::AccountId;
 use bankd::prove::{Faults, Proxy, Share};
-use bankd::secret::Secret;
-use bankd::types::AccountId;
 use bankd::wire::message::Role;
 use cli_support::{Desk, done};
 use common::Store;

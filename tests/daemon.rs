@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use bankd::types::RequestNumber;
+use bankd::model::types::RequestNumber;
 use bankd::wire::message::{Ask, Refusal, Reply};
 use common::{Client, Daemon, FARHAN, SAMI, Store, answer, deposit, refusal, request, withdraw};
 
@@ -169,7 +169,7 @@ fn many_guesses_in_one_read_gain_nothing() {
         .map(|pin| Ask::Login {
             role: bankd::wire::message::Role::Customer,
             name: "Sami".to_owned(),
-            secret: bankd::secret::Secret::new(pin.to_string()),
+            secret: bankd::model::secret::Secret::new(pin.to_string()),
         })
         .collect();
     client.send(&guesses);
@@ -247,7 +247,7 @@ fn refusals_by_content_and_by_login_record_nothing() {
     assert_eq!(refusal(&client.request(1, deposit(SAMI, 1))), Refusal::NoSession);
     assert_eq!(refusal(&client.ask(&Ask::Balance { account: FARHAN })), Refusal::NotPermitted);
     client.open_session();
-    assert_eq!(refusal(&client.request(1, deposit(SAMI, 0))), Refusal::Malformed(bankd::command::Malformed::ZeroAmount));
+    assert_eq!(refusal(&client.request(1, deposit(SAMI, 0))), Refusal::Malformed(bankd::model::command::Malformed::ZeroAmount));
     assert_eq!(refusal(&client.request(0, deposit(SAMI, 1))), Refusal::BadNumbers);
     let ahead = Ask::Request { number: RequestNumber(1), acked_below: RequestNumber(2), command: deposit(SAMI, 1) };
     assert_eq!(refusal(&client.ask(&ahead)), Refusal::BadNumbers);

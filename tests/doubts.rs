@@ -80,7 +80,7 @@ fn after_64_lost_journals_the_advice_lets_the_owner_in_again() {
     for _ in 0..64 {
         let mut lost = daemon.login("Sami");
         lost.open_session();
-        lost.request(1, deposit(bankd::types::AccountId(1), 1));
+        lost.request(1, deposit(bankd::model::types::AccountId(1), 1));
     }
     let desk = Desk::new(store.root(), daemon.address);
     let locked_out = desk.pin(&["withdraw", "Sami", "20", "--timeout", "2s"]);

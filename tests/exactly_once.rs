@@ -4,8 +4,8 @@
 
 mod common;
 
-use bankd::command::Outcome;
-use bankd::types::{Epoch, Lsn, RequestNumber, SessionId};
+use bankd::model::command::Outcome;
+use bankd::model::types::{Epoch, Lsn, RequestNumber, SessionId};
 use bankd::wire::frame;
 use bankd::wire::message::{Ask, Operation, Refusal, Reply, RunItem, VERSION};
 use common::{FARHAN, SAMI, Store, amount, answer, cancel, deposit, refusal, request, withdraw};
@@ -293,7 +293,7 @@ fn commands_in_one_write_see_the_ones_before_them() {
     let store = Store::new();
     let daemon = store.serve();
     let zoe = || "Zoe".to_owned();
-    let secret = bankd::secret::Secret::new("445566".to_owned());
+    let secret = bankd::model::secret::Secret::new("445566".to_owned());
     let operations = [
         Operation::OpenAccount { name: zoe(), pin: secret, balance: amount(0) },
         Operation::LockAccount { name: zoe() },
@@ -311,7 +311,7 @@ fn commands_in_one_write_see_the_ones_before_them() {
         operator.read_exact(&mut head).unwrap();
         let mut payload = vec![0; u32::from_le_bytes(head[..4].try_into().unwrap()) as usize];
         operator.read_exact(&mut payload).unwrap();
-        bankd::codec::decode::<Reply>(&payload).unwrap()
+        bankd::model::codec::decode::<Reply>(&payload).unwrap()
     };
     assert!(matches!(reply(), Reply::Welcome(_)));
     for _ in 0..4 {

@@ -2,12 +2,12 @@
 //! is exactly what would be written for it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use bankd::amount::Amount;
-use bankd::codec;
-use bankd::command::{Body, Command, Outcome};
-use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::codec;
+use bankd::model::command::{Body, Command, Outcome};
+use bankd::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
 use bankd::wire::fixed;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, MAX_RUN, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo};
@@ -196,7 +196,7 @@ fn replies() -> Vec<Reply> {
         Reply::Sessions(vec![info; 2]),
         Reply::Text("text".to_owned()),
         Reply::Truth(true),
-        Reply::Refused(Refusal::Malformed(bankd::command::Malformed::SameAccount)),
+        Reply::Refused(Refusal::Malformed(bankd::model::command::Malformed::SameAccount)),
     ]
 }
 

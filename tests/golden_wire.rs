@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use bankd::amount::Amount;
-use bankd::codec;
-use bankd::command::{Body, Command, Malformed, Outcome};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, BankTime, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::codec;
+use bankd::model::command::{Body, Command, Malformed, Outcome};
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, BankTime, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId, TellerId};
 use bankd::wire::frame;
 use bankd::wire::message::{AccountInfo, Ask, Limits, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo, VERSION, Welcome};
 use serde::{Serialize, de::DeserializeOwned};

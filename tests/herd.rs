@@ -15,9 +15,9 @@ use std::fs;
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use bankd::command::Command;
-use bankd::secret::Secret;
-use bankd::types::AccountId;
+use bankd::model::command::Command;
+use bankd::model::secret::Secret;
+use bankd::model::types::AccountId;
 use bankd::wire::message::{Ask, Reply, Role};
 use common::{Client, Store, amount, answer};
 

@@ -24,7 +24,7 @@ use std::path::Path;
 use bankd::engine::{self, Remedy, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Random, SimDisk};
-use bankd::types::{Chain, RequestId, RequestNumber};
+use bankd::model::types::{Chain, RequestId, RequestNumber};
 
 use support::{Load, dir, new_store, open};
 

@@ -14,8 +14,8 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bankd::command::{Body, Outcome};
-use bankd::types::{AccountId, RequestNumber, SessionId};
+use bankd::model::command::{Body, Outcome};
+use bankd::model::types::{AccountId, RequestNumber, SessionId};
 use bankd::wire::message::{Ask, Refusal, Reply};
 use common::{Client, Daemon, Store, answer, deposit, refusal, withdraw};
 
@@ -31,7 +31,7 @@ struct Customer {
 const PIPELINE: u64 = 8;
 const KEPT: u64 = 500;
 
-fn command(account: AccountId, number: u64) -> bankd::command::Command {
+fn command(account: AccountId, number: u64) -> bankd::model::command::Command {
     if number.is_multiple_of(3) { withdraw(account, number) } else { deposit(account, number) }
 }
 

@@ -12,7 +12,7 @@ use std::net::Shutdown;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bankd::types::RequestNumber;
+use bankd::model::types::RequestNumber;
 use bankd::wire::message::{Ask, Reply, SessionInfo};
 use common::{Daemon, SAMI, Store};
 use transcript::{Text, at_the_menu, play, serve};
@@ -267,7 +267,7 @@ fn a_stream_of_lines_is_cut_nowhere() {
     let store = Store::new();
     for piece in [600, 1_447, 16_384] {
         let (daemon, ports) = serve(&store, &[]);
-        let before = daemon.login("Moyeed").balance(bankd::types::AccountId(2));
+        let before = daemon.login("Moyeed").balance(bankd::model::types::AccountId(2));
         let script = format!("Moyeed\n1234\n{}1\n4\n", "3\n1000000\n".repeat(DEPOSITS));
         let client = Text::connect(ports.atm);
         let mut sender = client.0.try_clone().unwrap();

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::amount::Amount;
 use bankd::engine::{self, Env, NewRecord, NewStore};
 use bankd::env::os::{OsClock, OsEntropy};
 use bankd::env::sim::SimDisk;
-use bankd::secret::Secret;
+use bankd::model::amount::Amount;
+use bankd::model::secret::Secret;
 use bankd::server::{LabPort, LabRules, Peer, Service};
 use bankd::wal::{Preparer, SegmentSizes};
 

@@ -6,7 +6,7 @@ mod common;
 use std::net::TcpStream;
 use std::process::Command;
 
-use bankd::types::RequestNumber;
+use bankd::model::types::RequestNumber;
 use bankd::wire::message::{Ask, Reply, VERSION};
 use common::{BANKD, Client, Daemon, SAMI, Store, deposit};
 

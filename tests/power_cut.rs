@@ -11,13 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::amount::Amount;
-use bankd::command::{Body, Command, Outcome};
 use bankd::engine::{self, CheckpointError, Env, NewRecord, NewStore, StoreError};
 use bankd::env::sim::{Fault, Random, SimDisk};
-use bankd::secret::Secret;
+use bankd::model::amount::Amount;
+use bankd::model::command::{Body, Command, Outcome};
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber, SessionId};
 use bankd::server::{Peer, Service};
-use bankd::types::{AccountId, RequestNumber, SessionId};
 use bankd::wal::{Seen, SegmentSizes};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Refusal, Reply, Role, VERSION};
@@ -313,7 +313,7 @@ fn take_replies(service: &mut Service, slot: usize, now: Duration) -> Vec<Reply>
     let mut rest = bytes.as_slice();
     let mut replies = Vec::new();
     while let Front::Whole { payload, consumed } = frame::front(rest).unwrap() {
-        replies.push(bankd::codec::decode(payload).unwrap());
+        replies.push(bankd::model::codec::decode(payload).unwrap());
         rest = &rest[consumed..];
     }
     replies

@@ -7,8 +7,8 @@ mod common;
 
 use std::fs;
 
-use bankd::command::Outcome;
-use bankd::types::RequestNumber;
+use bankd::model::command::Outcome;
+use bankd::model::types::RequestNumber;
 use bankd::wire::message::{Ask, Refusal, Reply};
 use cli_support::{Desk, Lose, Proxy};
 use common::{SAMI, Store, amount, answer, cancel, deposit, refusal, request, withdraw};

@@ -79,7 +79,7 @@ fn accepted(path: &str, text: &str) {
 fn imports_go_downward_only() {
     refused("src/wire/frame.rs", "use crate::bank::Bank;", "`wire` (layer 2) may not import `bank`");
     refused("src/wal/reader.rs", "fn f() { crate::engine::submit() }", "may not import `engine`");
-    refused("src/types.rs", "use crate::wire::frame;", "may not import `wire`");
+    refused("src/model/types.rs", "use crate::wire::frame;", "may not import `wire`");
     refused("src/engine/mod.rs", "use crate::{\n    bank::Bank,\n    server::{self, service},\n};", "src/engine/mod.rs:4: `crate::server");
     refused("src/client/mod.rs", "use crate::server::service;", "may not import `server`");
     refused("src/server/mod.rs", "use crate::client;", "may not import `client`");
@@ -88,11 +88,11 @@ fn imports_go_downward_only() {
     refused("src/novel.rs", "", "has no layer");
     refused("src/wal/mod.rs", "use super::bank::Bank;", "by `super`");
     refused("src/wal/reader.rs", "use super::super::bank::Bank;", "by `super`");
-    refused("src/types.rs", "use super::engine;", "by `super`");
+    refused("src/model/types.rs", "use super::super::engine;", "by `super`");
     accepted("src/engine/mod.rs", "use crate::bank::Bank;\nuse crate::wal::{self, Log};\nuse crate::types::Lsn;");
-    accepted("src/types.rs", "use crate::amount::Amount;\npub(super) struct A;\n#[cfg(test)]\nmod tests { use super::*; }");
+    accepted("src/model/types.rs", "use crate::amount::Amount;\npub(super) struct A;\n#[cfg(test)]\nmod tests { use super::*; }");
     accepted("src/wal/reader.rs", "use super::segment::Segment;\nuse crate::wal::batch;");
-    accepted("src/cli/serve.rs", "use crate::cli::exit;\nuse bankd::server::run;\nuse bankd::types::Lsn;");
+    accepted("src/cli/serve.rs", "use crate::cli::exit;\nuse bankd::server::run;\nuse bankd::model::types::Lsn;");
     accepted("src/bench/load.rs", "use crate::client::Client;\nuse crate::prove::Proxy;");
     refused("src/prove/checker.rs", "use crate::bank::Bank;", "may not import `bank`");
     refused("src/prove/model.rs", "use crate::wal::recover;", "may not import `wal`");
@@ -112,7 +112,7 @@ fn long_files_are_refused() {
 #[test]
 fn files_open_with_their_job() {
     for text in ["", "// A comment.\n", "use std::io;\n//! Late.\n", "//!\n"] {
-        let said = complaints(&Source::new("src/types.rs", text));
+        let said = complaints(&Source::new("src/model/types.rs", text));
         assert!(said.len() == 1 && said[0].contains("does not open"), "{text:?}: {said:?}");
     }
 }
@@ -140,7 +140,7 @@ fn names_have_their_place() {
         ("fn f() { ::rustix::fs::sync(); }", "`rustix`"),
         ("fn f() { getrandom::fill(b); }", "`getrandom`"),
         ("fn f() { rand::random() }", "`rand`"),
-        ("use bincode::config;", "`bincode` is allowed in: src/codec.rs"),
+        ("use bincode::config;", "`bincode` is allowed in: src/model/codec.rs"),
         ("use tokio::net;", "`tokio` is allowed in: nowhere"),
         ("use indicatif::ProgressBar;", "`indicatif` is allowed in: src/cli/progress.rs"),
         ("use std::time::SystemTime;", "`SystemTime`"),
@@ -169,7 +169,7 @@ fn names_have_their_place() {
     }
     for (path, text) in [
         ("src/env/os.rs", "use std::fs::File;\nuse fs2::FileExt;\nuse std::time::SystemTime;\nfn f() { rustix::x(); getrandom::fill(b); }"),
-        ("src/codec.rs", "use bincode::config;"),
+        ("src/model/codec.rs", "use bincode::config;"),
         ("src/cli/atm.rs", "fn f() { let start = Instant::now(); }"),
         ("src/cli/output.rs", "fn f() { std::io::stdout(); }"),
         ("src/client/mod.rs", "fn f() { let start = Instant::now(); }"),

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::amount::Amount;
 use bankd::engine::{self, Env, NewRecord, NewStore};
 use bankd::env::os::{OsClock, OsEntropy};
 use bankd::env::sim::SimDisk;
-use bankd::secret::Secret;
+use bankd::model::amount::Amount;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber};
 use bankd::server::{LabRules, Peer, Service};
-use bankd::types::{AccountId, RequestNumber};
 use bankd::wal::{Preparer, SegmentSizes};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Reply, Role, VERSION};
@@ -74,7 +74,7 @@ impl Bank {
         let length = bytes.len();
         let mut found = Vec::new();
         while let Front::Whole { payload, consumed } = frame::front(bytes).unwrap() {
-            found.push(bankd::codec::decode(payload).unwrap());
+            found.push(bankd::model::codec::decode(payload).unwrap());
             bytes = &bytes[consumed..];
         }
         self.service.wrote(slot, length, self.now);
@@ -102,7 +102,7 @@ fn primes_of_many_do_not_delay_a_depositor() {
     }
     let mut primes = [0; 40];
     for number in 1..=40 {
-        let command = bankd::command::Command::Deposit { account: AccountId(0), amount: Amount::new(1).unwrap() };
+        let command = bankd::model::command::Command::Deposit { account: AccountId(0), amount: Amount::new(1).unwrap() };
         bank.send(honest, &[Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(number), command }, Ask::Ping]);
         bank.turn();
         assert!(matches!(bank.replies(honest)[..], [Reply::Answer { .. }, Reply::Pong]), "it is answered in its turn");
@@ -205,7 +205,7 @@ fn a_seal_without_room_is_tried_again_later() {
     bank.disk.set_capacity(Some(0));
     // Batches of one block each fill the segment.
     for number in 1..=40 {
-        let command = bankd::command::Command::Deposit { account: AccountId(0), amount: Amount::new(1).unwrap() };
+        let command = bankd::model::command::Command::Deposit { account: AccountId(0), amount: Amount::new(1).unwrap() };
         bank.send(slot, &[Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(number), command }]);
         bank.turn();
         bank.replies(slot);

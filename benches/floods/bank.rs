@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bankd::client::Login;
-use bankd::secret::Secret;
+use bankd::model::secret::Secret;
 use bankd::wire::message::Role;
 
 /// How many accounts there are.

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bankd::amount::Amount;
-use bankd::command::Command as Money;
 use bankd::env::os;
-use bankd::secret::Secret;
-use bankd::types::{AccountId, RequestNumber};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command as Money;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber};
 use bankd::wire::frame;
 use bankd::wire::message::{Ask, Role, VERSION};
 use peer::{Pace, Peer, Script};

@@ -9,10 +9,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bankd::amount::Amount;
 use bankd::client::{Connection, Deadline, Login, World};
-use bankd::command::Command;
-use bankd::types::{AccountId, RequestNumber};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::types::{AccountId, RequestNumber};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Reply};
 
@@ -166,7 +166,7 @@ fn read_answers(mut stream: &TcpStream, count: u64, mut answer: impl FnMut(u64))
         }
         let mut at = 0;
         while let Front::Whole { payload, consumed } = frame::front(&input[at..]).unwrap() {
-            match bankd::codec::decode(payload).unwrap() {
+            match bankd::model::codec::decode(payload).unwrap() {
                 Reply::Answer { number, .. } if number == RequestNumber(next) => answer(next),
                 other => return println!("    the honest client was told {other:?}"),
             }

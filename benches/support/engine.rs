@@ -11,11 +11,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bankd::amount::Amount;
-use bankd::command::Command;
 use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
 
 const OWNER: Owner = Owner::Teller(TellerId(0));
 

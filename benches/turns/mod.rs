@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::amount::Amount;
-use bankd::command::Command;
 use bankd::engine::{self, Env, NewRecord, NewStore};
 use bankd::env::Clock;
-use bankd::secret::Secret;
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber};
 use bankd::server::{Peer, Service};
-use bankd::types::{AccountId, RequestNumber};
 use bankd::wal::{Preparer, SegmentSizes};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Reply, Role, RunItem, VERSION};
@@ -171,7 +171,7 @@ impl Turns {
             let mut last = None;
             while let Front::Whole { payload, consumed } = frame::front(replies).unwrap() {
                 replies = &replies[consumed..];
-                match bankd::codec::decode(payload).unwrap() {
+                match bankd::model::codec::decode(payload).unwrap() {
                     Reply::Answer { number, replayed, .. } => {
                         assert!(replayed == again && last.is_none_or(|last| number > last));
                         last = Some(number);

@@ -2,7 +2,7 @@
 //! is read by hand is what the codec reads, and all that it reads of these messages.
 #![no_main]
 
-use bankd::codec;
+use bankd::model::codec;
 use bankd::wire::fixed;
 use bankd::wire::message::{Ask, MAX_RUN, Reply};
 use libfuzzer_sys::fuzz_target;

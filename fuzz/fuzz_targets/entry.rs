@@ -1,7 +1,7 @@
 //! Any bytes as a log entry, and as several that share a record. What decodes has exactly these bytes.
 #![no_main]
 
-use bankd::entry::{Action, Entry, MAX_ENTRY};
+use bankd::model::entry::{Action, Entry, MAX_ENTRY};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,10 +4,10 @@
 
 use super::index;
 use super::names::Names;
-use crate::amount::Amount;
-use crate::command::{Command, Outcome};
-use crate::entry::{AccountOpen, Tag};
-use crate::types::AccountId;
+use crate::model::amount::Amount;
+use crate::model::command::{Command, Outcome};
+use crate::model::entry::{AccountOpen, Tag};
+use crate::model::types::AccountId;
 
 /// All accounts, by id, and the cash that they stand for.
 ///

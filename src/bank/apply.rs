@@ -9,9 +9,9 @@ use super::Bank;
 use super::logins::Login;
 use super::request::Request;
 use super::{login, operate};
-use crate::command::{Body, Command};
-use crate::entry::{Action, Entry, Origin, Requests};
-use crate::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};
+use crate::model::command::{Body, Command};
+use crate::model::entry::{Action, Entry, Origin, Requests};
+use crate::model::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

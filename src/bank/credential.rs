@@ -10,9 +10,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::entry::Tag;
-use crate::secret::Secret;
-use crate::types::StoreId;
+use crate::model::entry::Tag;
+use crate::model::secret::Secret;
+use crate::model::types::StoreId;
 
 /// What the key file's one line begins with.
 const FORMAT: &str = "bankd-key-v1";

@@ -4,7 +4,7 @@
 //! at the exact batch. Left out: the content of the entries, which the log's chain covers.
 
 use super::apply::Applied;
-use crate::types::Lsn;
+use crate::model::types::Lsn;
 
 /// The digest over all outcomes up to an entry.
 ///
@@ -74,10 +74,10 @@ impl Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
     use crate::bank::{Login, Refused};
-    use crate::command::{Body, Outcome};
-    use crate::types::{AccountId, RequestNumber, TellerId};
+    use crate::model::amount::Amount;
+    use crate::model::command::{Body, Outcome};
+    use crate::model::types::{AccountId, RequestNumber, TellerId};
 
     fn digest(lsn: u64, applied: Applied, sessions: usize) -> u64 {
         let mut digest = Digest::default();

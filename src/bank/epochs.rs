@@ -2,7 +2,7 @@
 //!
 //! Left out: drawing the random bits, and logging them (`engine/`).
 
-use crate::types::{Epoch, Lineage, Lsn, SessionId};
+use crate::model::types::{Epoch, Lineage, Lsn, SessionId};
 
 /// The epochs of the present lineage.
 ///

@@ -5,8 +5,8 @@
 use super::Bank;
 use super::apply::{Applied, Refused, Step};
 use super::logins::Login;
-use crate::entry::Setting;
-use crate::types::{Lsn, Owner};
+use crate::model::entry::Setting;
+use crate::model::types::{Lsn, Owner};
 
 /// Judges somebody's attempt to log in as `owner` with a secret of the tag `tried`.
 ///

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 use subtle::ConstantTimeEq;
 
-use crate::types::Owner;
+use crate::model::types::Owner;
 
 /// What became of a login attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AccountId, TellerId};
+    use crate::model::types::{AccountId, TellerId};
 
     const OWNER: Owner = Owner::Customer(AccountId(3));
     const RIGHT: [u8; 32] = [1; 32];

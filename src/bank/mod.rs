@@ -34,10 +34,10 @@ use sessions::Sessions;
 use settings::Settings;
 use tellers::Tellers;
 
-use crate::amount::Amount;
-use crate::command::Command;
-use crate::entry::{Setting, Tag};
-use crate::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::entry::{Setting, Tag};
+use crate::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
 
 /// The whole state that the log's entries up to one of them make.
 ///
@@ -319,7 +319,7 @@ const fn index(id: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::AccountOpen;
+    use crate::model::entry::AccountOpen;
 
     #[test]
     fn sums_that_do_not_agree_are_noticed() {

@@ -4,9 +4,9 @@
 
 use super::apply::{Applied, Refused, Step};
 use super::{Bank, Genesis};
-use crate::amount::{Amount, MAX_DECIMALS};
-use crate::entry::{AccountOpen, Action, Setting, Tag, TellerAdd};
-use crate::types::{AccountId, Lineage, Lsn, Owner, TellerId, is_valid_name};
+use crate::model::amount::{Amount, MAX_DECIMALS};
+use crate::model::entry::{AccountOpen, Action, Setting, Tag, TellerAdd};
+use crate::model::types::{AccountId, Lineage, Lsn, Owner, TellerId, is_valid_name};
 
 /// Does what the entry says.
 pub(super) fn operate(bank: &mut Bank, lsn: Lsn, action: &Action) -> Step {

@@ -8,9 +8,9 @@ use super::Bank;
 use super::apply::{Applied, Step};
 use super::session::{Recorded, Session};
 use super::sessions::Place;
-use crate::amount::Amount;
-use crate::command::{Body, Command, Outcome};
-use crate::types::{Lsn, Owner, RequestNumber};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{Lsn, Owner, RequestNumber};
 
 /// The head of an entry under a session.
 pub(super) struct Request {

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
-use crate::command::{Body, Command};
-use crate::types::{Lsn, Owner, RequestNumber};
+use crate::model::command::{Body, Command};
+use crate::model::types::{Lsn, Owner, RequestNumber};
 
 /// What a session keeps of an executed number: enough to tell a duplicate from a conflict, and to answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,9 +189,9 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::command::Outcome;
-    use crate::types::AccountId;
+    use crate::model::amount::Amount;
+    use crate::model::command::Outcome;
+    use crate::model::types::AccountId;
 
     fn reply(lsn: u64) -> Recorded {
         Recorded { command: None, body: Body { outcome: Outcome::Cancelled, balance: Amount::ZERO, lsn: Lsn(lsn) } }

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::index;
 use super::lists::{Links, List};
 use super::session::Session;
-use crate::types::{Lsn, Owner};
+use crate::model::types::{Lsn, Owner};
 
 /// Whether there is room for one more session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,10 +250,10 @@ fn first_unused<'a>(sessions: impl Iterator<Item = &'a Slot>, in_use: &mut dyn F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
     use crate::bank::session::Recorded;
-    use crate::command::{Body, Outcome};
-    use crate::types::{AccountId, RequestNumber, TellerId};
+    use crate::model::amount::Amount;
+    use crate::model::command::{Body, Outcome};
+    use crate::model::types::{AccountId, RequestNumber, TellerId};
 
     const A: Owner = Owner::Customer(AccountId(0));
     const B: Owner = Owner::Teller(TellerId(0));

@@ -1,8 +1,8 @@
 //! The settings that the log has given, and the defaults where it has given none.
 //!
-//! Left out: what each means and its range (`entry.rs`).
+//! Left out: what each means and its range (`entry/mod.rs`).
 
-use crate::entry::Setting;
+use crate::model::entry::Setting;
 
 /// One value for each setting, in the order of [`Setting::ALL`]. Invariant: each is within its setting's range.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,8 @@
 
 use super::index;
 use super::names::Names;
-use crate::entry::Tag;
-use crate::types::TellerId;
+use crate::model::entry::Tag;
+use crate::model::types::TellerId;
 
 /// All tellers, by id. Invariant: as many as there are names. A revoked teller keeps its id and its name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,8 +10,8 @@ use std::process::Command;
 use super::sweep::BenchError;
 use crate::client::Login;
 use crate::env::Disk;
+use crate::model::secret::Secret;
 use crate::prove::Daemon;
-use crate::secret::Secret;
 use crate::wire::message::Role;
 
 /// What each account of a sweep holds at first, in minor units.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::bank::teller;
 use super::sweep::BenchError;
-use crate::amount::Amount;
 use crate::client::{Connection, Deadline, Login, World};
-use crate::command::{Command, Outcome};
-use crate::types::{AccountId, RequestNumber, SessionId};
+use crate::model::amount::Amount;
+use crate::model::command::{Command, Outcome};
+use crate::model::types::{AccountId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
 /// A reply that takes longer is a bank that is gone.

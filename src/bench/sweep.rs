@@ -17,8 +17,8 @@ use super::trial::{Target, trial};
 use super::{bank, page};
 use crate::client::{ConnectError, JournalError, World};
 use crate::env::sim::Random;
+use crate::model::types::AccountId;
 use crate::prove::{Faults, Proxy, Share};
-use crate::types::AccountId;
 
 /// Error rates in percent.
 const RATES: [u8; 7] = [0, 10, 20, 30, 40, 50, 60];

@@ -2,8 +2,8 @@
 //!
 //! Left out: the socket (`operator.rs`).
 
-use bankd::amount::Amount;
-use bankd::types::AccountId;
+use bankd::model::amount::Amount;
+use bankd::model::types::AccountId;
 use bankd::wire::message::{AccountInfo, MAX_PAGE, Operation, Reply};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -14,10 +14,11 @@
 use std::collections::HashMap;
 use std::io;
 
-use bankd::amount::{Amount, AmountError};
 use bankd::engine::NewRecord;
-use bankd::names::{self, is_new_name};
-use bankd::secret::{MAX_SECRET, Secret};
+use bankd::model::amount::{Amount, AmountError};
+use bankd::model::names;
+use bankd::model::names::is_new_name;
+use bankd::model::secret::{MAX_SECRET, Secret};
 
 /// The shortest PIN or token, in bytes.
 pub const MIN_SECRET: usize = 4;

@@ -8,10 +8,10 @@
 
 use std::io;
 
-use bankd::amount::Amount;
 use bankd::client::{Client, ClientError, JournalError, Login, Request, World};
-use bankd::command::{Command, Outcome};
-use bankd::types::{AccountId, Owner, StoreId};
+use bankd::model::amount::Amount;
+use bankd::model::command::{Command, Outcome};
+use bankd::model::types::{AccountId, Owner, StoreId};
 use bankd::wire::message::{Refusal, Role};
 use clap::Args;
 

@@ -7,9 +7,9 @@ use std::io::{BufReader, Read};
 use std::path::PathBuf;
 
 use bankd::client::{Answer, Client, ClientError, Fate, Stopped};
-use bankd::command::{Command, Outcome};
 use bankd::env::os;
-use bankd::types::{AccountId, RequestId};
+use bankd::model::command::{Command, Outcome};
+use bankd::model::types::{AccountId, RequestId};
 use bankd::wire::message::{Refusal, Role, Welcome};
 use clap::Args;
 use serde::Serialize;

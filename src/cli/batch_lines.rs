@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, Read};
 
-use bankd::amount::{Amount, DisplayAmount};
-use bankd::command::Command;
-use bankd::types::{AccountId, is_valid_name};
+use bankd::model::amount::{Amount, DisplayAmount};
+use bankd::model::command::Command;
+use bankd::model::types::{AccountId, is_valid_name};
 
 /// The most commands in a batch: what one run keeps in memory and tells of.
 pub const MAX_COMMANDS: usize = 1_000_000;

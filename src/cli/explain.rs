@@ -3,8 +3,8 @@
 //! Left out: finding it (`engine/`).
 
 use bankd::engine::{self, Ending, Executed, Explanation, Place};
-use bankd::entry::LineageCause;
-use bankd::types::RequestId;
+use bankd::model::entry::LineageCause;
+use bankd::model::types::RequestId;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ fn why_nothing(found: &Explanation) -> (String, &'static str) {
     (format!("its session has executed the numbers up to {}{end}", found.last_number), next)
 }
 
-fn named(owner: bankd::types::Owner, name: Option<&str>) -> String {
+fn named(owner: bankd::model::types::Owner, name: Option<&str>) -> String {
     let owner = owner_in_words(owner);
     name.map_or_else(|| owner.clone(), |name| format!("{owner} {name:?}"))
 }

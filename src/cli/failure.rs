@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use bankd::client::{ClientError, JournalError};
 use bankd::engine::StoreError;
+use bankd::model::types::RequestId;
 use bankd::server::ServeError;
-use bankd::types::RequestId;
 use bankd::wal::WalError;
 use bankd::wire::message::Refusal;
 

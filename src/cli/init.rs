@@ -6,9 +6,9 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bankd::amount::MAX_DECIMALS;
 use bankd::engine::{self, Created, Env, NewRecord, NewStore};
 use bankd::env::os;
+use bankd::model::amount::MAX_DECIMALS;
 
 use super::accounts_file::{self, AccountsFileError};
 use super::failure::{Exit, Failure};

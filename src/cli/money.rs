@@ -2,10 +2,10 @@
 //!
 //! Left out: everything that makes it happen once (`bankd::client`).
 
-use bankd::amount::Amount;
 use bankd::client::{Client, ClientError};
-use bankd::command::Command;
-use bankd::types::{AccountId, RequestId};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::types::{AccountId, RequestId};
 use clap::Args;
 
 use super::failure::{Exit, Failure};

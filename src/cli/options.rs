@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bankd::amount::Amount;
 use bankd::client::{Client, Deadline, Link, Login, World};
-use bankd::types::{AccountId, Owner};
+use bankd::model::amount::Amount;
+use bankd::model::types::{AccountId, Owner};
 use bankd::wire::message::{Role, Welcome};
 use clap::Args;
 

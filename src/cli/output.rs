@@ -7,10 +7,10 @@ use std::io::{BufWriter, StdoutLock, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bankd::amount::{Amount, DisplayAmount};
 use bankd::client::Answer;
-use bankd::command::{Body, Command, Outcome};
-use bankd::types::{Lsn, RequestId};
+use bankd::model::amount::{Amount, DisplayAmount};
+use bankd::model::command::{Body, Command, Outcome};
+use bankd::model::types::{Lsn, RequestId};
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
@@ -189,7 +189,7 @@ pub fn command_in_words(command: &Command, decimals: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bankd::types::{Epoch, RequestNumber, SessionId};
+    use bankd::model::types::{Epoch, RequestNumber, SessionId};
 
     use super::*;
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use bankd::client::{Answer, Client, ClientError, ClosedReason, Deadline, End, Journal, Login, Request, World};
-use bankd::command::Body;
-use bankd::types::{RequestId, RequestNumber, SessionId};
+use bankd::model::command::Body;
+use bankd::model::types::{RequestId, RequestNumber, SessionId};
 use bankd::wire::message::Role;
 use clap::{Args, ValueEnum};
 

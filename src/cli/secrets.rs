@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bankd::env::Disk;
 use bankd::env::os::{self, OsDisk};
 use bankd::env::terminal;
-use bankd::secret::{MAX_SECRET, Secret};
+use bankd::model::secret::{MAX_SECRET, Secret};
 use clap::Args;
 use zeroize::Zeroizing;
 

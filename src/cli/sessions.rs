@@ -5,7 +5,7 @@
 //! Left out: opening them, which every run does for itself.
 
 use bankd::client::ClientError;
-use bankd::types::SessionId;
+use bankd::model::types::SessionId;
 use bankd::wire::message::{Operation, Refusal, SessionInfo};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bankd::client::{Client, ClosedReason, Deadline, End, Request, World};
-use bankd::types::{RequestId, StoreId};
+use bankd::model::types::{RequestId, StoreId};
 use bankd::wire::message::Role;
 
 use super::output::say;

@@ -1,7 +1,7 @@
 //! `lower`, `prime` and `palindrome`: computed by the server, without a login.
 //!
 //! What is no integer is declined by the bank (exit code 3), like any other refusal.
-//! Left out: the arithmetic (`bankd::utilities`, on the server).
+//! Left out: the arithmetic (`bankd::model::utilities`, on the server).
 
 use bankd::wire::message::{Ask, MAX_TEXT, Reply};
 use clap::Args;

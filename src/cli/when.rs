@@ -2,7 +2,7 @@
 //!
 //! Left out: time zones.
 
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 
 const DAY: u64 = 24 * 60 * 60;
 

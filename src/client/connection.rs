@@ -241,7 +241,7 @@ fn read_frame(socket: &mut Socket, input: &mut Vec<u8>, deadline: &Deadline) -> 
     loop {
         match frame::front(input).map_err(|error| AskError::Lost(format!("the bank sent {error}")))? {
             Front::Whole { payload, consumed } => {
-                let reply = crate::codec::decode(payload).map_err(|error| AskError::Lost(format!("the bank sent {error}")))?;
+                let reply = crate::model::codec::decode(payload).map_err(|error| AskError::Lost(format!("the bank sent {error}")))?;
                 input.drain(..consumed);
                 return Ok(reply);
             }

@@ -3,7 +3,7 @@
 //! Left out: exit codes and advice (`cli/`).
 
 use super::journal::JournalError;
-use crate::types::{RequestId, StoreId};
+use crate::model::types::{RequestId, StoreId};
 use crate::wire::message::Refusal;
 
 /// Why there is no answer.

@@ -14,7 +14,7 @@ use super::journal_place::{self, Place, usable};
 use super::journal_record::{ClosedReason, Intent, Record, Settled};
 use super::retry::{Deadline, World};
 use crate::env::File;
-use crate::types::{RequestId, RequestNumber, SessionId};
+use crate::model::types::{RequestId, RequestNumber, SessionId};
 
 /// Beyond this many bytes the file is rewritten; a journal whose doubts alone are larger takes no new request.
 const SIZE_LIMIT: u64 = 1 << 20;

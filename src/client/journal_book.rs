@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::journal_format::{Frame, Mark};
 use super::journal_record::{ClosedReason, Intent, Record, Settled};
-use crate::types::{RequestId, RequestNumber, SessionId};
+use crate::model::types::{RequestId, RequestNumber, SessionId};
 
 /// A request and what is known of its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Book {
 mod tests {
     use super::super::journal_record::samples::{id, intent, settled};
     use super::*;
-    use crate::amount::Amount;
+    use crate::model::amount::Amount;
 
     fn book(records: &[Record]) -> Book {
         let mut book = Book::default();
@@ -232,7 +232,8 @@ mod tests {
     fn one_request_has_one_command_and_one_answer() {
         let mut book = book(&[Record::Intent(intent(1)), Record::Reply(id(1), settled())]);
         let mut other = intent(1);
-        other.command = crate::command::Command::Deposit { account: crate::types::AccountId(1), amount: Amount::new(20).unwrap() };
+        other.command =
+            crate::model::command::Command::Deposit { account: crate::model::types::AccountId(1), amount: Amount::new(20).unwrap() };
         assert_eq!(book.add(&Record::Intent(other), Mark::default()), Err(Contradiction(id(1))));
         let mut answer = settled();
         answer.body.balance = Amount::new(1).unwrap();

@@ -10,7 +10,7 @@ use super::journal::JournalError;
 use super::journal_format;
 use super::journal_record::{Record, Settled};
 use crate::env::{Disk, ReadOnly};
-use crate::types::{RequestId, StoreId};
+use crate::model::types::{RequestId, StoreId};
 
 /// Beyond this many bytes a file is no journal: some five million requests of a load generator.
 pub(super) const MAX_BYTES: u64 = 1 << 30;

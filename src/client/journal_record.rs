@@ -2,10 +2,10 @@
 //!
 //! Left out: the frames around them and damage (`journal_format.rs`).
 
-use crate::amount::Amount;
-use crate::codec;
-use crate::command::{Body, Command, Outcome};
-use crate::types::{Chain, Epoch, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
+use crate::model::amount::Amount;
+use crate::model::codec;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{Chain, Epoch, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
 use crate::wire::message::{Receipt, Role};
 
 /// The longest server address that a journal takes, in bytes.
@@ -240,7 +240,7 @@ impl Reader<'_> {
 #[cfg(test)]
 pub(super) mod samples {
     use super::*;
-    use crate::types::AccountId;
+    use crate::model::types::AccountId;
 
     pub(in crate::client) fn id(number: u64) -> RequestId {
         RequestId { session: SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) }, number: RequestNumber(number) }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::connection::{AskError, ConnectError, Connection};
 use super::error::ClientError;
 use super::retry::{Backoff, Deadline, World};
-use crate::secret::Secret;
-use crate::types::{Owner, SessionId};
+use crate::model::secret::Secret;
+use crate::model::types::{Owner, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply, Role, Welcome};
 
 /// A connection that was silent for so long is asked for a sign of life before money is entrusted to it.
@@ -343,7 +343,7 @@ impl Link {
 mod tests {
     use super::super::scripted::{Step, scripted};
     use super::*;
-    use crate::types::{AccountId, Epoch, Lsn, RequestNumber};
+    use crate::model::types::{AccountId, Epoch, Lsn, RequestNumber};
     use crate::wire::message::SessionInfo;
 
     fn soon() -> Deadline {

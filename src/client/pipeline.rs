@@ -15,8 +15,8 @@ use super::journal_record::{ClosedReason, Intent, Record, Settled};
 use super::link::{Fault, Link};
 use super::pursuit::Answer;
 use super::retry::{Backoff, Deadline, World};
-use crate::command::Command;
-use crate::types::{RequestId, RequestNumber, SessionId};
+use crate::model::command::Command;
+use crate::model::types::{RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
 /// Why a pipeline came to no end, and what became of the requests whose answers were not told by then.

@@ -6,8 +6,8 @@ use super::journal_record::ClosedReason;
 use super::pipeline::{Fate, Stopped};
 use super::requests::Client;
 use super::scripted::{Step, acked, answer, client, end, id, logged_in, refused, request, scripted, session, together, withdraw};
-use crate::command::Command;
-use crate::types::{AccountId, RequestNumber};
+use crate::model::command::Command;
+use crate::model::types::{AccountId, RequestNumber};
 use crate::wire::message::{Ask, Refusal};
 
 /// Withdrawals of 1, 2, 3 and so on, so that each is told from the others.
@@ -161,7 +161,7 @@ fn nothing_is_in_doubt_where_nothing_was_sent() {
     let other = Command::Deposit { account: AccountId(7), amount: withdraw(5).amount() };
     for (commands, refusal) in [
         (vec![withdraw(1), other], Refusal::NotPermitted),
-        (vec![withdraw(1), withdraw(0)], Refusal::Malformed(crate::command::Malformed::ZeroAmount)),
+        (vec![withdraw(1), withdraw(0)], Refusal::Malformed(crate::model::command::Malformed::ZeroAmount)),
     ] {
         let stopped = Stopped { failure: ClientError::Refused(refusal), rest: Vec::new() };
         assert_eq!(run(&mut run_one, &commands, 3), (Vec::new(), Err(stopped)));

@@ -8,8 +8,8 @@ use super::journal_record::{ClosedReason, Settled};
 use super::link::{Fault, Link};
 use super::refusals::{Meaning, meaning};
 use super::retry::{Backoff, Deadline, World};
-use crate::command::{Body, Command};
-use crate::types::RequestId;
+use crate::model::command::{Body, Command};
+use crate::model::types::RequestId;
 use crate::wire::message::{Ask, Receipt, Refusal, Reply};
 
 /// A recorded outcome.
@@ -243,8 +243,8 @@ mod tests {
     use super::super::requests::Client;
     use super::super::scripted::{SESSION, Step, acked, answer, client, end, id, logged_in, refused, request, scripted, session, withdraw};
     use super::*;
-    use crate::secret::Secret;
-    use crate::types::{AccountId, Epoch, Lsn, RequestNumber, SessionId};
+    use crate::model::secret::Secret;
+    use crate::model::types::{AccountId, Epoch, Lsn, RequestNumber, SessionId};
     use crate::wire::message::{Role, SessionInfo};
 
     const OTHER_SESSION: SessionId = SessionId { epoch: Epoch(0xabc), lsn: Lsn(99) };

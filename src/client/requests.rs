@@ -15,9 +15,9 @@ use super::link::{Link, Login};
 use super::pipeline::{Pipeline, Stopped, Tell};
 use super::pursuit::{Answer, Asking, History, Pursuit};
 use super::retry::{Deadline, World};
-use crate::amount::Amount;
-use crate::command::Command;
-use crate::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, MAX_SESSIONS, Refusal, Reply, SessionInfo, Welcome};
 
 /// Telling the bank at the end that its replies are on disk may take this long; it is a courtesy.

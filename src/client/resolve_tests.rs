@@ -9,8 +9,8 @@ use super::pursuit::{Answer, Asking, History};
 use super::refusals::{Meaning, meaning};
 use super::requests::Client;
 use super::scripted::{Step, acked, answer, client, end, id, logged_in, refused, scripted, session, withdraw};
-use crate::command::Malformed;
-use crate::types::RequestNumber;
+use crate::model::command::Malformed;
+use crate::model::types::RequestNumber;
 use crate::wire::message::{Ask, Refusal, Reply};
 
 /// Every refusal. A new one fails to compile in `covered`.

@@ -11,10 +11,10 @@ use super::journal_book::End;
 use super::link::Login;
 use super::requests::Client;
 use super::retry::World;
-use crate::amount::Amount;
-use crate::command::{Body, Command, Outcome};
-use crate::secret::Secret;
-use crate::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::secret::Secret;
+use crate::model::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Limits, Receipt, Refusal, Reply, Role, SessionInfo, VERSION, Welcome};
 
@@ -147,7 +147,7 @@ pub(super) fn scripted(connections: Vec<Vec<Step>>) -> Peer {
 fn next(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<Ask> {
     loop {
         if let Front::Whole { payload, consumed } = frame::front(input).unwrap() {
-            let ask = crate::codec::decode(payload).unwrap();
+            let ask = crate::model::codec::decode(payload).unwrap();
             input.drain(..consumed);
             return Some(ask);
         }

@@ -5,9 +5,9 @@
 use rustc_hash::FxHashMap;
 
 use crate::bank::Bank;
-use crate::entry::{MAX_JOINED, Requests, Setting};
-use crate::invariant::to_len;
-use crate::types::{Lsn, Owner, RequestNumber};
+use crate::model::entry::{MAX_JOINED, Requests, Setting};
+use crate::model::invariant::to_len;
+use crate::model::types::{Lsn, Owner, RequestNumber};
 
 /// What became of a request at its arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

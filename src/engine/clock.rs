@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::env::Clock;
-use crate::invariant::held;
-use crate::types::BankTime;
+use crate::model::invariant::held;
+use crate::model::types::BankTime;
 
 /// Tells bank time while a store runs.
 pub struct BankClock {

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::StoreError;
 use super::store::io_error;
 use crate::env::{Disk, File};
-use crate::invariant::to_len;
+use crate::model::invariant::to_len;
 
 /// How much is copied at a time, in bytes.
 pub(super) const CHUNK: u64 = 1 << 20;

@@ -8,9 +8,9 @@ use super::error::StoreError;
 use super::history::{History, Moment, replay};
 use super::store::Env;
 use crate::bank::{Applied, Bank};
-use crate::command::{Body, Command};
-use crate::entry::{Action, LineageCause, Origin};
-use crate::types::{BankTime, Epoch, Lsn, Owner, RequestId, RequestNumber};
+use crate::model::command::{Body, Command};
+use crate::model::entry::{Action, LineageCause, Origin};
+use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestId, RequestNumber};
 
 /// Where and when something stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ struct Found {
 
 impl Default for Found {
     fn default() -> Self {
-        let session = crate::types::SessionId { epoch: Epoch(0), lsn: Lsn(0) };
+        let session = crate::model::types::SessionId { epoch: Epoch(0), lsn: Lsn(0) };
         Self {
             request: RequestId { session, number: RequestNumber(0) },
             has_begun: false,
@@ -211,7 +211,7 @@ impl Found {
     }
 }
 
-fn accounts_of(command: &Command) -> impl Iterator<Item = crate::types::AccountId> {
+fn accounts_of(command: &Command) -> impl Iterator<Item = crate::model::types::AccountId> {
     let second = match command {
         Command::Transfer { to, .. } => Some(*to),
         _ => None,

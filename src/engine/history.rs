@@ -13,9 +13,9 @@ use super::replay::Replay;
 use super::store::Env;
 use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
-use crate::entry::Entry;
 use crate::env::{Disk, ReadOnly};
-use crate::types::Lsn;
+use crate::model::entry::Entry;
+use crate::model::types::Lsn;
 use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, Survey, Writer, inspect};
 
 /// What was read.

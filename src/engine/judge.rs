@@ -16,7 +16,7 @@ use super::store::{CREATING, Env, io_error};
 use super::watch::LogWatch;
 use crate::bank::Bank;
 use crate::env::Disk;
-use crate::types::Lsn;
+use crate::model::types::Lsn;
 use crate::wal::{self, Anchor, Known, Recovered, Survey};
 
 /// A directory that holds a store, sound or not.

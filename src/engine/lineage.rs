@@ -5,8 +5,8 @@
 use super::clock::BankClock;
 use super::error::StoreError;
 use crate::bank::{self, Bank};
-use crate::entry::{Action, Entry, LineageCause, Origin};
-use crate::types::{Lineage, Lsn, Owner};
+use crate::model::entry::{Action, Entry, LineageCause, Origin};
+use crate::model::types::{Lineage, Lsn, Owner};
 use crate::wal::Log;
 
 /// Logs and applies it, and gives the entry's number. `lineage` is random.

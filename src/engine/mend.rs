@@ -15,7 +15,7 @@ use super::repair::{Found, Repair, copy_file, find_good_part, free_name};
 use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::store::{Env, io_error, sync_parent, take_lock};
 use crate::env::Disk;
-use crate::types::Lsn;
+use crate::model::types::Lsn;
 use crate::wal::{self, Fix, Mended, Proof, Survey};
 
 /// What can be done.

@@ -46,14 +46,14 @@ pub use watch::{Progress, Reading, Unwatched, Watch};
 
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
-use crate::command::Command;
-use crate::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};
-use crate::secret::Secret;
-use crate::types::{BankTime, Epoch, Lsn, Owner, RequestNumber, StoreId};
+use crate::model::command::Command;
+use crate::model::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};
+use crate::model::secret::Secret;
+use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestNumber, StoreId};
 use crate::wal::{Full, Log, MAX_RECORD, WalError};
 use crate::wire::message::Receipt;
 
-use crate::invariant::{held, to_len};
+use crate::model::invariant::{held, to_len};
 use admission::Staged;
 use checkpoint::Checkpoints;
 use pending::{Next, Pending};

@@ -3,8 +3,8 @@
 //! Requests that share a record of the log stand together here, too, so that what they share is looked at once.
 //! Left out: what is new (`admission.rs`), and the bytes (`wal/`).
 
-use crate::command::Command;
-use crate::entry::{Entry, Requests};
+use crate::model::command::Command;
+use crate::model::entry::{Entry, Requests};
 
 /// So many commands' accounts are fetched from memory at once, ahead of applying them.
 const AHEAD: usize = 64;
@@ -143,9 +143,9 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::entry::{Action, Origin};
-    use crate::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
+    use crate::model::amount::Amount;
+    use crate::model::entry::{Action, Origin};
+    use crate::model::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
 
     fn requests(session: u64, first: u64) -> Requests {
         let (owner, first, acked_below) = (Owner::Teller(TellerId(0)), RequestNumber(first), RequestNumber(1));

@@ -20,11 +20,11 @@ use super::snapshot_marker::Marker;
 use super::store::{Env, io_error, sync_parent};
 use super::watch::LogWatch;
 use crate::bank::{Bank, Epochs};
-use crate::command::Command;
-use crate::entry::{Action, Entry, LineageCause, Origin, Setting};
 use crate::env::Disk;
-use crate::invariant::to_len;
-use crate::types::{Epoch, Lineage, Lsn, RequestId};
+use crate::model::command::Command;
+use crate::model::entry::{Action, Entry, LineageCause, Origin, Setting};
+use crate::model::invariant::to_len;
+use crate::model::types::{Epoch, Lineage, Lsn, RequestId};
 use crate::wal::{Batch, Diagnosis, DroppedBatch, Fix, Known, Log, Position, SegmentSizes, Survey, Tail, WalError, diagnose};
 
 /// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use crate::bank::{self, Applied, Bank};
-use crate::command::Command;
-use crate::entry::{Entry, Requests};
-use crate::types::{BankTime, Lsn};
+use crate::model::command::Command;
+use crate::model::entry::{Entry, Requests};
+use crate::model::types::{BankTime, Lsn};
 use crate::wal::{Batch, BatchHeader, Record, Recovered};
 
 /// The bank as replay builds it, batch by batch.

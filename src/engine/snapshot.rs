@@ -19,7 +19,7 @@ use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::store::{Env, LOCK, io_error, make_dir, take_lock};
 use super::watch::LogWatch;
 use crate::env::{Disk, File, ReadOnly};
-use crate::types::{Chain, Lsn, StoreId};
+use crate::model::types::{Chain, Lsn, StoreId};
 use crate::wal::{self, Anchor, Hold, Inspected, LogEnd, Survey, Writer};
 
 /// How often a segment is looked for that is just being packed.

@@ -16,7 +16,7 @@ use std::path::Path;
 use super::error::StoreError;
 use super::store::io_error;
 use crate::env::Disk;
-use crate::types::{BankTime, Chain, Lsn, StoreId};
+use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 use crate::wal::{Anchor, Incarnation, Known, LogEnd, Position};
 
 /// Its name.

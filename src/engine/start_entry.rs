@@ -5,8 +5,8 @@
 use super::pending::Next;
 use super::{Engine, Fatal};
 use crate::bank;
-use crate::entry::{Action, Entry, Origin};
-use crate::types::Owner;
+use crate::model::entry::{Action, Entry, Origin};
+use crate::model::types::Owner;
 use crate::wal::Full;
 
 impl Engine {

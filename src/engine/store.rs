@@ -17,13 +17,13 @@ use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::upkeep::Keeping;
 use super::watch::{Unwatched, Watch};
 use super::{Engine, key_file, lineage, new_tag};
-use crate::amount::Amount;
 use crate::bank::credential::{Key, Party};
 use crate::bank::{self, Bank};
-use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
 use crate::env::{Clock, Disk, Entropy, Gentle, Lock};
-use crate::secret::Secret;
-use crate::types::{Epoch, Lineage, Owner, StoreId};
+use crate::model::amount::Amount;
+use crate::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, TellerAdd};
+use crate::model::secret::Secret;
+use crate::model::types::{Epoch, Lineage, Owner, StoreId};
 use crate::wal::{self, Full, Log, Preparer, SegmentSizes};
 
 pub(super) const LOCK: &str = "LOCK";
@@ -107,7 +107,7 @@ impl HeldDir {
 /// How a new store is made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewStore {
-    /// Decimals of every amount, at most [`crate::amount::MAX_DECIMALS`].
+    /// Decimals of every amount, at most [`crate::model::amount::MAX_DECIMALS`].
     pub decimals: u8,
     /// How large its log's segments are.
     pub segments: SegmentSizes,
@@ -292,7 +292,7 @@ struct Genesis {
 impl Genesis {
     fn start(env: &Env, dir: &Path, store: StoreId, sizes: SegmentSizes, incarnation: u64) -> Result<Self, StoreError> {
         let log = Log::create(env.disk.clone(), dir, store, sizes, incarnation, Preparer::Inline)?;
-        let (clock, _) = BankClock::start(env.clock.clone(), crate::types::BankTime(0));
+        let (clock, _) = BankClock::start(env.clock.clone(), crate::model::types::BankTime(0));
         Ok(Self { log, bank: Bank::new(), clock, batch: Vec::new(), store })
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::env::Disk;
-use crate::types::StoreId;
+use crate::model::types::StoreId;
 use crate::wal::{self, Finished, WalError};
 
 /// How a store keeps the segments that its log has moved on from. No outcome depends on it, so it is not in the log.

@@ -11,9 +11,9 @@ use super::error::StoreError;
 use super::history::{History, Moment, replay};
 use super::store::Env;
 use crate::bank::Applied;
-use crate::command::Body;
-use crate::entry::{Action, LineageCause, Origin};
-use crate::types::{Lsn, RequestId, StoreId};
+use crate::model::command::Body;
+use crate::model::entry::{Action, LineageCause, Origin};
+use crate::model::types::{Lsn, RequestId, StoreId};
 use crate::wire::message::Receipt;
 
 /// What a client was told: an answer to one of its requests, and the bank's evidence with it.

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use super::history::History;
 use super::proxy::lock;
-use crate::amount::Amount;
 use crate::client::{Login, World};
-use crate::command::Command;
 use crate::env::sim::Random;
-use crate::secret::Secret;
-use crate::types::{AccountId, Owner, RequestId};
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::secret::Secret;
+use crate::model::types::{AccountId, Owner, RequestId};
 use crate::wire::message::Role;
 
 /// How many accounts the bank of a proof has: few, so that many clients meet on each.

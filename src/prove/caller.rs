@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::arena::Arena;
 use crate::client::{Connection, Deadline, Login};
-use crate::types::{Owner, SessionId};
+use crate::model::types::{Owner, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
 /// How long one reply is waited for.

@@ -15,10 +15,10 @@ use super::log_reader::LogImage;
 use super::model::{Decision, Model};
 use super::real_time::{self, Moment};
 use super::verdict::{self, Checked, Violation};
-use crate::amount::Amount;
 use crate::client::{ClosedReason, End, Request, Settled};
-use crate::command::{Body, Command, Outcome};
-use crate::types::RequestId;
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::RequestId;
 use crate::wire::message::Receipt;
 
 /// Everything that the clients' side has to say.
@@ -273,7 +273,7 @@ impl Check<'_> {
         }
     }
 
-    fn ends_at_or_behind(&self, lsn: crate::types::Lsn) -> bool {
+    fn ends_at_or_behind(&self, lsn: crate::model::types::Lsn) -> bool {
         self.log.entries.last().is_some_and(|(last, _)| *last >= lsn)
     }
 }

@@ -6,11 +6,11 @@ use super::checker::{Testimony, check};
 use super::history::{Answered, Event, Read, Write};
 use super::log_reader::LogImage;
 use super::verdict::Violation;
-use crate::amount::Amount;
 use crate::client::{ClosedReason, End, Intent, Request, Settled};
-use crate::command::{Body, Command, Outcome};
-use crate::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Tag};
-use crate::types::{AccountId, Chain, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Tag};
+use crate::model::types::{AccountId, Chain, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::message::{Receipt, Role};
 
 const LINEAGE: Lineage = Lineage(0xabc);

@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use super::arena::{ACCOUNTS, Arena, count, customer_name};
 use super::history::{Answered, Event, Write};
-use crate::amount::Amount;
 use crate::client::Login;
-use crate::command::{Body, Command, Outcome};
 use crate::env::sim::Random;
-use crate::types::{AccountId, Lsn, RequestId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{AccountId, Lsn, RequestId};
 
 /// A process is killed within this many microseconds, if at all: a whole request takes a few milliseconds.
 const KILL_WITHIN: u64 = 30_000;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::arena::{Arena, Posted, any_account, any_command, count};
 use super::history::{Answered, Event, Read, Write};
 use crate::client::{Answer, Client, ClientError, Fate, JournalError, Login, Request, Stopped};
-use crate::command::Command;
 use crate::env::sim::Random;
-use crate::types::{Owner, RequestId, RequestNumber, SessionId};
+use crate::model::command::Command;
+use crate::model::types::{Owner, RequestId, RequestNumber, SessionId};
 
 /// How long a run may wait for each answer, in milliseconds: mostly too short for a bank that was just killed.
 const PATIENCE: [u64; 4] = [25, 60, 300, 2000];

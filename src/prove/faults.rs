@@ -8,8 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::amount::Amount;
 use crate::env::sim::Random;
+use crate::model::amount::Amount;
 use crate::wire::message::Ask;
 
 /// A probability in millionths, 0 to 1,000,000. Written as a decimal such as `0.05`.

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::proxy::lock;
-use crate::amount::Amount;
-use crate::command::{Body, Command};
-use crate::types::{AccountId, Lsn, RequestId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command};
+use crate::model::types::{AccountId, Lsn, RequestId};
 use crate::wire::message::Receipt;
 
 /// One thing that a client saw.

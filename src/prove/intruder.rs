@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::arena::{ACCOUNTS, Arena, Posted, customer};
 use super::caller::Caller;
 use super::history::{Event, Read};
-use crate::amount::Amount;
-use crate::command::Command;
 use crate::env::sim::Random;
-use crate::types::{AccountId, Owner, RequestId};
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::types::{AccountId, Owner, RequestId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
 /// Between two tries.
@@ -39,7 +39,7 @@ fn intrude(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, posted: Poste
     // One try is enough: what is lost on the way proves nothing.
     let Some((Reply::Session(info), _)) = caller.once(&Ask::ResumeSession { session: id.session }, None) else { return };
     breach(id, format!("its session belongs to {owner:?}, and {:?} was let into it", Owner::Customer(own)));
-    let acked_below = crate::types::RequestNumber(1);
+    let acked_below = crate::model::types::RequestNumber(1);
     let mine = Command::Deposit { account: own, amount: Amount::new(1).unwrap_or_default() };
     let next = info.last.next().unwrap_or(info.last);
     for (number, command) in [(id.number, command), (next, mine)] {

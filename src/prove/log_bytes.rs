@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::entry::{Action, Entry};
+use crate::model::entry::{Action, Entry};
 
 /// Everything in the log starts at a multiple of this.
 pub(super) const BLOCK: usize = 4096;

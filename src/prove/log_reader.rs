@@ -8,9 +8,9 @@ use std::io;
 use std::path::Path;
 
 use super::log_bytes::{self, BLOCK, Batch};
-use crate::entry::Entry;
 use crate::env::Disk;
-use crate::types::{Chain, Lsn, StoreId};
+use crate::model::entry::Entry;
+use crate::model::types::{Chain, Lsn, StoreId};
 
 /// A log, read to its end.
 #[derive(Debug, Default)]
@@ -212,16 +212,16 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::command::Command;
-    use crate::entry::{Action, Origin};
     use crate::env::sim::SimDisk;
-    use crate::types::{AccountId, BankTime, Owner, RequestNumber};
+    use crate::model::command::Command;
+    use crate::model::entry::{Action, Origin};
+    use crate::model::types::{AccountId, BankTime, Owner, RequestNumber};
     use crate::wal::{self, Log, Preparer, SegmentSizes};
 
     const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 128 << 10 };
 
     fn entry(number: u64) -> Entry {
-        let amount = crate::amount::Amount::new(number).unwrap();
+        let amount = crate::model::amount::Amount::new(number).unwrap();
         let command = match number % 3 {
             0 => Command::Transfer { from: AccountId(1), to: AccountId(2), amount },
             _ => Command::Deposit { account: AccountId(1), amount },

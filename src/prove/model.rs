@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::verdict::Violation;
-use crate::amount::Amount;
-use crate::command::{Body, Command, Outcome};
-use crate::entry::{Action, Entry, Origin};
-use crate::types::{AccountId, Epoch, Lsn, Owner, RequestId, RequestNumber, SessionId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::entry::{Action, Entry, Origin};
+use crate::model::types::{AccountId, Epoch, Lsn, Owner, RequestId, RequestNumber, SessionId};
 
 /// What the log made of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use std::time::Duration;
 use super::arena::{Arena, Posted, any_account, any_command, teller};
 use super::caller::Caller;
 use super::history::{Answered, Event, Read, Write};
-use crate::amount::Amount;
-use crate::command::{Body, Command, Outcome};
 use crate::env::sim::Random;
-use crate::types::{Owner, RequestId, RequestNumber, SessionId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{Owner, RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
 /// The auditor's pause between two questions, which also keeps it from a bank that is not there.

@@ -171,8 +171,8 @@ mod tests {
     use super::super::faults::Share;
     use super::super::proxy_lane::next_frame;
     use super::*;
-    use crate::codec;
-    use crate::types::RequestNumber;
+    use crate::model::codec;
+    use crate::model::types::RequestNumber;
     use crate::wire::frame::{self, HEADER};
     use crate::wire::message::{Ask, Refusal, Reply};
 

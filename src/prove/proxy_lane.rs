@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::faults::{Drawn, Fate, Kind};
 use super::proxy::{Shared, count, lock};
-use crate::codec;
 use crate::env::sim::Random;
+use crate::model::codec;
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Refusal, Reply};
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::verdict::Violation;
-use crate::types::{Lsn, RequestId};
+use crate::model::types::{Lsn, RequestId};
 
 /// One operation in time and in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

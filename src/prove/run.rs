@@ -21,11 +21,11 @@ use super::log_reader::{LogReadError, read_log, segment_name};
 use super::proxy::Proxy;
 use super::verdict::{self, Deeds, Verdict, Violation};
 use super::{commander, customer as customers, intruder, prober};
-use crate::amount::Amount;
 use crate::client::{Client, Request, World};
 use crate::env::Disk;
 use crate::env::sim::Random;
-use crate::types::AccountId;
+use crate::model::amount::Amount;
+use crate::model::types::AccountId;
 
 /// What a proof is to be.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::proxy::Counts;
-use crate::types::RequestId;
+use crate::model::types::RequestId;
 
 /// One breach of what the bank promises.
 #[derive(Clone, Debug, PartialEq, Eq)]

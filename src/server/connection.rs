@@ -1,13 +1,13 @@
 //! One client's connection without its socket: undecoded bytes, unsent bytes, who it is, and its deadlines.
 //!
-//! Left out: the socket (`event_loop.rs`), what the bytes mean (`native.rs`, `lab.rs`), what is done about it
+//! Left out: the socket (`event_loop.rs`), what the bytes mean (`native.rs`, `lab/mod.rs`), what is done about it
 //! (`arrival.rs`, `conversation.rs`).
 
 use std::time::Duration;
 
 use super::budget::Spent;
 use super::lab::Dialogue;
-use crate::types::{Lsn, Owner};
+use crate::model::types::{Lsn, Owner};
 
 /// From connecting to `Hello`.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -333,7 +333,7 @@ mod tests {
         connection.heard(seconds(159));
         assert_eq!(connection.overdue(seconds(159), false, false), None);
         assert_eq!(connection.overdue(seconds(160), false, false), Some("no login came"));
-        connection.owner = Some(Owner::Customer(crate::types::AccountId(0)));
+        connection.owner = Some(Owner::Customer(crate::model::types::AccountId(0)));
         assert_eq!(connection.overdue(seconds(758), false, false), None);
         assert_eq!(connection.overdue(seconds(759), false, false), Some("it was idle"));
     }

@@ -1,7 +1,7 @@
 //! Dialogues of the lab in the turn: their messages become questions like anybody's, one at a time, and no session
 //! outlives its connection.
 //!
-//! Left out: what is said (`lab.rs`), judging and answering questions (`arrival.rs`, `walk.rs`).
+//! Left out: what is said (`lab/mod.rs`), judging and answering questions (`arrival.rs`, `walk.rs`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::lab::{Dialogue, Heard, Port, Terms};
 use super::lab_rules::{Chance, LabRules};
 use super::service::{ConnectionId, Service, TICK};
 use super::walk::{Item, Logged};
-use crate::command::Command;
 use crate::engine::{Admission, Fatal};
-use crate::types::{Lsn, Owner, RequestNumber};
+use crate::model::command::Command;
+use crate::model::types::{Lsn, Owner, RequestNumber};
 use crate::wal::Full;
 use crate::wire::message::{Ask, Refusal, Reply};
 

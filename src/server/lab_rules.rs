@@ -1,10 +1,10 @@
 //! What `serve --lab` can set: how often a transaction fails on purpose, and after how many a login ends.
 //!
-//! Left out: the dialogue that keeps these rules (`lab.rs`).
+//! Left out: the dialogue that keeps these rules (`lab/mod.rs`).
 
 use std::str::FromStr;
 
-use crate::amount::Amount;
+use crate::model::amount::Amount;
 
 /// Shares are counted in billionths.
 const DECIMALS: u8 = 9;

@@ -1,7 +1,7 @@
 //! The lab's text: where a line ends in the bytes that a client sends, and the words that it is answered.
 //!
 //! TCP may cut and merge what a client sends anywhere, so here only line ends count. Left out: messages without a line end
-//! (`lab_habit.rs`), and what the messages mean (`lab.rs`).
+//! (`lab_habit.rs`), and what the messages mean (`lab/mod.rs`).
 
 /// The longest message, in bytes without its line end; as much as the report's server reads at a time.
 pub const MAX_MESSAGE: usize = 1024;

@@ -4,10 +4,10 @@
 
 use std::ops::Range;
 
-use crate::codec;
-use crate::command::Command;
 use crate::engine::Fatal;
-use crate::types::RequestNumber;
+use crate::model::codec;
+use crate::model::command::Command;
+use crate::model::types::RequestNumber;
 use crate::wire::fixed;
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Refusal, Reply};
@@ -98,8 +98,8 @@ pub fn put(reply: &Reply, out: &mut Vec<u8>) -> Result<(), Fatal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::types::AccountId;
+    use crate::model::amount::Amount;
+    use crate::model::types::AccountId;
 
     fn request(number: u64, acked_below: u64) -> Ask {
         let command = Command::Deposit { account: AccountId(1), amount: Amount::new(number).unwrap() };

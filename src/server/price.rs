@@ -4,8 +4,8 @@
 
 use super::arrival::Taken;
 use super::service::{ConnectionId, Service};
-use crate::types::{MAX_NAME, Owner};
-use crate::utilities::MAX_DIGITS;
+use crate::model::types::{MAX_NAME, Owner};
+use crate::model::utilities::MAX_DIGITS;
 use crate::wire::frame::MAX_PAYLOAD;
 use crate::wire::message::{Ask, MAX_PAGE, Operation};
 

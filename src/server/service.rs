@@ -16,9 +16,9 @@ use super::deadlines::Deadlines;
 use super::lab::Port;
 use super::lab_rules::LabRules;
 use super::walk::Item;
-use crate::command::Command;
 use crate::engine::{Engine, Fatal};
-use crate::types::{Lsn, Owner};
+use crate::model::command::Command;
+use crate::model::types::{Lsn, Owner};
 
 /// A seal follows the last answer after this long.
 const SEAL_DELAY: Duration = Duration::from_millis(100);

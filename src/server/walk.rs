@@ -12,11 +12,11 @@ use super::connection::FrontEnd;
 use super::native;
 use super::service::{ConnectionId, Service};
 use crate::bank::{Applied, Login, Lookup, Refused};
-use crate::command::{Body, Command};
 use crate::engine::Fatal;
-use crate::entry::Setting;
-use crate::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
-use crate::utilities;
+use crate::model::command::{Body, Command};
+use crate::model::entry::Setting;
+use crate::model::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
+use crate::model::utilities;
 use crate::wire::fixed::{self, RunAnswer};
 use crate::wire::frame::MAX_PAYLOAD;
 use crate::wire::message::{

@@ -14,8 +14,8 @@ use super::survey::{Survey, unsupported};
 use super::verdict::judge;
 use super::{Position, WalError, file_name};
 use crate::env::Disk;
-use crate::invariant::to_u64;
-use crate::types::StoreId;
+use crate::model::invariant::to_u64;
+use crate::model::types::StoreId;
 
 /// Replays one batch; an error is damage at that batch.
 pub type Replay<'a> = dyn FnMut(&Batch<'_>) -> Result<(), String> + 'a;

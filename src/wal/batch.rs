@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 use super::bytes::{Put, Take, open_crc, round_up, seal_crc};
 use super::record::{self, BadRecord, Record, Records};
 use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};
-use crate::invariant::{held, to_len, to_u64};
-use crate::types::{BankTime, Chain, Lsn, StoreId};
+use crate::model::invariant::{held, to_len, to_u64};
+use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 
 /// The bytes of a batch before its payload.
 pub(super) const HEADER: usize = 256;

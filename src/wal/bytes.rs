@@ -2,7 +2,7 @@
 //!
 //! Left out: what the fields mean (`batch.rs`, `segment.rs`, `manifest.rs`).
 
-use crate::invariant::held;
+use crate::model::invariant::held;
 
 /// Everything in the log starts at a multiple of this many bytes.
 pub(super) const BLOCK: u64 = 4096;

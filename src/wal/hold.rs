@@ -15,7 +15,7 @@ use super::manifest::{self, Manifest};
 use super::packed::{packed_name, sequence_of_any};
 use super::segment::file_name;
 use crate::env::{Disk, File, FileSystem, Lock};
-use crate::invariant::{to_len, to_u64};
+use crate::model::invariant::{to_len, to_u64};
 
 /// How often everything is opened anew because a file was packed or dropped meanwhile.
 const LOOKS: usize = 100;

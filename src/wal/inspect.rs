@@ -17,7 +17,7 @@ use super::survey::{Stored, Survey};
 use super::verdict::{Stop, Torn, judge, scan};
 use super::{Position, WalError};
 use crate::env::{Disk, ReadOnly};
-use crate::types::StoreId;
+use crate::model::types::StoreId;
 
 /// How often files that a daemon is just changing are looked at again.
 const LOOKS: usize = 8;

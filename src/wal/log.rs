@@ -18,8 +18,8 @@ use super::supplier::{Preparer, Supplier};
 use super::writer::Writer;
 use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
-use crate::invariant::{to_len, to_u64};
-use crate::types::{BankTime, Chain, Lsn, StoreId};
+use crate::model::invariant::{to_len, to_u64};
+use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 
 /// Why an entry was not appended. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -17,8 +17,8 @@ use super::recover::LogEnd;
 use super::segment::{SegmentHeader, file_name};
 use super::survey::refuse_batches_above;
 use crate::env::{Disk, File};
-use crate::invariant::{to_len, to_u64};
-use crate::types::StoreId;
+use crate::model::invariant::{to_len, to_u64};
+use crate::model::types::StoreId;
 
 /// How many bytes are zero-written at a time.
 const CHUNK: usize = 256 << 10;

@@ -21,7 +21,7 @@ use super::bytes::{BLOCK, BLOCK_LEN, Put, Take, open_crc, seal_crc};
 use super::recover::LogEnd;
 use super::{Position, WalError};
 use crate::env::{Disk, File};
-use crate::types::{BankTime, Chain, Lsn, StoreId};
+use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 
 /// Its file name.
 pub(super) const NAME: &str = "MANIFEST";

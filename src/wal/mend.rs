@@ -18,8 +18,8 @@ use super::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
 use super::survey::Survey;
 use super::{Position, WalError};
 use crate::env::{Disk, File, FileSystem, Lock};
-use crate::invariant::{held, to_len, to_u64};
-use crate::types::StoreId;
+use crate::model::invariant::{held, to_len, to_u64};
+use crate::model::types::StoreId;
 
 /// What a fix must be held against before it counts as losing nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::batch::{BatchHeader, HASHED, HEADER, chain_after};
 use super::bytes::{BLOCK_LEN, round_up};
 use super::record::{self, HEAD};
 use super::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD, NEW_KINDS_VERSION};
-use crate::invariant::held;
+use crate::model::invariant::held;
 
 /// The open batch. Allocates once: its capacity is beyond the largest batch.
 ///

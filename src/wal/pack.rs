@@ -13,8 +13,8 @@ use super::bytes::BLOCK_LEN;
 use super::packed::{FRAME, Frame, Packed, header, header_len, packed_name};
 use super::segment::{SegmentHeader, file_name, sequence_of};
 use crate::env::{Disk, File};
-use crate::invariant::{held, to_len, to_u64};
-use crate::types::StoreId;
+use crate::model::invariant::{held, to_len, to_u64};
+use crate::model::types::StoreId;
 
 /// How hard zstd tries: its own default. Padding and zeros vanish at any level.
 const LEVEL: i32 = 3;

@@ -19,8 +19,8 @@ use super::bytes::{Put, Take};
 use super::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
 use super::{FORMAT_VERSION, WalError};
 use crate::env::{Disk, File};
-use crate::invariant::{held, to_len, to_u64};
-use crate::types::StoreId;
+use crate::model::invariant::{held, to_len, to_u64};
+use crate::model::types::StoreId;
 
 /// What each frame but the last unpacks to.
 pub(super) const FRAME: usize = 256 << 10;

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::WalError;
 use super::packed::{Opened, open_segment};
 use crate::env::Disk;
-use crate::invariant::to_len;
+use crate::model::invariant::to_len;
 
 /// How many bytes are read at once; at least the largest batch, so that a batch always lies in the buffer whole.
 const CHUNK: usize = 2 << 20;

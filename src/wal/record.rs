@@ -8,8 +8,8 @@
 
 use super::bytes::{Put, Take};
 use super::{MAX_ENTRY, MAX_RECORD};
-use crate::invariant::held;
-use crate::types::Lsn;
+use crate::model::invariant::held;
+use crate::model::types::Lsn;
 
 /// The bytes of a record before what it holds.
 pub(super) const HEAD: usize = 8;

@@ -13,8 +13,8 @@ use super::survey::{Survey, unsupported};
 use super::verdict::{Stop, Torn};
 use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
-use crate::invariant::to_u64;
-use crate::types::{BankTime, Chain, Lsn, StoreId};
+use crate::model::invariant::to_u64;
+use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 
 /// Where a log ends: what the next batch must go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

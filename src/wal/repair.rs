@@ -17,8 +17,8 @@ use super::survey::Survey;
 use super::verdict::{Torn, judge};
 use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
-use crate::invariant::{held, to_len, to_u64};
-use crate::types::{Lsn, StoreId};
+use crate::model::invariant::{held, to_len, to_u64};
+use crate::model::types::{Lsn, StoreId};
 
 /// What became of reading a log that may be damaged.
 #[derive(Debug)]

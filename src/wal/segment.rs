@@ -10,7 +10,7 @@
 
 use super::FORMAT_VERSION;
 use super::bytes::{BLOCK, BLOCK_LEN, Put, open_crc, seal_crc};
-use crate::types::StoreId;
+use crate::model::types::StoreId;
 
 const MAGIC: &[u8; 8] = b"BKDSEGMT";
 /// The smallest size of a segment in bytes.

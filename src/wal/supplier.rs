@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::maker::{Made, Maker, Segment};
 use super::recover::LogEnd;
 use super::{SegmentSizes, WalError};
-use crate::invariant::held;
+use crate::model::invariant::held;
 
 /// How often the thread tries again while there is no space.
 const RETRY: Duration = Duration::from_millis(200);

@@ -15,8 +15,8 @@ use super::segment::{SegmentHeader, file_name};
 use super::verdict::scan;
 use super::{Position, WalError};
 use crate::env::Disk;
-use crate::invariant::held;
-use crate::types::StoreId;
+use crate::model::invariant::held;
+use crate::model::types::StoreId;
 
 /// What is wrong with a segment that is not there.
 pub(super) const MISSING: &str = "it is missing, but the manifest names it";

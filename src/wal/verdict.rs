@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::recover::{LogEnd, Place, damaged, describe, misfit};
 use super::survey::{Survey, is_whole, unsupported};
 use super::{MAX_BATCH, Position, WalError};
-use crate::invariant::to_u64;
+use crate::model::invariant::to_u64;
 
 /// The most segments that can be untouched: the one that a log has just gone on to, and the one made ahead of need,
 /// which is asked for when the first batch of the former is written. More of them were once in use.

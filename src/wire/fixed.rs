@@ -5,10 +5,11 @@
 
 use super::frame;
 use super::message::{Ask, MAX_RUN, Receipt, Refusal};
-use crate::amount::Amount;
-use crate::codec::{self, take_u32, take_u64};
-use crate::command::{Body, Command};
-use crate::types::{AccountId, Lsn, RequestNumber};
+use crate::model::amount::Amount;
+use crate::model::codec;
+use crate::model::codec::{take_u32, take_u64};
+use crate::model::command::{Body, Command};
+use crate::model::types::{AccountId, Lsn, RequestNumber};
 
 /// The variant of [`Ask::Request`].
 const REQUEST: u32 = 4;
@@ -187,8 +188,8 @@ fn put_receipt(receipt: &Receipt, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Outcome;
-    use crate::types::Chain;
+    use crate::model::command::Outcome;
+    use crate::model::types::Chain;
     use crate::wire::message::{Reply, RunItem};
 
     fn encoded(ask: &Ask) -> Vec<u8> {

@@ -7,7 +7,8 @@
 //! ```
 //! Left out: what the payload says (`message.rs`).
 
-use crate::codec::{self, CodecError};
+use crate::model::codec;
+use crate::model::codec::CodecError;
 
 /// The largest payload in bytes. Checked before anything is allocated.
 pub const MAX_PAYLOAD: usize = codec::LIMIT;

@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Amount;
-use crate::command::{Body, Command, Malformed};
-use crate::secret::Secret;
-use crate::types::{AccountId, BankTime, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Malformed};
+use crate::model::secret::Secret;
+use crate::model::types::{AccountId, BankTime, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId};
 
 /// The protocol version that this program speaks.
 pub const VERSION: u32 = 1;
@@ -404,7 +404,7 @@ pub enum Refusal {
     #[error("the name is taken")]
     NameTaken,
     /// A name, PIN or token of a length or with characters that are not allowed.
-    #[error("a name needs {RULE}; a PIN or token 4 to 128 bytes", RULE = crate::names::RULE)]
+    #[error("a name needs {RULE}; a PIN or token 4 to 128 bytes", RULE = crate::model::names::RULE)]
     BadName,
     /// The account still holds money.
     #[error("the account's balance is not zero")]

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use bankd::bank::{Applied, Lookup, Room};
-use bankd::command::Command;
-use bankd::entry::{Action, Entry, Setting};
-use bankd::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
+use bankd::model::command::Command;
+use bankd::model::entry::{Action, Entry, Setting};
+use bankd::model::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 

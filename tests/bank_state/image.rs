@@ -1,9 +1,9 @@
 //! Images: the same state gives the same bytes, they give the same bank again, and nothing else is taken for one.
 
-use bankd::amount::Amount;
 use bankd::bank::{Bank, ImageDigest, ImageError};
-use bankd::entry::{Action, Setting};
-use bankd::types::{AccountId, Epoch};
+use bankd::model::amount::Amount;
+use bankd::model::entry::{Action, Setting};
+use bankd::model::types::{AccountId, Epoch};
 use sha2::{Digest, Sha256};
 
 use crate::support::{self, Logged, OPERATOR, customer, deposit, plain, tag, teller, transfer, under, withdraw};
@@ -52,7 +52,7 @@ fn fill(logged: &mut Logged) {
     logged.operate(support::account("locked", 5, 7));
     logged.operate(Action::AccountLock(AccountId(3)));
     logged.operate(support::add_teller("gone", 6));
-    logged.operate(Action::TellerRevoke(bankd::types::TellerId(1)));
+    logged.operate(Action::TellerRevoke(bankd::model::types::TellerId(1)));
     let (first, second) = (logged.open(customer(0)), logged.open(teller(0)));
     logged.open(customer(1));
     logged.request(customer(0), first, 1, 1, deposit(0, 5));
@@ -155,7 +155,7 @@ fn large_images() {
     let mut bank = logged.bank;
     for number in 0..20_000_u64 {
         let name = format!("{number}{}", "x".repeat((number % 50) as usize));
-        let open = bankd::entry::AccountOpen { name: name.into(), pin: tag(1), balance: Amount::new(number).unwrap() };
+        let open = bankd::model::entry::AccountOpen { name: name.into(), pin: tag(1), balance: Amount::new(number).unwrap() };
         let entry = plain(OPERATOR, Action::AccountOpen(Box::new(open)));
         let (lsn, time) = (bank.applied().next(), bank.time());
         bankd::bank::apply(&mut bank, lsn, &entry, time).unwrap();

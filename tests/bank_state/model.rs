@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bankd::bank::{Applied, Login, Lookup, Recorded, Refused, Room};
-use bankd::command::{Body, Command, Outcome};
-use bankd::entry::{Action, Entry, Origin, Setting};
-use bankd::types::{Lsn, Owner, RequestNumber};
+use bankd::model::command::{Body, Command, Outcome};
+use bankd::model::entry::{Action, Entry, Origin, Setting};
+use bankd::model::types::{Lsn, Owner, RequestNumber};
 
 use crate::support::{amount, customer, teller};
 
@@ -205,14 +205,14 @@ impl Model {
                 let balance = i128::from(open.balance.get());
                 self.accounts.push(Account { name: open.name.to_string(), pin: open.pin.tag, balance, closed: false, locked: false });
                 self.cash += balance;
-                return Applied::Opened(bankd::types::AccountId(self.accounts.len() as u32 - 1));
+                return Applied::Opened(bankd::model::types::AccountId(self.accounts.len() as u32 - 1));
             }
             Action::TellerAdd(add) => {
                 if self.tellers.iter().any(|teller| *teller.0 == *add.name) {
                     return Applied::Refused(Refused::NameTaken);
                 }
                 self.tellers.push((add.name.to_string(), add.token.tag, false));
-                return Applied::TellerAdded(bankd::types::TellerId(self.tellers.len() as u32 - 1));
+                return Applied::TellerAdded(bankd::model::types::TellerId(self.tellers.len() as u32 - 1));
             }
             Action::TellerRevoke(id) => {
                 match self.tellers.get_mut(id.0 as usize) {

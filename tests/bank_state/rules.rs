@@ -1,10 +1,10 @@
 //! Single rules of accounts, tellers, logins and the order of entries.
 
-use bankd::amount::MAX_DECIMALS;
 use bankd::bank::{Applied, Bank, Login, Refused, apply};
-use bankd::command::Outcome;
-use bankd::entry::{Action, Entry, Setting};
-use bankd::types::{AccountId, BankTime, Lineage, Lsn, Owner, TellerId};
+use bankd::model::amount::MAX_DECIMALS;
+use bankd::model::command::Outcome;
+use bankd::model::entry::{Action, Entry, Setting};
+use bankd::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, TellerId};
 
 use crate::support::{
     Logged, OPERATOR, account, add_teller, customer, deposit, genesis, lineage, plain, tag, teller, transfer, under, withdraw,

@@ -1,9 +1,9 @@
 //! Single rules of sessions: exactly once, seen from the state machine.
 
 use bankd::bank::{Applied, Lookup, Recorded, Room};
-use bankd::command::{Body, Command, Outcome};
-use bankd::entry::{Action, Entry, Setting};
-use bankd::types::{Lineage, Lsn, Owner, RequestNumber};
+use bankd::model::command::{Body, Command, Outcome};
+use bankd::model::entry::{Action, Entry, Setting};
+use bankd::model::types::{Lineage, Lsn, Owner, RequestNumber};
 
 use crate::support::{Logged, amount, customer, deposit, lineage, plain, teller, transfer, under, withdraw};
 
@@ -44,7 +44,7 @@ fn a_recorded_answer_stays() {
     for number in 1..=5 {
         assert_eq!(replayed.lookup(Lsn(session), RequestNumber(number)), lookup(&logged, session, number));
     }
-    assert_eq!(replayed.account(bankd::types::AccountId(0)).unwrap().balance, amount(75));
+    assert_eq!(replayed.account(bankd::model::types::AccountId(0)).unwrap().balance, amount(75));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What the bank's tests share: a bank with its log beside it, and short ways to write entries.
 
-use bankd::amount::Amount;
 use bankd::bank::{Applied, Bank, LogicError, apply, apply_requests};
-use bankd::command::{Body, Command};
-use bankd::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Requests, Tag, TellerAdd};
-use bankd::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::command::{Body, Command};
+use bankd::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Requests, Tag, TellerAdd};
+use bankd::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, TellerId};
 
 pub const OPERATOR: Owner = Owner::Operator(1000);
 

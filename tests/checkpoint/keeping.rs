@@ -5,7 +5,7 @@ use std::path::Path;
 use bankd::engine::{self, Engine, Env, Keeping, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, SimDisk};
-use bankd::types::Lsn;
+use bankd::model::types::Lsn;
 use bankd::wal::{Preparer, packed_name};
 
 use crate::sim::KEY;

@@ -6,7 +6,7 @@ use bankd::bank::Bank;
 use bankd::engine::{self, Engine, Snapshot, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, Random, SimDisk};
-use bankd::types::AccountId;
+use bankd::model::types::AccountId;
 use bankd::wal::Preparer;
 
 use crate::sim::KEY;

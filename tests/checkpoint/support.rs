@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use bankd::amount::Amount;
 use bankd::bank::{Applied, Bank};
-use bankd::command::Command;
 use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Random, SimDisk};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
+use bankd::model::amount::Amount;
+use bankd::model::command::Command;
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
 use bankd::wal::{Preparer, SegmentSizes};
 
 use crate::sim::{self, KEY, STORE};

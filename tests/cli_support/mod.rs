@@ -155,7 +155,7 @@ fn carry(mut client: &TcpStream, mut bank: &TcpStream, lose: Lose, times: usize,
     loop {
         let Some(asked) = next_frame(client) else { return };
         let Ok(Front::Whole { payload, .. }) = frame::front(&asked) else { return };
-        let is_money = matches!(bankd::codec::decode(payload), Ok(Ask::Request { .. }));
+        let is_money = matches!(bankd::model::codec::decode(payload), Ok(Ask::Request { .. }));
         let loses = is_money && counter.load(Ordering::SeqCst) < times;
         if loses && lose == Lose::Request {
             counter.fetch_add(1, Ordering::SeqCst);

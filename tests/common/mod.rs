@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
-use bankd::amount::Amount;
-use bankd::command::{Body, Command as Money};
-use bankd::secret::Secret;
-use bankd::types::{AccountId, RequestNumber, SessionId};
+use bankd::model::amount::Amount;
+use bankd::model::command::{Body, Command as Money};
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber, SessionId};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Refusal, Reply, Role, VERSION};
 
@@ -236,7 +236,7 @@ impl Client {
     pub fn try_receive(&mut self) -> Option<Reply> {
         loop {
             if let Front::Whole { payload, consumed } = frame::front(&self.input).unwrap() {
-                let reply = bankd::codec::decode(payload).unwrap();
+                let reply = bankd::model::codec::decode(payload).unwrap();
                 self.input.drain(..consumed);
                 return Some(reply);
             }

@@ -2,9 +2,9 @@
 //! was answered before is there afterwards. Only "no space" for the next segment is no end.
 
 use bankd::bank::Lookup;
-use bankd::command::Body;
 use bankd::env::sim::{Fault, Operation, SimDisk};
-use bankd::types::{AccountId, RequestNumber, SessionId};
+use bankd::model::command::Body;
+use bankd::model::types::{AccountId, RequestNumber, SessionId};
 use bankd::wire::message::{Ask, Refusal, Reply};
 
 use crate::support::{Bank, CUSTOMERS, OPENING, deposit, fresh_disk, open, request};

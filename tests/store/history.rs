@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bankd::engine::StoreError;
 use bankd::env::Disk;
 use bankd::env::sim::SimDisk;
-use bankd::types::AccountId;
+use bankd::model::types::AccountId;
 use bankd::wire::message::{Ask, Reply};
 
 use crate::support::{BLOCK, Bank, deposit, dir, forge, fresh_disk, key, open, request, segment, withdraw};
@@ -29,7 +29,7 @@ fn history() -> SimDisk {
             bank.request(0, number, deposit(0, 100 * number));
             bank.request(1, number, withdraw(1, 400));
         }
-        let cancel = Ask::Cancel { number: bankd::types::RequestNumber(1), acked_below: bankd::types::RequestNumber(1) };
+        let cancel = Ask::Cancel { number: bankd::model::types::RequestNumber(1), acked_below: bankd::model::types::RequestNumber(1) };
         bank.talk(2, &[cancel, request(2, deposit(2, 7)), request(2, deposit(2, 7))]).unwrap();
         let session = bank.sessions[0];
         assert_eq!(bank.talk(0, &[Ask::CloseSession { session }]).unwrap(), [Reply::Closed]);

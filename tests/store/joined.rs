@@ -1,10 +1,10 @@
 //! Requests that follow each other share a record of the log, and nothing else changes for them: what is new, what is
 //! refused, what is answered, and what a start finds is as if each had a record of its own.
 
-use bankd::command::Outcome;
 use bankd::engine;
 use bankd::env::sim::SimDisk;
-use bankd::types::RequestNumber;
+use bankd::model::command::Outcome;
+use bankd::model::types::RequestNumber;
 use bankd::wire::message::{Ask, Refusal, Reply};
 
 use crate::support::{Bank, deposit, dir, env, fresh_disk, open, request, withdraw};

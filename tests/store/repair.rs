@@ -6,7 +6,7 @@ use std::path::Path;
 use bankd::engine::{self, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, SimDisk};
-use bankd::types::AccountId;
+use bankd::model::types::AccountId;
 
 use crate::support::{BLOCK, Bank, OPENING, deposit, dir, env, fresh_disk, open, segment};
 

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bankd::amount::Amount;
-use bankd::command::{Body, Command};
 use bankd::engine::{self, Engine, Env, NewRecord, NewStore, StoreError};
 use bankd::env::sim::{Random, SimDisk};
 use bankd::env::{Clock, Entropy};
-use bankd::secret::Secret;
+use bankd::model::amount::Amount;
+use bankd::model::command::{Body, Command};
+use bankd::model::secret::Secret;
+use bankd::model::types::{AccountId, RequestNumber, SessionId};
 use bankd::server::{Peer, Service};
-use bankd::types::{AccountId, RequestNumber, SessionId};
 use bankd::wal::{Preparer, SegmentSizes, file_name};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Reply, Role, VERSION};
@@ -149,7 +149,7 @@ impl Bank {
         self.service.wrote(slot, bytes.len(), self.now);
         let (mut rest, mut replies) = (bytes.as_slice(), Vec::new());
         while let Front::Whole { payload, consumed } = frame::front(rest).unwrap() {
-            replies.push(bankd::codec::decode(payload).unwrap());
+            replies.push(bankd::model::codec::decode(payload).unwrap());
             rest = &rest[consumed..];
         }
         replies

@@ -1,7 +1,7 @@
 //! A large batch, which a thread writes while its owner goes on: begun is not durable, ended is.
 
 use bankd::env::sim::{Fault, Operation, SimDisk};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::{Full, Log, Preparer, SegmentSizes, WalError};
 
 use crate::support::{STORE, dir, empty_disk, put, read, shared};

@@ -2,7 +2,7 @@
 //! that only crashed is ever refused.
 
 use bankd::env::sim::{Fault, Operation, Random, SimDisk, Unsynced};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::{Full, Log};
 
 use crate::support::{empty_disk, new_store, put, read, start};

@@ -1,7 +1,7 @@
 //! Bytes that no crash can have left: refused, with file, offset and the last good batch; never misread.
 
 use bankd::env::sim::{Random, SimDisk};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::{Log, Recovered, WalError};
 
 use crate::support::{BLOCK, commit, essence, is_damage, new_store, put, read, reopen, segment};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bankd::env::sim::{Fault, Operation, SimDisk};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::{Full, Log, Preparer, WalError};
 
 use crate::support::{BLOCK, SMALL, STORE, commit, dir, empty_disk, new_store, put, read, reopen, shared, start};

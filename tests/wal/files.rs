@@ -70,7 +70,7 @@ fn copies_and_exchanged_segments_are_refused() {
 fn segments_of_another_store_are_refused() {
     let disk = store();
     let other = crate::support::empty_disk();
-    let id = bankd::types::StoreId([1; 16]);
+    let id = bankd::model::types::StoreId([1; 16]);
     let mut log = bankd::wal::Log::create(
         crate::support::shared(&other),
         crate::support::dir(),

@@ -1,7 +1,7 @@
 //! Batches whose checksums and chain hold, in a place where they do not belong: every field is checked by itself.
 
 use bankd::env::sim::SimDisk;
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use sha2::{Digest, Sha256};
 
 use crate::support::{BLOCK, commit, is_damage, new_store, put, read, reopen, segment};

@@ -1,6 +1,6 @@
 //! Golden bytes: what format version 1 looks like on the disk. `docs/log-format.md` walks through these very files.
 
-use bankd::types::{BankTime, Lsn};
+use bankd::model::types::{BankTime, Lsn};
 use bankd::wal::{Log, Preparer};
 
 use crate::support::{BLOCK, STORE, dir, empty_disk, file, put, read, segment};

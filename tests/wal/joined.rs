@@ -1,7 +1,7 @@
 //! Records of several entries: what they look like on the disk, that they grow and shrink whole, and their limits.
 
 use bankd::env::sim::{Operation, SimDisk};
-use bankd::types::{BankTime, Lsn};
+use bankd::model::types::{BankTime, Lsn};
 use bankd::wal::{BATCH_VERSION, FORMAT_VERSION, Full, Log, MAX_RECORD, Preparer, WalError, recover};
 use sha2::{Digest, Sha256};
 

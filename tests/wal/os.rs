@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bankd::env::Disk;
 use bankd::env::os::OsDisk;
-use bankd::types::{BankTime, Lsn, StoreId};
+use bankd::model::types::{BankTime, Lsn, StoreId};
 use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError, recover};
 
 const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 256 << 10 };

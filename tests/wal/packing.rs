@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, Random, SimDisk};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::{Shrunk, WalError, open_unpacked, pack, packed_name, unpacked};
 
 use crate::support::{STORE, commit, dir, essence, file, is_damage, new_store, put, read, reopen, segment, start};
@@ -241,7 +241,7 @@ fn a_golden_packed_segment_reads_back() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/packed.seg.zst");
     if std::env::var("GOLDEN").is_ok_and(|what| what == "write") {
         let (disk, _) = new_store();
-        let store = bankd::types::StoreId(golden[16..32].try_into().unwrap());
+        let store = bankd::model::types::StoreId(golden[16..32].try_into().unwrap());
         disk.open(&segment(1)).unwrap().set_len(0).unwrap();
         disk.open(&segment(1)).unwrap().write_all_at(golden, 0).unwrap();
         pack(&disk, dir(), store, 1, &GO).unwrap().unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bankd::env::sim::{Random, SimDisk};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::{Log, Preparer, SegmentSizes, WalError};
 
 use crate::support::{BLOCK, STORE, dir, empty_disk, file, put, read, segment, shared};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, Operation, Random, SimDisk};
-use bankd::types::BankTime;
+use bankd::model::types::BankTime;
 use bankd::wal::Log;
 
 use crate::support::{BLOCK, commit, dir, file, is_damage, new_store, put, read, reopen, segment};

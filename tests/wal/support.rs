@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bankd::env::Disk;
 use bankd::env::sim::SimDisk;
-use bankd::types::{BankTime, Chain, Lsn, StoreId};
+use bankd::model::types::{BankTime, Chain, Lsn, StoreId};
 use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError, recover};
 
 pub const STORE: StoreId = StoreId([0xB5; 16]);

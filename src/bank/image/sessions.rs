@@ -1,18 +1,18 @@
 //! The section of an image that holds the sessions, in the order of their last use, with their recorded replies.
 //!
 //! The order is part of the state: it decides who is evicted. No two sessions were last used by the same entry, so it is
-//! the same order every time. Left out: everything else in an image (`image.rs`).
+//! the same order every time. Left out: everything else in an image (`image/mod.rs`).
 
 use std::collections::VecDeque;
 use std::io;
 
 use super::stream::{ImageError, ImageReader, ImageWriter};
-use crate::amount::Amount;
 use crate::bank::Bank;
 use crate::bank::session::{Recorded, Session, SessionView};
 use crate::bank::sessions::Sessions;
-use crate::command::{Body, Command, Outcome};
-use crate::types::{AccountId, Lsn, Owner, RequestNumber};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{AccountId, Lsn, Owner, RequestNumber};
 
 /// The bytes of a session without its replies, and of a reply.
 const SESSION: u64 = 8 + 5 + 8 + 8 + 8;

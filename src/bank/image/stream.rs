@@ -1,14 +1,14 @@
 //! The streams that an image is written to and read from: a buffer, a running digest, and fields in little-endian.
 //!
-//! Only one buffer of an image is ever in memory. Left out: what the fields mean (`image.rs`, `sessions.rs`).
+//! Only one buffer of an image is ever in memory. Left out: what the fields mean (`image/mod.rs`, `sessions.rs`).
 
 use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-use crate::amount::Amount;
-use crate::entry::Tag;
-use crate::types::{AccountId, Owner, TellerId, is_valid_name};
+use crate::model::amount::Amount;
+use crate::model::entry::Tag;
+use crate::model::types::{AccountId, Owner, TellerId, is_valid_name};
 
 /// How many bytes are written and read at once.
 const CHUNK: usize = 256 << 10;

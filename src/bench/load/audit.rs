@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use super::frames::Answers;
-use crate::amount::Amount;
 use crate::bench::BenchError;
 use crate::client::{Intent, JournalError, JournalStream, Login, Record, Settled, World};
-use crate::command::{Body, Command, Outcome};
-use crate::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::message::Receipt;
 
 /// A journal that grows.

@@ -5,10 +5,10 @@
 //! neighbours in the bank's memory. Left out: bytes (`frames.rs`).
 
 use super::plan::{Mix, Plan, Spread};
-use crate::amount::Amount;
-use crate::command::Command;
 use crate::env::sim::Random;
-use crate::types::AccountId;
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::types::AccountId;
 
 /// A prime above any number of accounts: multiplying by it, modulo that number, is a permutation.
 const SCATTER: u64 = 4_294_967_291;

@@ -2,8 +2,8 @@
 //!
 //! Left out: every other message, which the codec reads (`lane.rs`).
 
-use crate::command::Command;
-use crate::types::AccountId;
+use crate::model::command::Command;
+use crate::model::types::AccountId;
 use crate::wire::frame::HEADER;
 
 /// A frame with one answer to one request.
@@ -164,9 +164,9 @@ pub(super) fn answers(bytes: &[u8]) -> Option<Answers<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::command::{Body, Outcome};
-    use crate::types::{Chain, Lsn, RequestNumber};
+    use crate::model::amount::Amount;
+    use crate::model::command::{Body, Outcome};
+    use crate::model::types::{Chain, Lsn, RequestNumber};
     use crate::wire::frame;
     use crate::wire::message::{Ask, Receipt, Refusal, Reply, RunItem};
 

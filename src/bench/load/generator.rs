@@ -21,7 +21,7 @@ use super::tally::{Measured, Tally};
 use crate::bench::BenchError;
 use crate::client::{Connection, Deadline, Login, World};
 use crate::env::alarm::Alarm;
-use crate::types::StoreId;
+use crate::model::types::StoreId;
 use crate::wire::message::{Ask, Reply};
 
 /// A bank that says nothing for so long is gone.

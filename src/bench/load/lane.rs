@@ -13,9 +13,9 @@ use super::frames::{self, Answers};
 use super::plan::Plan;
 use super::tally::Tally;
 use crate::bench::BenchError;
-use crate::codec;
-use crate::command::Command;
-use crate::types::SessionId;
+use crate::model::codec;
+use crate::model::command::Command;
+use crate::model::types::SessionId;
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Reply};
 

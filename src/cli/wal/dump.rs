@@ -6,10 +6,10 @@ use std::io::Write;
 use std::str::FromStr;
 
 use bankd::bank::{Applied, Bank, Epochs};
-use bankd::command::Command;
 use bankd::engine::{self, Env, Moment};
-use bankd::entry::{Action, Entry, Origin};
-use bankd::types::{AccountId, Lineage, Lsn, Owner, SessionId};
+use bankd::model::command::Command;
+use bankd::model::entry::{Action, Entry, Origin};
+use bankd::model::types::{AccountId, Lineage, Lsn, Owner, SessionId};
 use bankd::wal::{BatchHeader, Position};
 use clap::Args;
 use serde_json::{Value, json};

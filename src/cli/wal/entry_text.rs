@@ -2,10 +2,10 @@
 //!
 //! Left out: which entries are shown (`dump.rs`).
 
-use bankd::amount::Amount;
 use bankd::bank::{Applied, Login, Refused};
-use bankd::entry::{Action, Entry, LineageCause, Origin};
-use bankd::types::Owner;
+use bankd::model::amount::Amount;
+use bankd::model::entry::{Action, Entry, LineageCause, Origin};
+use bankd::model::types::Owner;
 use serde_json::{Value, json};
 
 use crate::cli::output::command_in_words;
@@ -96,7 +96,7 @@ pub fn entry_as_json(entry: &Entry, session: Option<String>, decimals: u8) -> Va
         Action::Request(command) => Some(json!({
             "name": command_in_words(command, decimals).split(' ').next(),
             "account": command.account().0,
-            "to": match command { bankd::command::Command::Transfer { to, .. } => Some(to.0), _ => None },
+            "to": match command { bankd::model::command::Command::Transfer { to, .. } => Some(to.0), _ => None },
             "amount": command.amount().display(decimals).to_string(),
         })),
         _ => None,

@@ -3,7 +3,7 @@
 //! Left out: what the entries say (`dump.rs`), and whether they hold together (`verify.rs`).
 
 use bankd::engine;
-use bankd::types::{BankTime, Lsn};
+use bankd::model::types::{BankTime, Lsn};
 use bankd::wal::{Seen, Stored, file_name, packed_name};
 use clap::Args;
 use serde_json::json;

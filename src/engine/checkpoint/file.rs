@@ -11,8 +11,8 @@ use super::header::{Header, LENGTH};
 use crate::bank::{Bank, ImageDigest};
 use crate::engine::watch::{Progress, Reading, Unwatched, Watch};
 use crate::env::{Disk, File};
-use crate::invariant::to_u64;
-use crate::types::{Lsn, StoreId};
+use crate::model::invariant::to_u64;
+use crate::model::types::{Lsn, StoreId};
 
 /// Where the image begins.
 const IMAGE: u64 = 4096;

@@ -14,7 +14,7 @@
 
 use super::Unusable;
 use crate::bank::ImageDigest;
-use crate::types::{BankTime, Chain, Lineage, Lsn, StoreId};
+use crate::model::types::{BankTime, Chain, Lineage, Lsn, StoreId};
 use crate::wal::{Anchor, Incarnation, LOGIC_VERSION, LogEnd, Position};
 
 /// The length of the header; the image begins there.

@@ -17,7 +17,7 @@ use crate::bank::Bank;
 use crate::engine::replay::Replay;
 use crate::engine::upkeep::{Keeping, Upkeep};
 use crate::env::{Disk, Gentle};
-use crate::types::{Lsn, StoreId};
+use crate::model::types::{Lsn, StoreId};
 use crate::wal::{self, Anchor, Finished, Survey, WalError};
 
 /// A checkpoint that was made and verified.

@@ -11,7 +11,7 @@ use crate::engine::error::StoreError;
 use crate::engine::store::io_error;
 use crate::engine::watch::Watch;
 use crate::env::Disk;
-use crate::types::{Lsn, StoreId};
+use crate::model::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Known, Survey};
 
 /// What a start begins with: the bank that the newest sound checkpoint holds, or an empty one.

@@ -1,6 +1,6 @@
 //! A simulated file: its live and its durable image, and which sectors differ for want of a sync.
 //!
-//! Left out: names, faults and handles (`sim.rs`).
+//! Left out: names, faults and handles (`sim/mod.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

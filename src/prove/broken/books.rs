@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::Flaw;
-use crate::amount::Amount;
-use crate::command::{Body, Command, Outcome};
-use crate::entry::{Action, Entry, Origin};
-use crate::types::{AccountId, Lineage, Lsn, Owner, RequestNumber};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::entry::{Action, Entry, Origin};
+use crate::model::types::{AccountId, Lineage, Lsn, Owner, RequestNumber};
 
 /// What a number was used for, and its answer.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! Dialogues word by word, with a bank that says what the test wants.
 
 use super::*;
+use crate::model::types::{Epoch, Lsn};
 use crate::server::lab_rules::LabRules;
-use crate::types::{Epoch, Lsn};
 use crate::wire::message::{Receipt, SessionInfo};
 
 const SESSION: SessionId = SessionId { epoch: Epoch(7), lsn: Lsn(3) };

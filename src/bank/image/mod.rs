@@ -17,9 +17,9 @@ use stream::{ImageReader, ImageWriter};
 use super::accounts::Money;
 use super::digest::Digest;
 use super::{Bank, Genesis};
-use crate::amount::MAX_DECIMALS;
-use crate::entry::Setting;
-use crate::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, TellerId};
+use crate::model::amount::MAX_DECIMALS;
+use crate::model::entry::Setting;
+use crate::model::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, TellerId};
 
 /// The version of the image's layout that is written.
 pub const IMAGE_VERSION: u16 = 2;

@@ -78,9 +78,9 @@ pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::command::Command;
-    use crate::types::AccountId;
+    use crate::model::amount::Amount;
+    use crate::model::command::Command;
+    use crate::model::types::AccountId;
 
     fn bytes(command: Command) -> Vec<u8> {
         let mut out = Vec::new();

@@ -5,13 +5,13 @@
 //! Variant numbers are part of both formats: never renumber, only append. Numbers 3 to 9 are kept for holds
 //! (reserve, settle, release).
 //!
-//! Left out: executing them (`bank/`), everything that is no money command (`entry.rs`, `wire/message.rs`).
+//! Left out: executing them (`bank/`), everything that is no money command (`entry/mod.rs`, `wire/message.rs`).
 
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Amount;
-use crate::codec::{take_u32, take_u64};
-use crate::types::{AccountId, Lsn, Owner};
+use crate::model::amount::Amount;
+use crate::model::codec::{take_u32, take_u64};
+use crate::model::types::{AccountId, Lsn, Owner};
 
 /// A money command: what a numbered request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +205,7 @@ pub struct Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::TellerId;
+    use crate::model::types::TellerId;
 
     #[test]
     fn refused_by_content() {
@@ -228,14 +228,14 @@ mod tests {
             ] {
                 let (mut by_hand, mut by_codec) = (vec![9], vec![9]);
                 command.encode_into(&mut by_hand);
-                crate::codec::encode_into(&command, &mut by_codec).unwrap();
+                crate::model::codec::encode_into(&command, &mut by_codec).unwrap();
                 assert_eq!(by_hand, by_codec);
                 for (at, change) in (1..by_hand.len()).flat_map(|at| [0, 1, 2, 0x80, 0xFF].map(|change| (at, change))) {
                     let mut bytes = by_hand[1..].to_vec();
                     bytes[at - 1] ^= change;
                     let mut rest = bytes.as_slice();
                     let taken = Command::take(&mut rest).filter(|_| rest.is_empty());
-                    assert_eq!(taken, crate::codec::decode(&bytes).ok(), "{bytes:?}");
+                    assert_eq!(taken, crate::model::codec::decode(&bytes).ok(), "{bytes:?}");
                     assert_eq!(Command::take(&mut &bytes[..at - 1]).filter(|_| change == 0), None, "cut");
                 }
             }

@@ -16,12 +16,12 @@
 mod joined;
 mod setting;
 
-pub use joined::{Entries, JOINED_BYTES, MAX_JOINED, Requests};
-pub use setting::Setting;
+pub use crate::model::entry::joined::{Entries, JOINED_BYTES, MAX_JOINED, Requests};
+pub use crate::model::entry::setting::Setting;
 
-use crate::amount::Amount;
-use crate::command::Command;
-use crate::types::{AccountId, Epoch, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::types::{AccountId, Epoch, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
 
 /// One entry of the log. Its LSN is its place, and so not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +173,7 @@ pub enum EntryError {
 }
 
 /// The longest entry in bytes: an account of the longest name.
-pub const MAX_ENTRY: usize = 32 + 1 + crate::types::MAX_NAME + 52 + 8;
+pub const MAX_ENTRY: usize = 32 + 1 + crate::model::types::MAX_NAME + 52 + 8;
 
 impl Entry {
     /// Appends the entry's bytes to `out`: at most [`MAX_ENTRY`].

@@ -12,11 +12,11 @@ use std::time::Duration;
 use super::lab_habit::{self, Habit};
 use super::lab_rules::Chance;
 use super::lab_text::{self as text, Front};
-use crate::amount::Amount;
-use crate::command::{Body, Command, Outcome};
 use crate::engine::Fatal;
-use crate::secret::Secret;
-use crate::types::{AccountId, Owner, RequestNumber, SessionId};
+use crate::model::amount::Amount;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::secret::Secret;
+use crate::model::types::{AccountId, Owner, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply, Role};
 
 /// Which of the report's servers a port stands for.

@@ -2,7 +2,7 @@
 //!
 //! Left out: what each of them changes (`bank/`, `wal/`).
 
-use super::EntryError;
+use crate::model::entry::EntryError;
 
 /// A setting of the store. Settings are entries because they change outcomes or files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ impl Setting {
         }
     }
 
-    pub(super) fn from_code(code: u16) -> Result<Self, EntryError> {
+    pub(in crate::model::entry) fn from_code(code: u16) -> Result<Self, EntryError> {
         Self::ALL.into_iter().find(|setting| setting.code() == code).ok_or(EntryError::Unknown("setting"))
     }
 

@@ -3,9 +3,9 @@
 //! The first stands there whole. Of each further one there is the command only: owner, session and `acked_below` are the
 //! first's, and its number is one more than that of the entry before. Left out: which requests share a record (`engine/`).
 
-use super::{Action, Entry, EntryError, Origin, Reader};
-use crate::command::Command;
-use crate::types::{Lsn, Owner, RequestNumber};
+use crate::model::command::Command;
+use crate::model::entry::{Action, Entry, EntryError, Origin, Reader};
+use crate::model::types::{Lsn, Owner, RequestNumber};
 
 /// The most entries that are written into one record. Few enough that a record that a crash spoilt hides little of what a
 /// repair could have named; reading has no such limit.
@@ -125,8 +125,8 @@ impl Entries<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Amount;
-    use crate::types::{AccountId, TellerId};
+    use crate::model::amount::Amount;
+    use crate::model::types::{AccountId, TellerId};
 
     fn request(number: u64, units: u64) -> Entry {
         let amount = Amount::new(units).unwrap();

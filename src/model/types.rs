@@ -1,6 +1,6 @@
 //! The newtypes that every layer speaks: who, which session, which number, where in the log, when.
 //!
-//! Left out: money (`amount.rs`), commands and their outcomes (`command.rs`), log entries (`entry.rs`).
+//! Left out: money (`amount.rs`), commands and their outcomes (`command.rs`), log entries (`entry/mod.rs`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,7 +6,7 @@
 use unicode_normalization::is_nfc;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-use crate::types::is_valid_name;
+use crate::model::types::is_valid_name;
 
 /// The rule in words.
 pub const RULE: &str = "1 to 64 bytes of UTF-8 in normal form C, without control or format characters and without a blank at an end";

@@ -1,0 +1,11 @@
+//! The model: what every layer speaks, as types and as bytes.
+
+pub mod amount;
+pub mod codec;
+pub mod command;
+pub mod entry;
+pub mod invariant;
+pub mod names;
+pub mod secret;
+pub mod types;
+pub mod utilities;

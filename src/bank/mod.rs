@@ -5,34 +5,25 @@
 
 mod accounts;
 mod apply;
-pub mod credential;
+pub mod auth;
 mod digest;
-mod epochs;
 mod image;
-mod lists;
-mod login;
-mod logins;
-mod names;
-mod operate;
-mod request;
-mod session;
 mod sessions;
 mod settings;
-mod tellers;
 
 pub use apply::{Applied, LogicError, Refused, apply, apply_requests};
-pub use epochs::Epochs;
+pub use auth::logins::Login;
 pub use image::{IMAGE_VERSION, ImageDigest, ImageError};
-pub use logins::Login;
-pub use session::{Lookup, Recorded, SessionView};
 pub use sessions::Room;
+pub use sessions::epochs::Epochs;
+pub use sessions::session::{Lookup, Recorded, SessionView};
 
 use accounts::Accounts;
+use auth::logins::Logins;
+use auth::tellers::Tellers;
 use digest::Digest;
-use logins::Logins;
 use sessions::Sessions;
 use settings::Settings;
-use tellers::Tellers;
 
 use crate::model::amount::Amount;
 use crate::model::command::Command;
@@ -42,11 +33,11 @@ use crate::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumbe
 /// The whole state that the log's entries up to one of them make.
 ///
 /// Invariants, each kept by the part that it is about:
-/// - the sum of all balances equals cash, and each balance is 0 to 2^63 - 1 (`accounts.rs`);
+/// - the sum of all balances equals cash, and each balance is 0 to 2^63 - 1 (`accounts/mod.rs`);
 /// - names are unique among accounts and among tellers, and ids dense (`names.rs`);
 /// - a session holds the replies from its `acked_below` on, and its last one (`session.rs`);
 /// - a session's owner exists, and is no revoked teller (`login.rs`, `operate.rs`);
-/// - nothing but the genesis comes first, and it comes once (`apply.rs`).
+/// - nothing but the genesis comes first, and it comes once (`apply/mod.rs`).
 ///
 /// Equality is of what the entries made: the same entries give equal banks, in whatever order hash tables keep them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,7 +88,7 @@ impl Bank {
         self.genesis.as_ref().map_or(0, |genesis| genesis.decimals)
     }
 
-    /// What proves that a key file is this store's (see [`credential::Key::check_value`]); none before the genesis.
+    /// What proves that a key file is this store's (see [`crate::bank::auth::credential::Key::check_value`]); none before the genesis.
     #[must_use]
     pub fn key_check(&self) -> Option<&[u8; 32]> {
         self.genesis.as_ref().map(|genesis| &genesis.key_check)

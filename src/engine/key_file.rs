@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::store::{Env, io_error, sync_parent};
-use crate::bank::credential::Key;
+use crate::bank::auth::credential::Key;
 
 /// Longest key file that is read; the text form is far shorter.
 const MAX_BYTES: usize = 256;

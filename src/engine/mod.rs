@@ -44,7 +44,7 @@ pub use upkeep::Keeping;
 pub use verify::{Contradiction, Evidence, Verified, verify};
 pub use watch::{Progress, Reading, Unwatched, Watch};
 
-use crate::bank::credential::{Key, Party};
+use crate::bank::auth::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
 use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};

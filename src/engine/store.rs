@@ -17,7 +17,7 @@ use super::snapshot_marker::{Marker, SNAPSHOT};
 use super::upkeep::Keeping;
 use super::watch::{Unwatched, Watch};
 use super::{Engine, key_file, lineage, new_tag};
-use crate::bank::credential::{Key, Party};
+use crate::bank::auth::credential::{Key, Party};
 use crate::bank::{self, Bank};
 use crate::env::{Clock, Disk, Entropy, Gentle, Lock};
 use crate::model::amount::Amount;

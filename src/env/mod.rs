@@ -7,15 +7,15 @@
 pub mod alarm;
 mod anchored;
 mod file_system;
-mod gentle;
 mod locks;
 pub mod os;
 pub mod process;
 mod read_only;
 pub mod sim;
 pub mod terminal;
+mod throttled_disk;
 
-pub use gentle::Gentle;
+pub use crate::env::throttled_disk::Gentle;
 pub use read_only::ReadOnly;
 
 use std::io;

@@ -9,7 +9,7 @@ use super::budget::ANSWER;
 use super::native::{self, Question};
 use super::service::{ConnectionId, Service};
 use super::walk::{Item, Logged};
-use crate::bank::credential::Party;
+use crate::bank::auth::credential::Party;
 use crate::engine::{Admission, Fatal};
 use crate::model::command::Command;
 use crate::model::entry::{AccountOpen, Action, Requests, TellerAdd};

@@ -4,7 +4,7 @@
 //! sessions in the order of their last use, login failures in the order of their owners. Reading checks every count
 //! before memory is taken for it, and every invariant of the bank; the length and the digest come from outside.
 //! The layout stands byte by byte in `docs/checkpoint-format.md`. Left out: files (`engine/`), the sections of
-//! sessions and replies (`sessions.rs`), the streams (`stream.rs`).
+//! sessions and replies (`sessions/mod.rs`), the streams (`stream.rs`).
 
 mod sessions;
 mod stream;

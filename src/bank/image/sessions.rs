@@ -8,8 +8,8 @@ use std::io;
 
 use super::stream::{ImageError, ImageReader, ImageWriter};
 use crate::bank::Bank;
-use crate::bank::session::{Recorded, Session, SessionView};
 use crate::bank::sessions::Sessions;
+use crate::bank::sessions::session::{Recorded, Session, SessionView};
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{AccountId, Lsn, Owner, RequestNumber};

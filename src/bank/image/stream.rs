@@ -1,6 +1,6 @@
 //! The streams that an image is written to and read from: a buffer, a running digest, and fields in little-endian.
 //!
-//! Only one buffer of an image is ever in memory. Left out: what the fields mean (`image/mod.rs`, `sessions.rs`).
+//! Only one buffer of an image is ever in memory. Left out: what the fields mean (`image/mod.rs`, `sessions/mod.rs`).
 
 use std::io::{self, Read, Write};
 

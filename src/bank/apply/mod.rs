@@ -5,10 +5,13 @@
 //! Here: the order of entries and who may do what; the effects are in `operate.rs`, `login.rs` and `request.rs`.
 //! Left out: what may get into the log (`engine/`), the log itself (`wal/`).
 
+pub(super) mod login;
+pub(super) mod operate;
+pub(super) mod request;
+
 use super::Bank;
-use super::logins::Login;
-use super::request::Request;
-use super::{login, operate};
+use crate::bank::apply::request::Request;
+use crate::bank::auth::logins::Login;
 use crate::model::command::{Body, Command};
 use crate::model::entry::{Action, Entry, Origin, Requests};
 use crate::model::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};

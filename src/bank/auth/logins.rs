@@ -2,7 +2,7 @@
 //!
 //! Only logins with a failure behind them stand here, so the map stays small however many accounts there are.
 //! A locked login moves no money only because nobody gets in: sessions that are open go on, so that somebody else's
-//! guessing blocks no customer at work. Left out: who exists and may log in at all (`apply.rs`), and how a tag is made
+//! guessing blocks no customer at work. Left out: who exists and may log in at all (`apply/mod.rs`), and how a tag is made
 //! (`credential.rs`).
 
 use rustc_hash::FxHashMap;
@@ -23,7 +23,7 @@ pub enum Login {
 
 impl Login {
     /// A stable small number for digests.
-    pub(super) const fn code(self) -> u8 {
+    pub(in crate::bank) const fn code(self) -> u8 {
         match self {
             Self::Accepted => 0,
             Self::Wrong => 1,
@@ -34,7 +34,7 @@ impl Login {
 
 /// The failures since the last success, by login. Invariant: every count is at least 1.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Logins {
+pub(in crate::bank) struct Logins {
     failures: FxHashMap<Owner, Failures>,
 }
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Failures {
 
 impl Logins {
     /// Judges an attempt at an existing login. `limit` failures in a row lock it; the one that does is still `Wrong`.
-    pub(super) fn attempt(&mut self, owner: Owner, kept: &[u8; 32], tried: &[u8; 32], limit: u64) -> Login {
+    pub(in crate::bank) fn attempt(&mut self, owner: Owner, kept: &[u8; 32], tried: &[u8; 32], limit: u64) -> Login {
         let failures = self.failures.get_mut(&owner);
         if failures.as_ref().is_some_and(|failures| failures.locked) {
             return Login::Locked;
@@ -78,12 +78,12 @@ impl Logins {
     }
 
     /// Forgets a login's failures, and with them its lock.
-    pub(super) fn forget(&mut self, owner: Owner) {
+    pub(in crate::bank) fn forget(&mut self, owner: Owner) {
         self.failures.remove(&owner);
     }
 
     /// Every login with failures, in the order of the owners: how many, whether locked, and the last wrong tag.
-    pub(super) fn by_owner(&self) -> Vec<(Owner, u64, bool, &[u8; 32])> {
+    pub(in crate::bank) fn by_owner(&self) -> Vec<(Owner, u64, bool, &[u8; 32])> {
         let failures = self.failures.iter();
         let mut all: Vec<_> = failures.map(|(owner, kept)| (*owner, kept.count, kept.locked, &kept.last_wrong)).collect();
         all.sort_unstable_by_key(|(owner, ..)| *owner);
@@ -91,13 +91,13 @@ impl Logins {
     }
 
     /// Puts back what an image holds of a login; `count` is not 0.
-    pub(super) fn restore(&mut self, owner: Owner, count: u64, locked: bool, last_wrong: [u8; 32]) {
+    pub(in crate::bank) fn restore(&mut self, owner: Owner, count: u64, locked: bool, last_wrong: [u8; 32]) {
         assert!(count > 0 && !self.failures.contains_key(&owner), "one count, at least 1, for each login");
         self.failures.insert(owner, Failures { count, locked, last_wrong });
     }
 
     /// Whether too many failures locked the login.
-    pub(super) fn is_locked(&self, owner: Owner) -> bool {
+    pub(in crate::bank) fn is_locked(&self, owner: Owner) -> bool {
         self.failures.get(&owner).is_some_and(|failures| failures.locked)
     }
 }

@@ -2,35 +2,35 @@
 //!
 //! A session that is gone makes every one of them `UnknownSession`, without effect: it vanished earlier in the same
 //! batch. Anything else that does not fit the session is an entry that admission never writes.
-//! Left out: moving the money (`accounts.rs`), the numbers and replies themselves (`session.rs`).
+//! Left out: moving the money (`accounts/mod.rs`), the numbers and replies themselves (`session.rs`).
 
-use super::Bank;
-use super::apply::{Applied, Step};
-use super::session::{Recorded, Session};
-use super::sessions::Place;
+use crate::bank::Bank;
+use crate::bank::apply::{Applied, Step};
+use crate::bank::sessions::Place;
+use crate::bank::sessions::session::{Recorded, Session};
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{Lsn, Owner, RequestNumber};
 
 /// The head of an entry under a session.
-pub(super) struct Request {
-    pub(super) lsn: Lsn,
-    pub(super) owner: Owner,
-    pub(super) session: Lsn,
-    pub(super) number: RequestNumber,
-    pub(super) acked_below: RequestNumber,
+pub(in crate::bank) struct Request {
+    pub(in crate::bank) lsn: Lsn,
+    pub(in crate::bank) owner: Owner,
+    pub(in crate::bank) session: Lsn,
+    pub(in crate::bank) number: RequestNumber,
+    pub(in crate::bank) acked_below: RequestNumber,
 }
 
 impl Request {
     /// Executes a money command under the session's next number, and records what became of it.
-    pub(super) fn execute(&self, bank: &mut Bank, command: &Command) -> Step {
+    pub(in crate::bank) fn execute(&self, bank: &mut Bank, command: &Command) -> Step {
         let place = self.place(bank)?;
         self.execute_at(bank, place, command)
     }
 
     /// As [`Request::execute`], in the session that [`Request::place`] found.
     #[inline]
-    pub(super) fn execute_at(&self, bank: &mut Bank, place: Option<Place>, command: &Command) -> Step {
+    pub(in crate::bank) fn execute_at(&self, bank: &mut Bank, place: Option<Place>, command: &Command) -> Step {
         if command.check().is_err() {
             return Err("a command that is refused by its content");
         }
@@ -44,14 +44,14 @@ impl Request {
     }
 
     /// Takes the session's next number, so that no command ever can.
-    pub(super) fn cancel(&self, bank: &mut Bank) -> Step {
+    pub(in crate::bank) fn cancel(&self, bank: &mut Bank) -> Step {
         let Some(place) = self.place(bank)? else { return Ok(Applied::UnknownSession) };
         self.check_next(bank, place)?;
         Ok(self.record(bank, place, None, Outcome::Cancelled, Amount::ZERO))
     }
 
     /// Acknowledges replies.
-    pub(super) fn acknowledge(&self, bank: &mut Bank) -> Step {
+    pub(in crate::bank) fn acknowledge(&self, bank: &mut Bank) -> Step {
         let Some((place, session)) = self.find(bank)? else { return Ok(Applied::UnknownSession) };
         let mut view = session.view();
         if self.acked_below.0 > view.last.0.saturating_add(1) {
@@ -63,7 +63,7 @@ impl Request {
     }
 
     /// Closes the session, for its owner or the operator, whatever is unacknowledged in it.
-    pub(super) fn close(&self, bank: &mut Bank) -> Step {
+    pub(in crate::bank) fn close(&self, bank: &mut Bank) -> Step {
         let is_operator = matches!(self.owner, Owner::Operator(_));
         match bank.sessions.find(self.session) {
             None => Ok(Applied::UnknownSession),
@@ -84,7 +84,7 @@ impl Request {
     }
 
     /// Where the session is, if it is still there.
-    pub(super) fn place(&self, bank: &Bank) -> Result<Option<Place>, &'static str> {
+    pub(in crate::bank) fn place(&self, bank: &Bank) -> Result<Option<Place>, &'static str> {
         Ok(self.find(bank)?.map(|(place, _)| place))
     }
 

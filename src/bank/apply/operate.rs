@@ -1,15 +1,15 @@
 //! What the operator's entries do, and those of the store itself: genesis, lineage, starts, settings, accounts, tellers.
 //!
-//! Left out: asking whether it is the operator who asks (`apply.rs`).
+//! Left out: asking whether it is the operator who asks (`apply/mod.rs`).
 
-use super::apply::{Applied, Refused, Step};
-use super::{Bank, Genesis};
+use crate::bank::apply::{Applied, Refused, Step};
+use crate::bank::{Bank, Genesis};
 use crate::model::amount::{Amount, MAX_DECIMALS};
 use crate::model::entry::{AccountOpen, Action, Setting, Tag, TellerAdd};
 use crate::model::types::{AccountId, Lineage, Lsn, Owner, TellerId, is_valid_name};
 
 /// Does what the entry says.
-pub(super) fn operate(bank: &mut Bank, lsn: Lsn, action: &Action) -> Step {
+pub(in crate::bank) fn operate(bank: &mut Bank, lsn: Lsn, action: &Action) -> Step {
     match action {
         Action::Genesis { decimals, key_check } => genesis(bank, *decimals, *key_check),
         Action::Lineage { lineage, .. } => new_lineage(bank, *lineage),

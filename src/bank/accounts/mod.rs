@@ -1,9 +1,11 @@
 //! Accounts and the execution of money commands on them: checked integers, and both sides of a transfer or neither.
 //!
-//! Left out: who may ask (`command.rs`, `apply.rs`), wrong PINs (`logins.rs`), names (`names.rs`).
+//! Left out: who may ask (`command.rs`, `apply/mod.rs`), wrong PINs (`logins.rs`), names (`names.rs`).
+
+pub(super) mod names;
 
 use super::index;
-use super::names::Names;
+use crate::bank::accounts::names::Names;
 use crate::model::amount::Amount;
 use crate::model::command::{Command, Outcome};
 use crate::model::entry::{AccountOpen, Tag};

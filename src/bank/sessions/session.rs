@@ -1,6 +1,6 @@
 //! One session: whose it is, its last number, and the recorded replies that its client may still ask for.
 //!
-//! Left out: the table of all sessions (`sessions.rs`), caps and eviction, and what a command does (`accounts.rs`).
+//! Left out: the table of all sessions (`sessions/mod.rs`), caps and eviction, and what a command does (`accounts/mod.rs`).
 
 use std::collections::VecDeque;
 
@@ -61,13 +61,13 @@ impl SessionView {
 /// The last reply stands apart from the others, since a client that waits for each answer before it asks again
 /// leaves no other: such a session needs no memory beyond this struct.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Session {
+pub(in crate::bank) struct Session {
     /// The LSN of the entry that opened it; 0 in a vacant place of the table.
-    pub(super) opened: Lsn,
+    pub(in crate::bank) opened: Lsn,
     /// The login that it belongs to.
-    pub(super) owner: Owner,
+    pub(in crate::bank) owner: Owner,
     /// The LSN of the last entry that it had a part in.
-    pub(super) last_used: Lsn,
+    pub(in crate::bank) last_used: Lsn,
     last: RequestNumber,
     acked_below: RequestNumber,
     latest: Option<Recorded>,
@@ -76,13 +76,13 @@ pub(super) struct Session {
 
 impl Session {
     /// A new session. Allocates nothing.
-    pub(super) const fn new(opened: Lsn, owner: Owner) -> Self {
+    pub(in crate::bank) const fn new(opened: Lsn, owner: Owner) -> Self {
         let (last, acked_below) = (RequestNumber(0), RequestNumber(1));
         Self { opened, owner, last_used: opened, last, acked_below, latest: None, earlier: VecDeque::new() }
     }
 
     /// A session as an image holds it; none if its parts do not hold together.
-    pub(super) fn restore(
+    pub(in crate::bank) fn restore(
         opened: Lsn,
         last_used: Lsn,
         view: SessionView,
@@ -95,22 +95,22 @@ impl Session {
     }
 
     /// The recorded replies that it holds, in the order of their numbers.
-    pub(super) fn replies(&self) -> impl Iterator<Item = &Recorded> {
+    pub(in crate::bank) fn replies(&self) -> impl Iterator<Item = &Recorded> {
         self.earlier.iter().chain(&self.latest)
     }
 
     /// What others see.
-    pub(super) const fn view(&self) -> SessionView {
+    pub(in crate::bank) const fn view(&self) -> SessionView {
         SessionView { owner: self.owner, last: self.last, acked_below: self.acked_below }
     }
 
     /// Whether nothing is unacknowledged: only then may it be evicted.
-    pub(super) const fn is_idle(&self) -> bool {
+    pub(in crate::bank) const fn is_idle(&self) -> bool {
         self.acked_below.0 > self.last.0
     }
 
     /// What is known of a number.
-    pub(super) fn lookup(&self, number: RequestNumber) -> Lookup {
+    pub(in crate::bank) fn lookup(&self, number: RequestNumber) -> Lookup {
         if number > self.last {
             // There is a number after `last`, since one was asked for.
             let expected = self.last.next().unwrap_or(number);
@@ -130,7 +130,7 @@ impl Session {
     /// # Errors
     /// What is wrong with it.
     #[inline]
-    pub(super) fn check_next(&self, number: RequestNumber, acked_below: RequestNumber) -> Result<(), &'static str> {
+    pub(in crate::bank) fn check_next(&self, number: RequestNumber, acked_below: RequestNumber) -> Result<(), &'static str> {
         if self.last.next() != Some(number) {
             return Err("its number is not the session's next");
         }
@@ -142,7 +142,7 @@ impl Session {
 
     /// Acknowledges, then takes the next number. The caller has called [`Session::check_next`].
     #[inline]
-    pub(super) fn record(&mut self, acked_below: RequestNumber, recorded: Recorded) {
+    pub(in crate::bank) fn record(&mut self, acked_below: RequestNumber, recorded: Recorded) {
         self.forget_below(acked_below);
         if let Some(before) = self.latest.replace(recorded)
             && self.last >= self.acked_below
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// Acknowledges every reply below `acked_below`, as a maximum. At most `last` + 1: the caller has checked.
-    pub(super) fn acknowledge(&mut self, acked_below: RequestNumber) {
+    pub(in crate::bank) fn acknowledge(&mut self, acked_below: RequestNumber) {
         self.forget_below(acked_below);
         self.release();
         assert!(self.is_sound());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Disk, File, FileSystem, Lock};
+use crate::env::{Disk, File, FileSystem, Lock};
 
 /// How many bytes are asked of the device at once: it has them in about the time of one sync.
 const PIECE: usize = 256 << 10;
@@ -197,9 +197,9 @@ fn length(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::os::OsDisk;
-    use super::super::sim::{Fault, Operation, SimDisk, Unsynced};
     use super::*;
+    use crate::env::os::OsDisk;
+    use crate::env::sim::{Fault, Operation, SimDisk, Unsynced};
 
     #[test]
     fn large_requests_come_in_pieces_and_give_the_same_bytes() {

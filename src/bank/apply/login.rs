@@ -1,17 +1,17 @@
 //! What login attempts and the opening of sessions do.
 //!
-//! Left out: counting failures (`logins.rs`), the table (`sessions.rs`), and drawing a tag from a PIN (`credential.rs`).
+//! Left out: counting failures (`logins.rs`), the table (`sessions/mod.rs`), and drawing a tag from a PIN (`credential.rs`).
 
-use super::Bank;
-use super::apply::{Applied, Refused, Step};
-use super::logins::Login;
+use crate::bank::Bank;
+use crate::bank::apply::{Applied, Refused, Step};
+use crate::bank::auth::logins::Login;
 use crate::model::entry::Setting;
 use crate::model::types::{Lsn, Owner};
 
 /// Judges somebody's attempt to log in as `owner` with a secret of the tag `tried`.
 ///
 /// Admission names an owner that exists; a closing or revocation before this entry makes it a wrong one.
-pub(super) fn attempt(bank: &mut Bank, owner: Owner, tried: &[u8; 32]) -> Step {
+pub(in crate::bank) fn attempt(bank: &mut Bank, owner: Owner, tried: &[u8; 32]) -> Step {
     let kept = match (owner, standing(bank, owner)?) {
         (Owner::Customer(account), None) => bank.accounts.tag(account),
         (Owner::Teller(teller), None) => bank.tellers.get(teller).map(|teller| &teller.tag),
@@ -27,7 +27,7 @@ pub(super) fn attempt(bank: &mut Bank, owner: Owner, tried: &[u8; 32]) -> Step {
 /// Opens a session for `owner`, who logged in before, in the place of the one that admission evicts.
 ///
 /// The victim may have been closed since admission chose it; then there is nothing to evict. The caps are admission's.
-pub(super) fn open_session(bank: &mut Bank, lsn: Lsn, owner: Owner, evicted: Option<Lsn>) -> Step {
+pub(in crate::bank) fn open_session(bank: &mut Bank, lsn: Lsn, owner: Owner, evicted: Option<Lsn>) -> Step {
     if owner == Owner::Nobody {
         return Err("a session of nobody's");
     }

@@ -63,7 +63,7 @@ impl Epochs {
     }
 
     /// Each start, oldest first.
-    pub(super) fn starts(&self) -> &[(Lsn, Epoch)] {
+    pub(in crate::bank) fn starts(&self) -> &[(Lsn, Epoch)] {
         &self.starts
     }
 }

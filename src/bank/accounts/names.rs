@@ -2,13 +2,13 @@
 //!
 //! All names stand behind one another in one arena; a hash table of ids finds them. Names are chosen by clients, so
 //! the table hashes with the standard library's keyed hasher; nothing ever walks the table, so the key changes
-//! no outcome. Left out: what stands behind an id (`accounts.rs`, `tellers.rs`). Names are never removed.
+//! no outcome. Left out: what stands behind an id (`accounts/mod.rs`, `tellers.rs`). Names are never removed.
 
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::index;
+use crate::bank::index;
 
 /// The bytes of a name for which memory is taken ahead. More than that is taken as it comes.
 const USUAL: usize = 16;
@@ -18,7 +18,7 @@ const USUAL: usize = 16;
 /// Invariants: `ends` ascends and ends at the arena's length; the table holds every id below `ends.len()` once;
 /// no two ids have the same name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(in crate::bank) struct Names {
     arena: String,
     /// Where each name ends in the arena; it begins where the one before ends.
     ends: Vec<usize>,
@@ -28,22 +28,22 @@ pub(super) struct Names {
 
 impl Names {
     /// How many there are, which is also the next id; none if ids have run out.
-    pub(super) fn next_id(&self) -> Option<u32> {
+    pub(in crate::bank) fn next_id(&self) -> Option<u32> {
         u32::try_from(self.ends.len()).ok()
     }
 
     /// The name of that id.
-    pub(super) fn name(&self, id: u32) -> Option<&str> {
+    pub(in crate::bank) fn name(&self, id: u32) -> Option<&str> {
         name_in(&self.arena, &self.ends, id)
     }
 
     /// The id of that name; upper and lower case differ.
-    pub(super) fn find(&self, name: &str) -> Option<u32> {
+    pub(in crate::bank) fn find(&self, name: &str) -> Option<u32> {
         self.table.find(self.hasher.hash_one(name), |&id| self.name(id) == Some(name)).copied()
     }
 
     /// Gives a new name the next id. The caller has seen that [`Names::find`] does not know it.
-    pub(super) fn add(&mut self, id: u32, name: &str) {
+    pub(in crate::bank) fn add(&mut self, id: u32, name: &str) {
         assert!(self.find(name).is_none() && self.next_id() == Some(id), "a new name under the next id");
         self.arena.push_str(name);
         self.ends.push(self.arena.len());
@@ -52,7 +52,7 @@ impl Names {
     }
 
     /// Takes memory for so many more names, of a usual length.
-    pub(super) fn reserve(&mut self, count: usize) {
+    pub(in crate::bank) fn reserve(&mut self, count: usize) {
         let Self { arena, ends, table, hasher } = self;
         // An arena that grows leaves memory behind that is as large as itself.
         arena.reserve(count.saturating_mul(USUAL));
@@ -62,7 +62,7 @@ impl Names {
 
     /// Bytes taken from the allocator, near enough to plan with.
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::bank) fn bytes(&self) -> usize {
         self.arena.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()
     }
 }

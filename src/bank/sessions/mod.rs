@@ -7,11 +7,15 @@
 //! request that finds its session busy and leaves it busy, which is the rule, touches no list.
 //! Left out: what is in a session (`session.rs`), and the caps themselves (`settings.rs`).
 
+pub(super) mod epochs;
+pub(super) mod lists;
+pub(super) mod session;
+
 use rustc_hash::FxHashMap;
 
 use super::index;
-use super::lists::{Links, List};
-use super::session::Session;
+use crate::bank::sessions::lists::{Links, List};
+use crate::bank::sessions::session::Session;
 use crate::model::types::{Lsn, Owner};
 
 /// Whether there is room for one more session.
@@ -250,7 +254,7 @@ fn first_unused<'a>(sessions: impl Iterator<Item = &'a Slot>, in_use: &mut dyn F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bank::session::Recorded;
+    use crate::bank::sessions::session::Recorded;
     use crate::model::amount::Amount;
     use crate::model::command::{Body, Outcome};
     use crate::model::types::{AccountId, RequestNumber, TellerId};

@@ -1,27 +1,27 @@
 //! Doubly linked lists threaded through a slab: push, take out and walk, each step O(1), nothing allocated.
 //!
-//! Left out: what the lists are for (`sessions.rs`). An element may be in as many lists as it has [`Links`] for.
+//! Left out: what the lists are for (`sessions/mod.rs`). An element may be in as many lists as it has [`Links`] for.
 
-use super::index;
+use crate::bank::index;
 
 /// "No element".
 const NONE: u32 = u32::MAX;
 
 /// An element's place in one list. Meaningless while it is in none.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
+pub(in crate::bank) struct Links {
     prev: u32,
     next: u32,
 }
 
 impl Links {
     /// In no list.
-    pub(super) const NONE: Self = Self { prev: NONE, next: NONE };
+    pub(in crate::bank) const NONE: Self = Self { prev: NONE, next: NONE };
 }
 
 /// The two ends of a list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List {
+pub(in crate::bank) struct List {
     head: u32,
     tail: u32,
 }
@@ -34,7 +34,7 @@ impl Default for List {
 
 impl List {
     /// Appends an element that is not in the list. `links` finds its place for this list in an element.
-    pub(super) fn push_back<T>(&mut self, slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links) {
+    pub(in crate::bank) fn push_back<T>(&mut self, slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links) {
         set(slab, at, links, Links { prev: self.tail, next: NONE });
         match slab.get_mut(index(self.tail)) {
             Some(before) => links(before).next = at,
@@ -44,7 +44,7 @@ impl List {
     }
 
     /// Takes an element of this list out of it.
-    pub(super) fn take_out<T>(&mut self, slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links) {
+    pub(in crate::bank) fn take_out<T>(&mut self, slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links) {
         let Some(place) = slab.get_mut(index(at)).map(|element| *links(element)) else { return };
         match slab.get_mut(index(place.prev)) {
             Some(before) => links(before).next = place.next,
@@ -58,12 +58,12 @@ impl List {
     }
 
     /// The element at the end.
-    pub(super) fn last<T>(self, slab: &[T]) -> Option<&T> {
+    pub(in crate::bank) fn last<T>(self, slab: &[T]) -> Option<&T> {
         slab.get(index(self.tail))
     }
 
     /// The elements from the front.
-    pub(super) fn walk<T>(self, slab: &[T], links: fn(&T) -> &Links) -> impl Iterator<Item = &T> {
+    pub(in crate::bank) fn walk<T>(self, slab: &[T], links: fn(&T) -> &Links) -> impl Iterator<Item = &T> {
         let mut at = self.head;
         std::iter::from_fn(move || {
             let element = slab.get(index(at))?;

@@ -78,7 +78,7 @@ fn accepted(path: &str, text: &str) {
 #[test]
 fn imports_go_downward_only() {
     refused("src/wire/frame.rs", "use crate::bank::Bank;", "`wire` (layer 2) may not import `bank`");
-    refused("src/wal/reader.rs", "fn f() { crate::engine::submit() }", "may not import `engine`");
+    refused("src/wal/read/reader.rs", "fn f() { crate::engine::submit() }", "may not import `engine`");
     refused("src/model/types.rs", "use crate::wire::frame;", "may not import `wire`");
     refused("src/engine/mod.rs", "use crate::{\n    bank::Bank,\n    server::{self, service},\n};", "src/engine/mod.rs:4: `crate::server");
     refused("src/client/mod.rs", "use crate::server::service;", "may not import `server`");
@@ -87,11 +87,11 @@ fn imports_go_downward_only() {
     refused("src/wal/mod.rs", "use crate::*;", "may not import `*`");
     refused("src/novel.rs", "", "has no layer");
     refused("src/wal/mod.rs", "use super::bank::Bank;", "by `super`");
-    refused("src/wal/reader.rs", "use super::super::bank::Bank;", "by `super`");
+    refused("src/wal/read/reader.rs", "use super::super::bank::Bank;", "by `super`");
     refused("src/model/types.rs", "use super::super::engine;", "by `super`");
     accepted("src/engine/mod.rs", "use crate::bank::Bank;\nuse crate::wal::{self, Log};\nuse crate::types::Lsn;");
     accepted("src/model/types.rs", "use crate::amount::Amount;\npub(super) struct A;\n#[cfg(test)]\nmod tests { use super::*; }");
-    accepted("src/wal/reader.rs", "use super::segment::Segment;\nuse crate::wal::batch;");
+    accepted("src/wal/read/reader.rs", "use super::segment::Segment;\nuse crate::wal::batch;");
     accepted("src/cli/serve.rs", "use crate::cli::exit;\nuse bankd::server::run;\nuse bankd::model::types::Lsn;");
     accepted("src/bench/load.rs", "use crate::client::Client;\nuse crate::prove::Proxy;");
     refused("src/prove/checker.rs", "use crate::bank::Bank;", "may not import `bank`");
@@ -120,7 +120,7 @@ fn files_open_with_their_job() {
 #[test]
 fn the_log_and_the_engine_have_no_silent_defaults() {
     for text in ["a.unwrap_or_default()", "a.unwrap_or(u64::MAX)", "a.unwrap_or(0)", "a.unwrap_or(false)"] {
-        refused("src/wal/log.rs", &format!("fn f() {{ {text}; }}"), "a silent default");
+        refused("src/wal/write/log.rs", &format!("fn f() {{ {text}; }}"), "a silent default");
         accepted("src/cli/output.rs", &format!("fn f() {{ {text}; }}"));
         accepted("src/engine/mod.rs", &format!("#[cfg(test)]\nmod tests {{ fn f() {{ {text}; }} }}"));
     }

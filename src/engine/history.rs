@@ -16,7 +16,8 @@ use crate::bank::{Applied, Bank};
 use crate::env::{Disk, ReadOnly};
 use crate::model::entry::Entry;
 use crate::model::types::Lsn;
-use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, Survey, Writer, inspect};
+use crate::wal::inspect;
+use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, Survey, Writer};
 
 /// What was read.
 #[derive(Clone, Debug)]

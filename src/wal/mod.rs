@@ -6,58 +6,39 @@
 //! Left out: the lock on the directory, the key file, the marker of an unfinished creation, checkpoints (`engine/`): of
 //! those it knows only the places in the log that they vouch for.
 
-mod anchor;
-mod batch;
-mod bytes;
 mod error;
-mod extent;
-mod hold;
-mod inspect;
-mod log;
-mod maker;
-mod manifest;
-mod mend;
-mod open_batch;
-mod pack;
-mod packed;
-mod reader;
-mod record;
-mod recover;
-mod repair;
-mod segment;
-mod supplier;
-mod survey;
-mod verdict;
-mod writer;
+mod format;
+mod read;
+mod write;
 
 use std::fmt;
 
-pub use anchor::{Anchor, Finished, Known, Replay};
-pub use batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use error::{WalError, is_no_space};
-pub use extent::Extent;
-pub use hold::Hold;
-pub use inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
-pub use log::{Full, Log, exists};
-pub use maker::{discard_unpublished, publish_copy, remove_dropped};
-pub use mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
-pub use pack::{Shrunk, pack, unpacked};
-pub use packed::{kept_in, open_unpacked, packed_name};
-pub use record::Record;
-pub use recover::{LogEnd, Recovered, recover};
-pub use repair::{Diagnosis, DroppedBatch, Tail, diagnose};
-pub use segment::file_name;
-pub use supplier::Preparer;
-pub use survey::{Stored, Survey};
-pub use verdict::Torn;
+pub use format::batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
+pub use format::compressed::{kept_in, open_unpacked, packed_name};
+pub use format::record::Record;
+pub use format::segment::file_name;
+pub use read::anchor::{Anchor, Finished, Known, Replay};
+pub use read::hold::Hold;
+pub use read::inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
+pub use read::mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
+pub use read::recover::{LogEnd, Recovered, recover};
+pub use read::repair::{Diagnosis, DroppedBatch, Tail, diagnose};
+pub use read::segment_scan::{Stored, Survey};
+pub use read::size::Extent;
+pub use read::tail_check::Torn;
+pub use write::compress::{Shrunk, pack, unpacked};
+pub use write::log::{Full, Log, exists};
+pub use write::segment_pool::Preparer;
+pub use write::segment_writer::{discard_unpublished, publish_copy, remove_dropped};
 
 /// The manifest's file name.
-pub const MANIFEST: &str = manifest::NAME;
+pub const MANIFEST: &str = format::manifest::NAME;
 
 /// Whether a file's name is a segment's, packed or not.
 #[must_use]
 pub fn is_segment(name: &str) -> bool {
-    packed::sequence_of_any(name).is_some()
+    format::compressed::sequence_of_any(name).is_some()
 }
 
 /// The version of the rules that turn entries into outcomes; it stands in every batch header.
@@ -92,8 +73,8 @@ impl SegmentSizes {
     /// The size of the segment that an incarnation makes after `made` others.
     pub(crate) fn nth(self, made: u32) -> u64 {
         let doubled = self.first.saturating_mul(2_u64.saturating_pow(made));
-        let size = doubled.min(self.max).clamp(segment::MIN_SIZE, segment::MAX_SIZE);
-        size - size % bytes::BLOCK
+        let size = doubled.min(self.max).clamp(format::segment::MIN_SIZE, crate::wal::format::segment::MAX_SIZE);
+        size - size % format::bytes::BLOCK
     }
 }
 

@@ -2,7 +2,8 @@
 
 use bankd::env::sim::{Operation, SimDisk};
 use bankd::model::types::{BankTime, Lsn};
-use bankd::wal::{BATCH_VERSION, FORMAT_VERSION, Full, Log, MAX_RECORD, Preparer, WalError, recover};
+use bankd::wal::recover;
+use bankd::wal::{BATCH_VERSION, FORMAT_VERSION, Full, Log, MAX_RECORD, Preparer, WalError};
 use sha2::{Digest, Sha256};
 
 use crate::support::{BLOCK, STORE, dir, empty_disk, is_damage, new_store, put, segment, shared};

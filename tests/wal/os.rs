@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bankd::env::Disk;
 use bankd::env::os::OsDisk;
 use bankd::model::types::{BankTime, Lsn, StoreId};
-use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError, recover};
+use bankd::wal::recover;
+use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError};
 
 const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 256 << 10 };
 

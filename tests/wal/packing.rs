@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::model::types::BankTime;
-use bankd::wal::{Shrunk, WalError, open_unpacked, pack, packed_name, unpacked};
+use bankd::wal::pack;
+use bankd::wal::{Shrunk, WalError, open_unpacked, packed_name, unpacked};
 
 use crate::support::{STORE, commit, dir, essence, file, is_damage, new_store, put, read, reopen, segment, start};
 

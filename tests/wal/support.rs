@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bankd::env::Disk;
 use bankd::env::sim::SimDisk;
 use bankd::model::types::{BankTime, Chain, Lsn, StoreId};
-use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError, recover};
+use bankd::wal::recover;
+use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError};
 
 pub const STORE: StoreId = StoreId([0xB5; 16]);
 pub const SMALL: SegmentSizes = SegmentSizes { first: 64 << 10, max: 128 << 10 };

@@ -1,20 +1,20 @@
 //! Packs a finished segment: temporary, synced, read back against the segment, renamed, directory synced; only then
 //! does the segment itself go.
 //!
-//! Whatever fails on the way, the segment is still there. Left out: what a packed one looks like (`packed.rs`), and
+//! Whatever fails on the way, the segment is still there. Left out: what a packed one looks like (`compressed.rs`), and
 //! which segments are packed when (`engine/`).
 
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::WalError;
-use super::bytes::BLOCK_LEN;
-use super::packed::{FRAME, Frame, Packed, header, header_len, packed_name};
-use super::segment::{SegmentHeader, file_name, sequence_of};
 use crate::env::{Disk, File};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::StoreId;
+use crate::wal::WalError;
+use crate::wal::format::bytes::BLOCK_LEN;
+use crate::wal::format::compressed::{FRAME, Frame, Packed, header, header_len, packed_name};
+use crate::wal::format::segment::{SegmentHeader, file_name, sequence_of};
 
 /// How hard zstd tries: its own default. Padding and zeros vanish at any level.
 const LEVEL: i32 = 3;

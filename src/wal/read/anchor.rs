@@ -6,16 +6,16 @@
 
 use std::path::Path;
 
-use super::batch::{Batch, BatchHeader, VoucherKind};
-use super::bytes::BLOCK_LEN;
-use super::reader::Reader;
-use super::recover::{LogEnd, Recovered, Walk, damaged, describe};
-use super::survey::{Survey, unsupported};
-use super::verdict::judge;
-use super::{Position, WalError, file_name};
 use crate::env::Disk;
 use crate::model::invariant::to_u64;
 use crate::model::types::StoreId;
+use crate::wal::format::batch::{Batch, BatchHeader, VoucherKind};
+use crate::wal::format::bytes::BLOCK_LEN;
+use crate::wal::read::reader::Reader;
+use crate::wal::read::recover::{LogEnd, Recovered, Walk, damaged, describe};
+use crate::wal::read::segment_scan::{Survey, unsupported};
+use crate::wal::read::tail_check::judge;
+use crate::wal::{Position, WalError, file_name};
 
 /// Replays one batch; an error is damage at that batch.
 pub type Replay<'a> = dyn FnMut(&Batch<'_>) -> Result<(), String> + 'a;
@@ -39,7 +39,7 @@ pub struct Known {
 }
 
 /// Everything that says how far a log once came: it must go through each of these ends.
-pub(super) struct Vouched<'a> {
+pub(in crate::wal) struct Vouched<'a> {
     survey: &'a Survey,
     from: Option<&'a Anchor>,
     known: Vec<Known>,
@@ -47,7 +47,7 @@ pub(super) struct Vouched<'a> {
 
 impl<'a> Vouched<'a> {
     /// For a reading that begins after `from`. What the manifest says is added.
-    pub(super) fn new(survey: &'a Survey, from: Option<&'a Anchor>, known: &[Known]) -> Self {
+    pub(in crate::wal) fn new(survey: &'a Survey, from: Option<&'a Anchor>, known: &[Known]) -> Self {
         Self { survey, from, known: known.iter().copied().chain(survey.known_end()).collect() }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Vouched<'a> {
     ///
     /// # Errors
     /// [`WalError::Damaged`].
-    pub(super) fn check_passed(&self, walk: &Walk<'_>) -> Result<(), WalError> {
+    pub(in crate::wal) fn check_passed(&self, walk: &Walk<'_>) -> Result<(), WalError> {
         let contradicts = |known: &&Known| {
             let end = &known.anchor.end;
             end.batch_number == walk.end.batch_number && *end != walk.end
@@ -73,7 +73,7 @@ impl<'a> Vouched<'a> {
     ///
     /// # Errors
     /// [`WalError::Damaged`].
-    pub(super) fn check_reached(&self, end: &LogEnd, repairs: &[u64]) -> Result<(), WalError> {
+    pub(in crate::wal) fn check_reached(&self, end: &LogEnd, repairs: &[u64]) -> Result<(), WalError> {
         // A repair that is older than where the reading began was seen by whoever made that checkpoint.
         let counts = |repair: u64| repairs.contains(&repair) || self.from.is_some_and(|from| from.end.position.segment >= repair);
         for Known { by, anchor } in self.known.iter().filter(|known| known.anchor.end.batch_number > end.batch_number) {
@@ -143,7 +143,7 @@ impl Survey {
     /// nothing at all.
     ///
     /// # Errors
-    /// As [`super::recover`]. A log without what an anchor vouches for is [`WalError::Damaged`].
+    /// As [`crate::wal::read::recover`]. A log without what an anchor vouches for is [`WalError::Damaged`].
     pub fn recover(
         self,
         disk: &dyn Disk,
@@ -185,7 +185,7 @@ impl Survey {
     /// the anchor there. The survey is one by [`Survey::part`]; segments in use are never touched.
     ///
     /// # Errors
-    /// As [`super::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
+    /// As [`crate::wal::read::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
     pub fn replay_to(
         &self,
         disk: &dyn Disk,
@@ -216,7 +216,7 @@ impl Survey {
     }
 
     /// The end after which reading begins: the anchor's, once what it vouches for was found, or that of an empty log.
-    pub(super) fn begin(&self, reader: &mut Reader<'_>, from: Option<&Anchor>) -> Result<LogEnd, WalError> {
+    pub(in crate::wal) fn begin(&self, reader: &mut Reader<'_>, from: Option<&Anchor>) -> Result<LogEnd, WalError> {
         match from {
             Some(anchor) => self.confirm(reader, anchor).map(|()| anchor.end),
             None if self.is_cut() => {

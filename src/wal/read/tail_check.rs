@@ -8,13 +8,13 @@
 
 use std::fmt;
 
-use super::batch::BatchHeader;
-use super::bytes::{BLOCK, BLOCK_LEN, SECTOR, is_zero};
-use super::reader::Reader;
-use super::recover::{LogEnd, Place, damaged, describe, misfit};
-use super::survey::{Survey, is_whole, unsupported};
-use super::{MAX_BATCH, Position, WalError};
 use crate::model::invariant::to_u64;
+use crate::wal::format::batch::BatchHeader;
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, SECTOR, is_zero};
+use crate::wal::read::reader::Reader;
+use crate::wal::read::recover::{LogEnd, Place, damaged, describe, misfit};
+use crate::wal::read::segment_scan::{Survey, is_whole, unsupported};
+use crate::wal::{MAX_BATCH, Position, WalError};
 
 /// The most segments that can be untouched: the one that a log has just gone on to, and the one made ahead of need,
 /// which is asked for when the first batch of the former is written. More of them were once in use.
@@ -50,24 +50,24 @@ impl fmt::Display for Torn {
 }
 
 /// Where and why the walk through the log stopped.
-pub(super) struct Stop {
+pub(in crate::wal) struct Stop {
     /// The first place where no good batch stands.
-    pub(super) at: Position,
+    pub(in crate::wal) at: Position,
     /// The rest of the last good batch's segment is known to be zero.
-    pub(super) rest_is_zero: bool,
+    pub(in crate::wal) rest_is_zero: bool,
     /// What is wrong there, if it is not just zero.
-    pub(super) what: String,
+    pub(in crate::wal) what: String,
 }
 
 /// What stands after the last good batch of a sound log.
-pub(super) struct Tail {
-    pub(super) torn: Option<Torn>,
+pub(in crate::wal) struct Tail {
+    pub(in crate::wal) torn: Option<Torn>,
     /// Untouched segments: number and size.
-    pub(super) spares: Vec<(u64, u64)>,
+    pub(in crate::wal) spares: Vec<(u64, u64)>,
 }
 
 /// Judges everything from the end of the good batches to the last segment's end.
-pub(super) fn judge(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
+pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
     let mut tail = Tail { torn: None, spares: Vec::new() };
     let mut at = end.position;
     let mut is_rest_zero = stop.rest_is_zero;
@@ -152,17 +152,17 @@ fn torn_part(
 
 /// What was written to a part of a segment. Offsets are from the beginning of the file.
 #[derive(Debug, Default)]
-pub(super) struct Region {
+pub(in crate::wal) struct Region {
     /// The first sector that is all zero.
     first_zero: Option<u64>,
     /// The last sector that is not.
     last_written: Option<u64>,
     /// The first block that begins with a whole batch header, and that batch's number as far as it can be read.
-    pub(super) first_batch: Option<(u64, Option<u64>)>,
+    pub(in crate::wal) first_batch: Option<(u64, Option<u64>)>,
 }
 
 /// Looks at a segment of `size` bytes from `from` on. A header at `from` itself counts only if nothing comes after.
-pub(super) fn scan(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
+pub(in crate::wal) fn scan(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
     let mut region = Region::default();
     let mut offset = from.offset;
     while offset < size {

@@ -10,16 +10,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::bytes::{BLOCK, BLOCK_LEN, SECTOR};
-use super::manifest::{self, Manifest};
-use super::packed::sequence_of_any;
-use super::recover::{LogEnd, Recovered};
-use super::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
-use super::survey::Survey;
-use super::{Position, WalError};
 use crate::env::{Disk, File, FileSystem, Lock};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::StoreId;
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, SECTOR};
+use crate::wal::format::compressed::sequence_of_any;
+use crate::wal::format::manifest;
+use crate::wal::format::manifest::Manifest;
+use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
+use crate::wal::read::recover::{LogEnd, Recovered};
+use crate::wal::read::segment_scan::Survey;
+use crate::wal::{Position, WalError};
 
 /// What a fix must be held against before it counts as losing nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +200,7 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
 }
 
 fn size_of(disk: &dyn Disk, dir: &Path, sequence: u64) -> Option<u64> {
-    super::packed::open_unpacked(disk, dir, sequence).ok()?.len().ok().filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
+    crate::wal::format::compressed::open_unpacked(disk, dir, sequence).ok()?.len().ok().filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
 }
 
 /// Writes a manifest's damaged slot anew, from the other one. Durable afterwards; a crash leaves one whole slot at least.

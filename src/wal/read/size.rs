@@ -2,9 +2,9 @@
 //!
 //! Left out: reading, and telling (`engine/`, `cli/`).
 
-use super::Position;
-use super::anchor::Anchor;
-use super::survey::{Stored, Survey};
+use crate::wal::Position;
+use crate::wal::read::anchor::Anchor;
+use crate::wal::read::segment_scan::{Stored, Survey};
 
 /// The bytes of the segments from where a reading begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,12 +10,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::WalError;
-use super::manifest::{self, Manifest};
-use super::packed::{packed_name, sequence_of_any};
-use super::segment::file_name;
 use crate::env::{Disk, File, FileSystem, Lock};
 use crate::model::invariant::{to_len, to_u64};
+use crate::wal::WalError;
+use crate::wal::format::compressed::{packed_name, sequence_of_any};
+use crate::wal::format::manifest;
+use crate::wal::format::manifest::Manifest;
+use crate::wal::format::segment::file_name;
 
 /// How often everything is opened anew because a file was packed or dropped meanwhile.
 const LOOKS: usize = 100;
@@ -37,7 +38,7 @@ impl Hold {
     /// whoever removes a file.
     ///
     /// # Errors
-    /// As [`super::recover`], if the manifest cannot be read; what the system says.
+    /// As [`crate::wal::read::recover`], if the manifest cannot be read; what the system says.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
         let mut looks = 0;
         loop {
@@ -195,7 +196,7 @@ impl File for Shared {
 }
 
 /// A file in memory.
-pub(super) struct Bytes(pub(super) Vec<u8>);
+pub(in crate::wal) struct Bytes(pub(in crate::wal) Vec<u8>);
 
 impl File for Bytes {
     fn len(&self) -> io::Result<u64> {

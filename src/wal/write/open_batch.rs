@@ -3,18 +3,19 @@
 //! They stand at a block's boundary in memory as well, so that the write can go past the page cache.
 //! Left out: the layout (`batch.rs`), and how much room there is (`log.rs`).
 
-use super::batch::{BatchHeader, HASHED, HEADER, chain_after};
-use super::bytes::{BLOCK_LEN, round_up};
-use super::record::{self, HEAD};
-use super::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD, NEW_KINDS_VERSION};
 use crate::model::invariant::held;
+use crate::wal::format::batch::{BatchHeader, HASHED, HEADER, chain_after};
+use crate::wal::format::bytes::{BLOCK_LEN, round_up};
+use crate::wal::format::record;
+use crate::wal::format::record::HEAD;
+use crate::wal::{BATCH_VERSION, FORMAT_VERSION, MAX_BATCH, MAX_ENTRY, MAX_RECORD, NEW_KINDS_VERSION};
 
 /// The open batch. Allocates once: its capacity is beyond the largest batch.
 ///
 /// Invariant: but for a default one, which only holds a place, the batch's first byte stands `start` bytes into `bytes`, at a
 /// block's boundary in memory; the heads of all records but the last are written.
 #[derive(Default)]
-pub(super) struct OpenBatch {
+pub(in crate::wal) struct OpenBatch {
     bytes: Vec<u8>,
     start: usize,
     last: Option<LastRecord>,
@@ -33,7 +34,7 @@ struct LastRecord {
 
 /// An open batch as it was, to go back to.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(in crate::wal) struct Mark {
     len: usize,
     last: Option<LastRecord>,
     /// The oldest version that says what it holds.
@@ -42,7 +43,7 @@ pub(super) struct Mark {
 
 impl OpenBatch {
     /// Room for a header, no records.
-    pub(super) fn new() -> Self {
+    pub(in crate::wal) fn new() -> Self {
         // An entry is encoded before it is known whether it fits.
         let bytes: Vec<u8> = Vec::with_capacity(BLOCK_LEN + MAX_BATCH + 2 * MAX_RECORD);
         let start = bytes.as_ptr().align_offset(BLOCK_LEN);
@@ -52,36 +53,36 @@ impl OpenBatch {
     }
 
     /// Begins afresh.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::wal) fn begin(&mut self) {
         self.bytes.truncate(self.start);
         self.bytes.resize(self.start.saturating_add(HEADER), 0);
         (self.last, self.version) = (None, FORMAT_VERSION);
     }
 
     /// How many bytes there are, header included.
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::wal) const fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.start)
     }
 
     /// The bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::wal) fn bytes(&self) -> &[u8] {
         held(self.bytes.get(self.start..), "a batch begins within its memory")
     }
 
     /// What [`OpenBatch::back_to`] goes back to.
-    pub(super) const fn mark(&self) -> Mark {
+    pub(in crate::wal) const fn mark(&self) -> Mark {
         Mark { len: self.bytes.len(), last: self.last, version: self.version }
     }
 
     /// Takes off the end what was appended since.
-    pub(super) fn back_to(&mut self, mark: Mark) {
+    pub(in crate::wal) fn back_to(&mut self, mark: Mark) {
         self.bytes.truncate(mark.len);
         (self.last, self.version) = (mark.last, mark.version);
     }
 
     /// Appends a record of the entry that `encode` writes. `false` for an empty or overlong one: then go back.
     #[inline]
-    pub(super) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(in crate::wal) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         self.close_record();
         let at = self.bytes.len();
         self.last = Some(LastRecord { at, further: 0 });
@@ -92,7 +93,7 @@ impl OpenBatch {
     }
 
     /// [`OpenBatch::push`] for an entry of a kind that only [`NEW_KINDS_VERSION`] knows.
-    pub(super) fn push_new_kind(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(in crate::wal) fn push_new_kind(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         self.version = self.version.max(NEW_KINDS_VERSION);
         self.push(encode)
     }
@@ -100,7 +101,7 @@ impl OpenBatch {
     /// Adds so many entries to the last record, of which `encode` writes what they do not share. `false` if there is none, less
     /// than a byte for each was written, or the record is too long: then go back.
     #[inline]
-    pub(super) fn join(&mut self, count: u16, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(in crate::wal) fn join(&mut self, count: u16, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let before = self.bytes.len();
         encode(&mut self.bytes);
         let Some(LastRecord { at, further }) = &mut self.last else { return false };
@@ -121,7 +122,7 @@ impl OpenBatch {
 
     /// Closes the batch: fills in the version, the payload length and both chain heads of `header`, pads, and writes the
     /// header in its place. `header.chain_before`, first LSN, count and bank time must be right.
-    pub(super) fn finish(&mut self, header: &mut BatchHeader) {
+    pub(in crate::wal) fn finish(&mut self, header: &mut BatchHeader) {
         self.close_record();
         let end = self.len();
         // The oldest that says it, so that whoever knows no other reads all the rest.

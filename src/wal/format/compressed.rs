@@ -9,21 +9,21 @@
 //! 64 8n  of each frame: its length, 4; its CRC-32, 4
 //! H = 64 + 8n: the frames, one after the other, to the end of the file
 //! ```
-//! A reader sees the segment as it was, byte for byte. Left out: making one (`pack.rs`).
+//! A reader sees the segment as it was, byte for byte. Left out: making one (`compress.rs`).
 
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::bytes::{Put, Take};
-use super::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
-use super::{FORMAT_VERSION, WalError};
 use crate::env::{Disk, File};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::StoreId;
+use crate::wal::format::bytes::{Put, Take};
+use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
+use crate::wal::{FORMAT_VERSION, WalError};
 
 /// What each frame but the last unpacks to.
-pub(super) const FRAME: usize = 256 << 10;
+pub(in crate::wal) const FRAME: usize = 256 << 10;
 const MAGIC: &[u8; 8] = b"BKDPACKD";
 /// One of the sixteen numbers that zstd passes over.
 const SKIPPABLE: u32 = 0x184D_2A5B;
@@ -39,25 +39,25 @@ pub fn packed_name(sequence: u64) -> String {
 }
 
 /// The sequence number of a file name that is a segment's, packed or not.
-pub(super) fn sequence_of_any(name: &str) -> Option<u64> {
+pub(in crate::wal) fn sequence_of_any(name: &str) -> Option<u64> {
     sequence_of(name.strip_suffix(".zst").unwrap_or(name))
 }
 
 /// A segment that is open for reading, whichever way it is kept.
-pub(super) struct Opened {
+pub(in crate::wal) struct Opened {
     /// The name of its file.
-    pub(super) name: String,
+    pub(in crate::wal) name: String,
     /// What it holds, unpacked.
-    pub(super) file: Box<dyn File>,
+    pub(in crate::wal) file: Box<dyn File>,
     /// What its file takes, if it is packed.
-    pub(super) packed: Option<u64>,
+    pub(in crate::wal) packed: Option<u64>,
 }
 
 /// Opens a segment as it is, or packed. Where both are there, the segment itself was not yet removed, and counts.
 ///
 /// # Errors
 /// What the system says; [`WalError::Damaged`] for a packed one that is not whole.
-pub(super) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Opened, WalError> {
+pub(in crate::wal) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Opened, WalError> {
     let plain = file_name(sequence);
     match disk.open_read(&dir.join(&plain)) {
         Ok(file) => return Ok(Opened { name: plain, file, packed: None }),
@@ -98,20 +98,20 @@ pub fn open_unpacked(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Box<d
 
 /// Where a frame stands, and what its bytes must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(in crate::wal) struct Frame {
     /// Its length in bytes.
-    pub(super) length: u32,
+    pub(in crate::wal) length: u32,
     /// Its checksum.
-    pub(super) crc: u32,
+    pub(in crate::wal) crc: u32,
 }
 
 /// The length of the header of a segment of so many bytes.
-pub(super) fn header_len(size: u64) -> usize {
+pub(in crate::wal) fn header_len(size: u64) -> usize {
     FIXED.saturating_add(frames_of(size).saturating_mul(8))
 }
 
 /// The header of a packed segment.
-pub(super) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame]) -> Vec<u8> {
+pub(in crate::wal) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame]) -> Vec<u8> {
     let mut header = vec![0; header_len(size)];
     let field = |length: usize| held(u32::try_from(length).ok(), "the header of a packed segment is shorter than 4 GiB");
     let rest = field(header.len().saturating_sub(8));
@@ -140,7 +140,7 @@ pub(super) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame])
 }
 
 /// A packed segment, open for reading: its offsets and its length are those of the segment.
-pub(super) struct Packed {
+pub(in crate::wal) struct Packed {
     file: Box<dyn File>,
     sequence: u64,
     size: u64,
@@ -164,7 +164,7 @@ impl Packed {
     ///
     /// # Errors
     /// [`WalError::Damaged`], [`WalError::Unsupported`], or what the system says.
-    pub(super) fn open(file: Box<dyn File>, name: &str) -> Result<Self, WalError> {
+    pub(in crate::wal) fn open(file: Box<dyn File>, name: &str) -> Result<Self, WalError> {
         let io = |call| WalError::io(call, name);
         let length = file.len().map_err(io("measure"))?;
         let mut fixed = [0; FIXED];

@@ -2,7 +2,7 @@
 //!
 //! No space is no error here, but a state: the thread tries again every 200 ms, so that service resumes by itself. The same
 //! holds where the table of open descriptors is full.
-//! Left out: how a segment is made (`maker.rs`).
+//! Left out: how a segment is made (`segment_writer.rs`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::maker::{Made, Maker, Segment};
-use super::recover::LogEnd;
-use super::{SegmentSizes, WalError};
 use crate::model::invariant::held;
+use crate::wal::read::recover::LogEnd;
+use crate::wal::write::segment_writer::{Made, Maker, Segment};
+use crate::wal::{SegmentSizes, WalError};
 
 /// How often the thread tries again while there is no space.
 const RETRY: Duration = Duration::from_millis(200);
@@ -29,9 +29,9 @@ pub enum Preparer {
 }
 
 /// The segments that the log has not yet taken.
-pub(super) struct Supplier {
+pub(in crate::wal) struct Supplier {
     /// Made or found untouched; in order.
-    pub(super) ready: VecDeque<Segment>,
+    pub(in crate::wal) ready: VecDeque<Segment>,
     sizes: SegmentSizes,
     /// How many segments this incarnation has: the place of the next one in the row of sizes.
     made: u32,
@@ -77,7 +77,7 @@ enum Answer {
 
 impl Supplier {
     /// `ready` are untouched segments of an earlier life; they count as this one's first.
-    pub(super) fn new(maker: Maker, ready: VecDeque<Segment>, sizes: SegmentSizes, preparer: Preparer) -> Result<Self, WalError> {
+    pub(in crate::wal) fn new(maker: Maker, ready: VecDeque<Segment>, sizes: SegmentSizes, preparer: Preparer) -> Result<Self, WalError> {
         let workshop = match preparer {
             Preparer::Inline => Workshop::Inline(Box::new(maker)),
             Preparer::Background => Workshop::Background(Thread::spawn(maker)?),
@@ -87,25 +87,25 @@ impl Supplier {
     }
 
     /// Whether the next segment is missing for lack of space.
-    pub(super) fn lacks_space(&self) -> bool {
+    pub(in crate::wal) fn lacks_space(&self) -> bool {
         self.ready.is_empty() && self.no_space.is_some()
     }
 
     /// The error that says why there is no space, if that is so.
-    pub(super) fn take_no_space(&mut self) -> Option<WalError> {
+    pub(in crate::wal) fn take_no_space(&mut self) -> Option<WalError> {
         self.no_space.take()
     }
 
     /// The bytes that the next segment will hold.
-    pub(super) fn next_capacity(&self) -> u64 {
+    pub(in crate::wal) fn next_capacity(&self) -> u64 {
         match self.ready.front() {
             Some(segment) => segment.capacity(),
-            None => self.sizes.nth(self.made).saturating_sub(super::bytes::BLOCK),
+            None => self.sizes.nth(self.made).saturating_sub(crate::wal::format::bytes::BLOCK),
         }
     }
 
     /// Asks for a segment ahead of need. Inline there is no ahead.
-    pub(super) fn request(&mut self) {
+    pub(in crate::wal) fn request(&mut self) {
         let size = self.sizes.nth(self.made);
         if let Workshop::Background(thread) = &mut self.workshop
             && self.ready.is_empty()
@@ -116,7 +116,7 @@ impl Supplier {
     }
 
     /// Before which segment all files may be removed, if that became more since the last call.
-    pub(super) const fn take_dropped(&mut self) -> Option<u64> {
+    pub(in crate::wal) const fn take_dropped(&mut self) -> Option<u64> {
         self.dropped.take()
     }
 
@@ -124,7 +124,7 @@ impl Supplier {
     ///
     /// # Errors
     /// What ended the thread, or the attempt. Fatal.
-    pub(super) fn look(&mut self) -> Result<(), WalError> {
+    pub(in crate::wal) fn look(&mut self) -> Result<(), WalError> {
         if self.lacks_space() && matches!(self.workshop, Workshop::Inline(_)) {
             self.obtain()?;
         }
@@ -135,7 +135,7 @@ impl Supplier {
     ///
     /// # Errors
     /// What ended the thread. Fatal.
-    pub(super) fn poll(&mut self) -> Result<(), WalError> {
+    pub(in crate::wal) fn poll(&mut self) -> Result<(), WalError> {
         while let Workshop::Background(thread) = &mut self.workshop {
             match thread.answers.try_recv() {
                 Ok(answer) => self.take(answer)?,
@@ -150,7 +150,7 @@ impl Supplier {
     ///
     /// # Errors
     /// Whatever went wrong in making it. Fatal.
-    pub(super) fn obtain(&mut self) -> Result<bool, WalError> {
+    pub(in crate::wal) fn obtain(&mut self) -> Result<bool, WalError> {
         self.poll()?;
         let size = self.sizes.nth(self.made);
         while self.ready.is_empty() {
@@ -181,7 +181,7 @@ impl Supplier {
     ///
     /// # Errors
     /// Whatever went wrong, now or at a later [`Supplier::poll`]. Fatal.
-    pub(super) fn retain(&mut self, first: u64) -> Result<(), WalError> {
+    pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         match &mut self.workshop {
             Workshop::Inline(maker) => {
                 maker.retain(first)?;
@@ -199,7 +199,7 @@ impl Supplier {
     ///
     /// # Errors
     /// Whatever went wrong. Fatal.
-    pub(super) fn publish(&mut self) -> Result<(), WalError> {
+    pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
         match &mut self.workshop {
             Workshop::Inline(maker) => return maker.publish(),
             Workshop::Background(thread) => thread.send(Request::Publish),
@@ -211,7 +211,7 @@ impl Supplier {
     ///
     /// # Errors
     /// Whatever went wrong.
-    pub(super) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
+    pub(in crate::wal) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
         match &mut self.workshop {
             Workshop::Inline(maker) => return maker.record_end(end, true),
             Workshop::Background(thread) => {

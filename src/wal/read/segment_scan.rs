@@ -6,20 +6,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::batch::{BadHeader, BatchHeader, Voucher};
-use super::bytes::{BLOCK, BLOCK_LEN};
-use super::manifest::{self, Manifest};
-use super::packed::{Opened, open_segment, sequence_of_any};
-use super::reader::Reader;
-use super::segment::{SegmentHeader, file_name};
-use super::verdict::scan;
-use super::{Position, WalError};
 use crate::env::Disk;
 use crate::model::invariant::held;
 use crate::model::types::StoreId;
+use crate::wal::format::batch::{BadHeader, BatchHeader, Voucher};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN};
+use crate::wal::format::compressed::{Opened, open_segment, sequence_of_any};
+use crate::wal::format::manifest;
+use crate::wal::format::manifest::Manifest;
+use crate::wal::format::segment::{SegmentHeader, file_name};
+use crate::wal::read::reader::Reader;
+use crate::wal::read::tail_check::scan;
+use crate::wal::{Position, WalError};
 
 /// What is wrong with a segment that is not there.
-pub(super) const MISSING: &str = "it is missing, but the manifest names it";
+pub(in crate::wal) const MISSING: &str = "it is missing, but the manifest names it";
 
 /// A segment as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +36,20 @@ pub struct Stored {
 /// What stands where, before any batch is read.
 pub struct Survey {
     /// The manifest's newest slot.
-    pub(super) manifest: Manifest,
+    pub(in crate::wal) manifest: Manifest,
     /// The manifest's other slot is damaged: the store can do without, but somebody should know.
-    pub(super) has_damaged_slot: bool,
+    pub(in crate::wal) has_damaged_slot: bool,
     /// The segments from the first retained to the highest.
     stored: Vec<Stored>,
     /// Segments whose first batch has a header with a voucher, sorted by the end that it names.
-    pub(super) starts: Vec<(Voucher, u64)>,
+    pub(in crate::wal) starts: Vec<(Voucher, u64)>,
 }
 
 impl Survey {
     /// Looks at the whole store, from the device and not from the page cache. Writes nothing.
     ///
     /// # Errors
-    /// As [`super::recover`].
+    /// As [`crate::wal::read::recover`].
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, WalError> {
         let no_store = || WalError::NoStore { dir: dir.display().to_string() };
         let names = match disk.list(dir) {
@@ -82,7 +83,7 @@ impl Survey {
     /// from all of them.
     ///
     /// # Errors
-    /// As [`super::recover`].
+    /// As [`crate::wal::read::recover`].
     pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
         let manifest = Manifest { store, generation: 0, first_retained: first, highest: last, known: None };
         let mut survey = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };
@@ -94,12 +95,12 @@ impl Survey {
     }
 
     /// Where the log begins.
-    pub(super) fn origin(&self) -> Position {
+    pub(in crate::wal) fn origin(&self) -> Position {
         Position { segment: self.manifest.first_retained, offset: BLOCK }
     }
 
     /// A segment's size; `None` outside the manifest's range.
-    pub(super) fn size(&self, sequence: u64) -> Option<u64> {
+    pub(in crate::wal) fn size(&self, sequence: u64) -> Option<u64> {
         let index = sequence.checked_sub(self.manifest.first_retained)?;
         self.stored.get(usize::try_from(index).ok()?).map(|stored| stored.size)
     }
@@ -111,7 +112,7 @@ impl Survey {
     }
 
     /// The segments that claim to go on from exactly this end, oldest first, with their vouchers.
-    pub(super) fn starts_from(&self, end: Position) -> &[(Voucher, u64)] {
+    pub(in crate::wal) fn starts_from(&self, end: Position) -> &[(Voucher, u64)] {
         let from = self.starts.partition_point(|(voucher, _)| voucher.end < end);
         let to = self.starts.partition_point(|(voucher, _)| voucher.end <= end);
         held(self.starts.get(from..to), "the starts are in the order of their ends")
@@ -155,7 +156,7 @@ impl Survey {
 
 /// A segment above those that the manifest names may be left over from a start that did not get far: but then there is
 /// no batch in it.
-pub(super) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
+pub(in crate::wal) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
     let Opened { name, file, .. } = open_segment(disk, dir, sequence)?;
     let io = |call| WalError::io(call, name.as_str());
     file.sync().map_err(io("sync"))?;
@@ -178,12 +179,12 @@ fn damaged(file: &str, offset: u64, what: &str) -> WalError {
 }
 
 /// Whether a header that cannot be used is whole all the same, and so proof that somebody wrote it.
-pub(super) const fn is_whole(bad: BadHeader) -> bool {
+pub(in crate::wal) const fn is_whole(bad: BadHeader) -> bool {
     !matches!(bad, BadHeader::Unreadable)
 }
 
 /// A header that this program cannot read, as an error.
-pub(super) fn unsupported(at: Position, bad: BadHeader) -> Option<WalError> {
+pub(in crate::wal) fn unsupported(at: Position, bad: BadHeader) -> Option<WalError> {
     let what = match bad {
         BadHeader::FormatVersion(version) => format!("format version {version}"),
         BadHeader::LogicVersion(version) => format!("logic version {version}"),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
-use super::WalError;
-use super::maker::Segment;
-use super::open_batch::OpenBatch;
-use super::segment::file_name;
-use super::supplier::Preparer;
+use crate::wal::WalError;
+use crate::wal::format::segment::file_name;
+use crate::wal::write::open_batch::OpenBatch;
+use crate::wal::write::segment_pool::Preparer;
+use crate::wal::write::segment_writer::Segment;
 
 /// Batches of fewer entries are written on the spot.
 const ASIDE: u32 = 512;
@@ -20,7 +20,7 @@ const ASIDE: u32 = 512;
 const LATER: u32 = 3;
 
 /// The one who writes. Invariant: at most one batch is under way, and nothing else is written meanwhile.
-pub(super) struct Writer {
+pub(in crate::wal) struct Writer {
     hand: Hand,
     /// The open batch while another is under way.
     spare: OpenBatch,
@@ -59,7 +59,7 @@ impl Writer {
     ///
     /// # Errors
     /// If the system gives none.
-    pub(super) fn new(preparer: Preparer) -> Result<Self, WalError> {
+    pub(in crate::wal) fn new(preparer: Preparer) -> Result<Self, WalError> {
         let hand = match preparer {
             Preparer::Inline => Hand::Own(None),
             Preparer::Background => Hand::Thread(Thread::spawn()?),
@@ -68,7 +68,7 @@ impl Writer {
     }
 
     /// Whether a batch was begun and not ended.
-    pub(super) const fn is_under_way(&self) -> bool {
+    pub(in crate::wal) const fn is_under_way(&self) -> bool {
         self.is_under_way
     }
 
@@ -76,7 +76,7 @@ impl Writer {
     ///
     /// # Errors
     /// As the system says; then it is not known what is on the disk.
-    pub(super) fn write_now(&self, segment: &Segment, offset: u64, batch: &mut OpenBatch) -> Result<(), WalError> {
+    pub(in crate::wal) fn write_now(&self, segment: &Segment, offset: u64, batch: &mut OpenBatch) -> Result<(), WalError> {
         self.check()?;
         write(segment, offset, batch)?;
         batch.begin();
@@ -88,7 +88,13 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::write_now`].
-    pub(super) fn begin(&mut self, segment: &Arc<Segment>, offset: u64, batch: &mut OpenBatch, entries: u32) -> Result<(), WalError> {
+    pub(in crate::wal) fn begin(
+        &mut self,
+        segment: &Arc<Segment>,
+        offset: u64,
+        batch: &mut OpenBatch,
+        entries: u32,
+    ) -> Result<(), WalError> {
         let least = match self.hand {
             Hand::Own(_) => LATER,
             Hand::Thread(_) => ASIDE,
@@ -113,7 +119,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::write_now`]; the batch then stays under way for ever, and this must not be called again.
-    pub(super) fn end(&mut self) -> Result<(), WalError> {
+    pub(in crate::wal) fn end(&mut self) -> Result<(), WalError> {
         if !self.is_under_way {
             return Ok(());
         }

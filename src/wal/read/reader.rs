@@ -4,16 +4,16 @@
 
 use std::path::Path;
 
-use super::WalError;
-use super::packed::{Opened, open_segment};
 use crate::env::Disk;
 use crate::model::invariant::to_len;
+use crate::wal::WalError;
+use crate::wal::format::compressed::{Opened, open_segment};
 
 /// How many bytes are read at once; at least the largest batch, so that a batch always lies in the buffer whole.
 const CHUNK: usize = 2 << 20;
 
 /// A cursor over segments. One file is open at a time.
-pub(super) struct Reader<'a> {
+pub(in crate::wal) struct Reader<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     open: Option<(u64, Opened)>,
@@ -24,13 +24,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(disk: &'a dyn Disk, dir: &'a Path) -> Self {
+    pub(in crate::wal) fn new(disk: &'a dyn Disk, dir: &'a Path) -> Self {
         Self { disk, dir, open: None, buffer: Vec::new(), start: 0, filled: 0 }
     }
 
     /// The `length` bytes at `offset` of a segment of `size` bytes, or fewer where it ends. `length` is at most
     /// the largest batch.
-    pub(super) fn window(&mut self, sequence: u64, size: u64, offset: u64, length: usize) -> Result<&[u8], WalError> {
+    pub(in crate::wal) fn window(&mut self, sequence: u64, size: u64, offset: u64, length: usize) -> Result<&[u8], WalError> {
         let length = length.min(to_len(size.saturating_sub(offset)));
         assert!(length <= CHUNK, "a window is at most the largest batch");
         let is_open = self.open.as_ref().is_some_and(|(open, _)| *open == sequence);

@@ -1,25 +1,26 @@
 //! The one writer: entries into an open batch, one write and one sync a batch, segment after segment.
 //!
-//! Left out: reading (`recover.rs`), and where segments come from (`supplier.rs`).
+//! Left out: reading (`recover.rs`), and where segments come from (`segment_pool.rs`).
 
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::anchor::Finished;
-use super::batch::{BatchHeader, Incarnation, Voucher, VoucherKind};
-use super::bytes::{BLOCK, is_zero, round_up};
-use super::maker::{Maker, Segment, remove_dropped, remove_temporaries, remove_unnamed};
-use super::open_batch::OpenBatch;
-use super::recover::{LogEnd, Recovered};
-use super::repair::Tail;
-use super::segment::file_name;
-use super::supplier::{Preparer, Supplier};
-use super::writer::Writer;
-use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError, manifest};
 use crate::env::Disk;
 use crate::model::invariant::{to_len, to_u64};
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
+use crate::wal::format::batch::{BatchHeader, Incarnation, Voucher, VoucherKind};
+use crate::wal::format::bytes::{BLOCK, is_zero, round_up};
+use crate::wal::format::manifest;
+use crate::wal::format::segment::file_name;
+use crate::wal::read::anchor::Finished;
+use crate::wal::read::recover::{LogEnd, Recovered};
+use crate::wal::read::repair::Tail;
+use crate::wal::write::committer::Writer;
+use crate::wal::write::open_batch::OpenBatch;
+use crate::wal::write::segment_pool::{Preparer, Supplier};
+use crate::wal::write::segment_writer::{Maker, Segment, remove_dropped, remove_temporaries, remove_unnamed};
+use crate::wal::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError};
 
 /// Why an entry was not appended. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -260,7 +261,7 @@ impl Log {
         to_len(largest).min(MAX_BATCH).saturating_sub(self.buffer.len())
     }
 
-    /// Appends to the open batch the entry that `encode` writes, of 1 to [`super::MAX_ENTRY`] bytes, and gives its LSN.
+    /// Appends to the open batch the entry that `encode` writes, of 1 to [`crate::wal::MAX_ENTRY`] bytes, and gives its LSN.
     /// Allocates nothing.
     ///
     /// # Errors
@@ -270,7 +271,7 @@ impl Log {
         self.grow(1, |buffer| buffer.push(encode))
     }
 
-    /// [`Log::append`] for an entry of a kind that only [`super::NEW_KINDS_VERSION`] knows.
+    /// [`Log::append`] for an entry of a kind that only [`crate::wal::NEW_KINDS_VERSION`] knows.
     ///
     /// # Errors
     /// As [`Log::append`].
@@ -279,7 +280,7 @@ impl Log {
     }
 
     /// Appends so many entries, one at least, to the record of the one before them, in the same open batch: `encode` writes
-    /// what they do not share with it, so that the record has [`super::MAX_RECORD`] bytes at most. Gives the first one's LSN.
+    /// what they do not share with it, so that the record has [`crate::wal::MAX_RECORD`] bytes at most. Gives the first one's LSN.
     /// Allocates nothing.
     ///
     /// # Errors
@@ -350,7 +351,7 @@ impl Log {
         dropped.map_err(|error| self.latch(error))
     }
 
-    /// Before which segment all files may be removed, by [`super::remove_dropped`], if that became more since the last call.
+    /// Before which segment all files may be removed, by [`crate::wal::remove_dropped`], if that became more since the last call.
     pub const fn take_dropped(&mut self) -> Option<u64> {
         self.supplier.take_dropped()
     }
@@ -428,7 +429,7 @@ impl Log {
             voucher: self.voucher,
         };
         self.buffer.finish(&mut header);
-        if self.buffer.bytes().chunks(super::bytes::SECTOR).any(is_zero) {
+        if self.buffer.bytes().chunks(crate::wal::format::bytes::SECTOR).any(is_zero) {
             return Err(WalError::Misuse("a batch with a sector of zeros"));
         }
         if goes_on {

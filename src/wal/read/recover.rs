@@ -1,20 +1,20 @@
 //! Reads the log batch by batch: each is checked against everything before it, then replayed.
 //!
-//! Nothing is written. Where the batches stop, `verdict.rs` decides whether that is the end of the log or damage.
+//! Nothing is written. Where the batches stop, `tail_check.rs` decides whether that is the end of the log or damage.
 //! Left out: where reading may begin other than at the beginning (`anchor.rs`).
 
 use std::path::Path;
 
-use super::batch::{BadHeader, Batch, BatchHeader, Incarnation, VoucherKind};
-use super::bytes::{BLOCK, BLOCK_LEN, is_zero};
-use super::manifest::Manifest;
-use super::reader::Reader;
-use super::survey::{Survey, unsupported};
-use super::verdict::{Stop, Torn};
-use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
 use crate::model::invariant::to_u64;
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
+use crate::wal::format::batch::{BadHeader, Batch, BatchHeader, Incarnation, VoucherKind};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, is_zero};
+use crate::wal::format::manifest::Manifest;
+use crate::wal::read::reader::Reader;
+use crate::wal::read::segment_scan::{Survey, unsupported};
+use crate::wal::read::tail_check::{Stop, Torn};
+use crate::wal::{MAX_BATCH, Position, WalError};
 
 /// Where a log ends: what the next batch must go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +65,9 @@ pub struct Recovered {
     /// How many bytes the batches take, headers and padding included.
     pub bytes: u64,
     /// The manifest, for the next incarnation.
-    pub(super) manifest: Manifest,
+    pub(in crate::wal) manifest: Manifest,
     /// Segments after the end that nothing was ever written to: number and size.
-    pub(super) spares: Vec<(u64, u64)>,
+    pub(in crate::wal) spares: Vec<(u64, u64)>,
 }
 
 /// Reads everything, from the device and not from the page cache, and calls `replay` for each batch in order. Writes
@@ -82,7 +82,7 @@ pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -
 
 /// How a batch may come to stand where it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::wal) enum Place {
     /// Right after the last one, in the same incarnation.
     Next,
     /// First in a segment, as the first of a later incarnation that vouches for the end before it.
@@ -90,29 +90,29 @@ pub(super) enum Place {
 }
 
 /// The way through the log, as far as it has come.
-pub(super) struct Walk<'a> {
+pub(in crate::wal) struct Walk<'a> {
     survey: &'a Survey,
-    pub(super) reader: Reader<'a>,
+    pub(in crate::wal) reader: Reader<'a>,
     /// Where the log ends, as far as is known by now.
-    pub(super) end: LogEnd,
+    pub(in crate::wal) end: LogEnd,
     /// Where the last batch before that begins.
-    pub(super) last_batch: Position,
+    pub(in crate::wal) last_batch: Position,
     /// How many batches, entries and bytes it came through.
-    pub(super) batches: u64,
-    pub(super) entries: u64,
-    pub(super) bytes: u64,
+    pub(in crate::wal) batches: u64,
+    pub(in crate::wal) entries: u64,
+    pub(in crate::wal) bytes: u64,
     /// The segments of the repairs that it came through.
-    pub(super) repairs: Vec<u64>,
+    pub(in crate::wal) repairs: Vec<u64>,
 }
 
 impl<'a> Walk<'a> {
     /// At `end`, which is known to be good.
-    pub(super) fn new(survey: &'a Survey, reader: Reader<'a>, end: LogEnd) -> Self {
+    pub(in crate::wal) fn new(survey: &'a Survey, reader: Reader<'a>, end: LogEnd) -> Self {
         Self { survey, reader, end, last_batch: end.position, batches: 0, entries: 0, bytes: 0, repairs: Vec::new() }
     }
 
     /// Goes one batch further, or tells why not.
-    pub(super) fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
+    pub(in crate::wal) fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
         let (at, header) = match self.vouching_start()? {
             Some(start) => start,
             None => match self.next_in_order()? {
@@ -218,7 +218,7 @@ impl<'a> Walk<'a> {
 }
 
 /// What in a header contradicts the log before it, if anything.
-pub(super) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, place: Place) -> Option<String> {
+pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, place: Place) -> Option<String> {
     if header.store != store {
         return Some(format!("a batch of another store, {}", header.store));
     }
@@ -253,7 +253,7 @@ pub(super) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, place: 
 }
 
 /// A header that cannot be used, in words.
-pub(super) fn describe(bad: BadHeader) -> String {
+pub(in crate::wal) fn describe(bad: BadHeader) -> String {
     match bad {
         BadHeader::Unreadable => "a batch whose header is not whole".to_owned(),
         BadHeader::Malformed(what) => what.to_owned(),
@@ -263,7 +263,7 @@ pub(super) fn describe(bad: BadHeader) -> String {
 }
 
 /// Damage behind the batches that are good.
-pub(super) fn damaged(at: Position, end: &LogEnd, what: String) -> WalError {
+pub(in crate::wal) fn damaged(at: Position, end: &LogEnd, what: String) -> WalError {
     let last_good = Some(end.batch_number).filter(|number| *number > 0);
     WalError::Damaged { file: at.file(), offset: at.offset, last_good, what }
 }

@@ -5,88 +5,88 @@
 use crate::model::invariant::held;
 
 /// Everything in the log starts at a multiple of this many bytes.
-pub(super) const BLOCK: u64 = 4096;
+pub(in crate::wal) const BLOCK: u64 = 4096;
 /// [`BLOCK`] as a length in memory.
-pub(super) const BLOCK_LEN: usize = 4096;
+pub(in crate::wal) const BLOCK_LEN: usize = 4096;
 /// What a disk writes whole or not at all.
-pub(super) const SECTOR: usize = 512;
+pub(in crate::wal) const SECTOR: usize = 512;
 
 /// A sector that was never written.
 static ZERO_SECTOR: [u8; SECTOR] = [0; SECTOR];
 
 /// Whether every byte is zero. Compares whole sectors, so that it runs at the speed of memory.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
+pub(in crate::wal) fn is_zero(bytes: &[u8]) -> bool {
     let mut sectors = bytes.chunks_exact(SECTOR);
     sectors.all(|sector| sector == ZERO_SECTOR) && sectors.remainder().iter().all(|byte| *byte == 0)
 }
 
 /// `length` rounded up to whole blocks. Lengths in the log are far below 2^63, so saturation is never seen.
-pub(super) const fn round_up(length: usize) -> usize {
+pub(in crate::wal) const fn round_up(length: usize) -> usize {
     length.div_ceil(BLOCK_LEN).saturating_mul(BLOCK_LEN)
 }
 
 /// Writes fields one after the other. What does not fit ends the process: a layout longer than its block is a bug.
-pub(super) struct Put<'a>(pub(super) &'a mut [u8]);
+pub(in crate::wal) struct Put<'a>(pub(in crate::wal) &'a mut [u8]);
 
 impl Put<'_> {
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(in crate::wal) fn bytes(&mut self, bytes: &[u8]) {
         let (head, rest) = held(std::mem::take(&mut self.0).split_at_mut_checked(bytes.len()), "a layout fits its block");
         head.copy_from_slice(bytes);
         self.0 = rest;
     }
 
-    pub(super) fn u16(&mut self, value: u16) {
+    pub(in crate::wal) fn u16(&mut self, value: u16) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(in crate::wal) fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(in crate::wal) fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
     }
 }
 
 /// Reads fields one after the other; `None` past the end.
 #[derive(Clone, Copy)]
-pub(super) struct Take<'a>(pub(super) &'a [u8]);
+pub(in crate::wal) struct Take<'a>(pub(in crate::wal) &'a [u8]);
 
 impl<'a> Take<'a> {
-    pub(super) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(in crate::wal) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(head)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(in crate::wal) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(in crate::wal) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(in crate::wal) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(in crate::wal) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 }
 
 /// Puts the CRC-32 of everything after itself at byte 8: so every header of the log starts, magic first.
-pub(super) fn seal_crc(block: &mut [u8]) {
+pub(in crate::wal) fn seal_crc(block: &mut [u8]) {
     let rule = "a header has room for its magic and its CRC";
     let crc = crc32fast::hash(held(block.get(12..), rule));
     held(block.get_mut(8..12), rule).copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Whether a header starts with `magic` and its CRC at byte 8 holds; the cursor is then at byte 12.
-pub(super) fn open_crc<'a>(block: &'a [u8], magic: &[u8; 8]) -> Option<Take<'a>> {
+pub(in crate::wal) fn open_crc<'a>(block: &'a [u8], magic: &[u8; 8]) -> Option<Take<'a>> {
     let mut take = Take(block);
     let found = take.array::<8>()?;
     let crc = take.u32()?;

@@ -18,16 +18,17 @@
 
 use sha2::{Digest, Sha256};
 
-use super::bytes::{Put, Take, open_crc, round_up, seal_crc};
-use super::record::{self, BadRecord, Record, Records};
-use super::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
+use crate::wal::format::bytes::{Put, Take, open_crc, round_up, seal_crc};
+use crate::wal::format::record;
+use crate::wal::format::record::{BadRecord, Record, Records};
+use crate::wal::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};
 
 /// The bytes of a batch before its payload.
-pub(super) const HEADER: usize = 256;
+pub(in crate::wal) const HEADER: usize = 256;
 /// Where the hashed part of a batch begins.
-pub(super) const HASHED: usize = 204;
+pub(in crate::wal) const HASHED: usize = 204;
 const MAGIC: &[u8; 8] = b"BKDBATCH";
 
 /// One life of the daemon on a store: a counter, and random bits that tell two lives of the same counter apart,
@@ -66,8 +67,8 @@ pub enum VoucherKind {
 /// The header of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The version of its layout: [`NEW_KINDS_VERSION`](super::NEW_KINDS_VERSION) with an entry of a newer kind,
-    /// [`BATCH_VERSION`](super::BATCH_VERSION) where a record holds several entries, else 1.
+    /// The version of its layout: [`NEW_KINDS_VERSION`](crate::wal::NEW_KINDS_VERSION) with an entry of a newer kind,
+    /// [`BATCH_VERSION`](crate::wal::BATCH_VERSION) where a record holds several entries, else 1.
     pub format_version: u16,
     /// The store.
     pub store: StoreId,
@@ -97,7 +98,7 @@ pub struct BatchHeader {
 
 /// Why 256 bytes are no header that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadHeader {
+pub(in crate::wal) enum BadHeader {
     /// Its magic or checksum does not hold: never written, half-written or damaged.
     Unreadable,
     /// Whole, but of a format version that is not known here.
@@ -116,12 +117,12 @@ impl BatchHeader {
     }
 
     /// [`BatchHeader::bytes`] as a length in memory.
-    pub(super) fn extent(&self) -> usize {
+    pub(in crate::wal) fn extent(&self) -> usize {
         round_up(HEADER.saturating_add(to_len(u64::from(self.payload_len))))
     }
 
     /// Writes the 256 bytes over the front of `out`.
-    pub(super) fn encode(&self, out: &mut [u8]) {
+    pub(in crate::wal) fn encode(&self, out: &mut [u8]) {
         assert!(out.len() >= HEADER, "a batch has room for its header");
         let Some(head) = out.get_mut(..HEADER) else { return };
         let mut put = Put(head);
@@ -147,7 +148,7 @@ impl BatchHeader {
     }
 
     /// Reads the header at the front of `bytes`.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+    pub(in crate::wal) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let mut take = bytes.get(..HEADER).and_then(|head| open_crc(head, MAGIC)).ok_or(BadHeader::Unreadable)?;
         let format = take.u16().ok_or(BadHeader::Unreadable)?;
         if !(FORMAT_VERSION..=NEW_KINDS_VERSION).contains(&format) {
@@ -198,7 +199,7 @@ impl BatchHeader {
 
     /// Checks everything about the batch in `bytes`, its [`BatchHeader::extent`], that can be told without the log
     /// around it: records, their checksums, chain, padding.
-    pub(super) fn check_body(&self, bytes: &[u8]) -> Result<(), String> {
+    pub(in crate::wal) fn check_body(&self, bytes: &[u8]) -> Result<(), String> {
         let end = HEADER.saturating_add(to_len(u64::from(self.payload_len)));
         let (Some(payload), Some(padding)) = (bytes.get(HEADER..end), bytes.get(end..self.extent())) else {
             return Err("a batch longer than its segment".to_owned());
@@ -239,11 +240,11 @@ pub struct Batch<'a> {
     pub header: &'a BatchHeader,
     /// Where its first byte stands.
     pub position: Position,
-    pub(super) payload: &'a [u8],
+    pub(in crate::wal) payload: &'a [u8],
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(header: &'a BatchHeader, position: Position, bytes: &'a [u8]) -> Self {
+    pub(in crate::wal) fn new(header: &'a BatchHeader, position: Position, bytes: &'a [u8]) -> Self {
         let end = HEADER.saturating_add(to_len(u64::from(header.payload_len)));
         Self { header, position, payload: held(bytes.get(HEADER..end), "a batch that verified is all there") }
     }
@@ -255,7 +256,7 @@ impl<'a> Batch<'a> {
 }
 
 /// The chain head after a batch whose bytes from [`HASHED`] to the payload's end are `hashed`.
-pub(super) fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
+pub(in crate::wal) fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
     if count == 0 { before } else { Chain(Sha256::digest(hashed).into()) }
 }
 

@@ -6,13 +6,13 @@
 //! ```
 //! Left out: what a batch is (`batch.rs`), how several entries share bytes (`entry/joined.rs`), and which do (`engine/`).
 
-use super::bytes::{Put, Take};
-use super::{MAX_ENTRY, MAX_RECORD};
 use crate::model::invariant::held;
 use crate::model::types::Lsn;
+use crate::wal::format::bytes::{Put, Take};
+use crate::wal::{MAX_ENTRY, MAX_RECORD};
 
 /// The bytes of a record before what it holds.
-pub(super) const HEAD: usize = 8;
+pub(in crate::wal) const HEAD: usize = 8;
 
 /// A record of a batch that verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Record<'a> {
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadRecord {
+pub(in crate::wal) enum BadRecord {
     /// It goes beyond the payload.
     Short,
     /// No program writes one of that length, or of that many entries.
@@ -38,7 +38,7 @@ pub(super) enum BadRecord {
 
 /// Takes the record off the front of `rest`. On an error `rest` is anywhere.
 #[inline]
-pub(super) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, BadRecord> {
+pub(in crate::wal) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, BadRecord> {
     let head = (rest.u16(), rest.u16(), rest.u32());
     let (Some(length), Some(further), Some(crc)) = head else { return Err(BadRecord::Short) };
     let bytes = rest.bytes(usize::from(length)).ok_or(BadRecord::Short)?;
@@ -55,7 +55,7 @@ pub(super) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, Ba
 
 /// Writes the head of the record that is all of `record`, and holds so many entries more than one. Whether its length is
 /// possible the caller has seen.
-pub(super) fn put_head(record: &mut [u8], further: u16) {
+pub(in crate::wal) fn put_head(record: &mut [u8], further: u16) {
     let (head, bytes) = held(record.split_first_chunk_mut::<HEAD>(), "a record begins with its head");
     let mut put = Put(head);
     put.u16(held(u16::try_from(bytes.len()).ok(), "a record is no longer than its length field says"));
@@ -64,9 +64,9 @@ pub(super) fn put_head(record: &mut [u8], further: u16) {
 }
 
 /// The records of a payload that was checked, in order. Nothing is copied or checked again.
-pub(super) struct Records<'a> {
-    pub(super) rest: Take<'a>,
-    pub(super) next: Lsn,
+pub(in crate::wal) struct Records<'a> {
+    pub(in crate::wal) rest: Take<'a>,
+    pub(in crate::wal) next: Lsn,
 }
 
 impl<'a> Iterator for Records<'a> {

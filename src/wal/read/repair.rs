@@ -1,24 +1,25 @@
 //! What a repair needs to know of a damaged log: where its good part ends, and what can still be read behind it.
 //!
-//! Nothing is written here; [`super::Log::repair`] writes the batch that makes the rest void.
+//! Nothing is written here; [`crate::wal::Log::repair`] writes the batch that makes the rest void.
 //! Left out: copying what is dropped and naming its requests (`engine/`), and damage that is not behind the good part:
 //! manifest, segment headers and missing files are not a tail, and no repair drops them.
 
 use std::path::Path;
 
-use super::anchor::{Anchor, Known, Vouched};
-use super::batch::{BadHeader, Batch, BatchHeader, HEADER};
-use super::bytes::{BLOCK, BLOCK_LEN, Take, is_zero};
-use super::manifest::Manifest;
-use super::reader::Reader;
-use super::record::{self, Record};
-use super::recover::{LogEnd, Recovered, Walk};
-use super::survey::Survey;
-use super::verdict::{Torn, judge};
-use super::{MAX_BATCH, Position, WalError};
 use crate::env::Disk;
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::{Lsn, StoreId};
+use crate::wal::format::batch::{BadHeader, Batch, BatchHeader, HEADER};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, Take, is_zero};
+use crate::wal::format::manifest::Manifest;
+use crate::wal::format::record;
+use crate::wal::format::record::Record;
+use crate::wal::read::anchor::{Anchor, Known, Vouched};
+use crate::wal::read::reader::Reader;
+use crate::wal::read::recover::{LogEnd, Recovered, Walk};
+use crate::wal::read::segment_scan::Survey;
+use crate::wal::read::tail_check::{Torn, judge};
+use crate::wal::{MAX_BATCH, Position, WalError};
 
 /// What became of reading a log that may be damaged.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ pub fn diagnose(
 
 impl Tail {
     /// The good part, as recovery would have found it without the rest.
-    pub(super) fn good_part(&self) -> Recovered {
+    pub(in crate::wal) fn good_part(&self) -> Recovered {
         Recovered {
             store: self.store,
             end: self.end,

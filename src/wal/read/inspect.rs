@@ -8,16 +8,16 @@
 
 use std::path::Path;
 
-use super::anchor::{Anchor, Known, Vouched};
-use super::batch::{Batch, BatchHeader};
-use super::bytes::BLOCK;
-use super::reader::Reader;
-use super::recover::{LogEnd, Walk, damaged};
-use super::survey::{Stored, Survey};
-use super::verdict::{Stop, Torn, judge, scan};
-use super::{Position, WalError};
 use crate::env::{Disk, ReadOnly};
 use crate::model::types::StoreId;
+use crate::wal::format::batch::{Batch, BatchHeader};
+use crate::wal::format::bytes::BLOCK;
+use crate::wal::read::anchor::{Anchor, Known, Vouched};
+use crate::wal::read::reader::Reader;
+use crate::wal::read::recover::{LogEnd, Walk, damaged};
+use crate::wal::read::segment_scan::{Stored, Survey};
+use crate::wal::read::tail_check::{Stop, Torn, judge, scan};
+use crate::wal::{Position, WalError};
 
 /// How often files that a daemon is just changing are looked at again.
 const LOOKS: usize = 8;
@@ -67,7 +67,7 @@ pub struct Inspected {
 /// that batch.
 ///
 /// # Errors
-/// As [`super::recover`].
+/// As [`crate::wal::read::recover`].
 pub fn inspect(
     disk: &dyn Disk,
     dir: &Path,
@@ -164,7 +164,7 @@ fn finish(
 /// The first look at the files, again and again while a daemon may be changing them.
 ///
 /// # Errors
-/// As [`super::recover`].
+/// As [`crate::wal::read::recover`].
 pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<Survey, WalError> {
     let mut looks = 1;
     loop {

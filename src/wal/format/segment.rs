@@ -6,32 +6,32 @@
 //! 32  8  sequence number, from 1     40  8 size of the file in bytes, this block included
 //! 48 ..  0xFF to 4096; batches follow
 //! ```
-//! Left out: making one durably (`maker.rs`), and reading its batches (`reader.rs`).
+//! Left out: making one durably (`segment_writer.rs`), and reading its batches (`reader.rs`).
 
-use super::FORMAT_VERSION;
-use super::bytes::{BLOCK, BLOCK_LEN, Put, open_crc, seal_crc};
 use crate::model::types::StoreId;
+use crate::wal::FORMAT_VERSION;
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, Put, open_crc, seal_crc};
 
 const MAGIC: &[u8; 8] = b"BKDSEGMT";
 /// The smallest size of a segment in bytes.
-pub(super) const MIN_SIZE: u64 = 64 << 10;
+pub(in crate::wal) const MIN_SIZE: u64 = 64 << 10;
 /// The largest size of a segment in bytes.
-pub(super) const MAX_SIZE: u64 = 1 << 30;
+pub(in crate::wal) const MAX_SIZE: u64 = 1 << 30;
 
 /// What the first block of a segment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SegmentHeader {
+pub(in crate::wal) struct SegmentHeader {
     /// The store.
-    pub(super) store: StoreId,
+    pub(in crate::wal) store: StoreId,
     /// Its place among the segments, which is also its name.
-    pub(super) sequence: u64,
+    pub(in crate::wal) sequence: u64,
     /// The file's length.
-    pub(super) size: u64,
+    pub(in crate::wal) size: u64,
 }
 
 impl SegmentHeader {
     /// The first block of the file.
-    pub(super) fn encode(&self) -> [u8; BLOCK_LEN] {
+    pub(in crate::wal) fn encode(&self) -> [u8; BLOCK_LEN] {
         let mut block = [0xFF; BLOCK_LEN];
         let mut put = Put(&mut block);
         put.bytes(MAGIC);
@@ -49,7 +49,7 @@ impl SegmentHeader {
     ///
     /// # Errors
     /// The format version, if the block is whole but of another one; otherwise `None`.
-    pub(super) fn decode(block: &[u8]) -> Result<Self, Option<u16>> {
+    pub(in crate::wal) fn decode(block: &[u8]) -> Result<Self, Option<u16>> {
         let mut take = open_crc(block, MAGIC).ok_or(None)?;
         let format = take.u16().ok_or(None)?;
         if format != FORMAT_VERSION {
@@ -73,7 +73,7 @@ pub fn file_name(sequence: u64) -> String {
 }
 
 /// The sequence number of a file name that is a segment's.
-pub(super) fn sequence_of(name: &str) -> Option<u64> {
+pub(in crate::wal) fn sequence_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     let is_plain = digits.len() >= 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
     let sequence = digits.parse().ok().filter(|sequence| *sequence > 0)?;

@@ -12,19 +12,19 @@
 //! ```
 //! Format version 1 has no known end: 0xFF from 56 on. Generation 1, 3, 5 ... stand in the first slot, 2, 4, 6 ... in the
 //! second. The newest valid one counts.
-//! Left out: when it is written (`maker.rs`), and what follows from it (`survey.rs`).
+//! Left out: when it is written (`segment_writer.rs`), and what follows from it (`segment_scan.rs`).
 
 use std::path::Path;
 
-use super::batch::Incarnation;
-use super::bytes::{BLOCK, BLOCK_LEN, Put, Take, open_crc, seal_crc};
-use super::recover::LogEnd;
-use super::{Position, WalError};
 use crate::env::{Disk, File};
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
+use crate::wal::format::batch::Incarnation;
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, Put, Take, open_crc, seal_crc};
+use crate::wal::read::recover::LogEnd;
+use crate::wal::{Position, WalError};
 
 /// Its file name.
-pub(super) const NAME: &str = "MANIFEST";
+pub(in crate::wal) const NAME: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.tmp";
 const MAGIC: &[u8; 8] = b"BKDMANIF";
 /// The version that is written.
@@ -34,26 +34,26 @@ const VERSION_WITHOUT_END: u16 = 1;
 
 /// An end that the log certainly reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KnownEnd {
+pub(in crate::wal) struct KnownEnd {
     /// The end.
-    pub(super) end: LogEnd,
+    pub(in crate::wal) end: LogEnd,
     /// The store was closed there: no batch was written behind it. A start takes this back before its first batch.
-    pub(super) is_last: bool,
+    pub(in crate::wal) is_last: bool,
 }
 
 /// What one slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Manifest {
+pub(in crate::wal) struct Manifest {
     /// The store.
-    pub(super) store: StoreId,
+    pub(in crate::wal) store: StoreId,
     /// Counts the writes.
-    pub(super) generation: u64,
+    pub(in crate::wal) generation: u64,
     /// The oldest segment that must be there.
-    pub(super) first_retained: u64,
+    pub(in crate::wal) first_retained: u64,
     /// The newest segment that must be there.
-    pub(super) highest: u64,
+    pub(in crate::wal) highest: u64,
     /// Where the log certainly came, as of the last clean stop. It stays true, unless a repair dropped that part.
-    pub(super) known: Option<KnownEnd>,
+    pub(in crate::wal) known: Option<KnownEnd>,
 }
 
 impl Manifest {
@@ -98,7 +98,7 @@ impl Manifest {
     }
 
     /// Writes the manifest of a new store, both slots, durably: from then on the store exists.
-    pub(super) fn create(
+    pub(in crate::wal) fn create(
         disk: &dyn Disk,
         dir: &Path,
         store: StoreId,
@@ -121,19 +121,19 @@ impl Manifest {
     }
 
     /// Both slots of the file, as [`Manifest::create`] writes them, where this is the second one.
-    pub(super) fn file_bytes(&self) -> Vec<u8> {
+    pub(in crate::wal) fn file_bytes(&self) -> Vec<u8> {
         let [first, second] = [1, 2].map(|generation| Self { generation, ..*self }.encode());
         [first, second].concat()
     }
 
     /// Names another first or highest segment durably: in the older slot first, so that a crash leaves the newer one, and
     /// then in the other one too, so that either may rot.
-    pub(super) fn advance(&mut self, file: &dyn File, first_retained: u64, highest: u64) -> Result<(), WalError> {
+    pub(in crate::wal) fn advance(&mut self, file: &dyn File, first_retained: u64, highest: u64) -> Result<(), WalError> {
         self.write(file, Self { first_retained, highest, ..*self })
     }
 
     /// Names the end that the log certainly reached, durably, in both slots.
-    pub(super) fn record_end(&mut self, file: &dyn File, known: KnownEnd) -> Result<(), WalError> {
+    pub(in crate::wal) fn record_end(&mut self, file: &dyn File, known: KnownEnd) -> Result<(), WalError> {
         self.write(file, Self { known: Some(known), ..*self })
     }
 
@@ -152,7 +152,7 @@ impl Manifest {
     }
 
     /// Reads the newest valid slot, from the device; and whether the other one is damaged.
-    pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<(Self, bool), WalError> {
+    pub(in crate::wal) fn read(disk: &dyn Disk, dir: &Path) -> Result<(Self, bool), WalError> {
         let damaged = |what: &str| WalError::Damaged { file: NAME.to_owned(), offset: 0, last_good: None, what: what.to_owned() };
         let file = disk.open_read(&dir.join(NAME)).map_err(|source| WalError::open(NAME, source))?;
         file.sync().map_err(WalError::io("sync", NAME))?;

@@ -1,7 +1,7 @@
 //! Makes segments, durably and in order: temporary, zero-written whole, synced, renamed, directory synced, and then
 //! named in the manifest. Only after that may a segment be used.
 //!
-//! Left out: when one is made, and by which thread (`supplier.rs`).
+//! Left out: when one is made, and by which thread (`segment_pool.rs`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::WalError;
-use super::bytes::BLOCK;
-use super::manifest::{self, KnownEnd, Manifest};
-use super::packed::sequence_of_any;
-use super::recover::LogEnd;
-use super::segment::{SegmentHeader, file_name};
-use super::survey::refuse_batches_above;
 use crate::env::{Disk, File};
 use crate::model::invariant::{to_len, to_u64};
 use crate::model::types::StoreId;
+use crate::wal::WalError;
+use crate::wal::format::bytes::BLOCK;
+use crate::wal::format::compressed::sequence_of_any;
+use crate::wal::format::manifest;
+use crate::wal::format::manifest::{KnownEnd, Manifest};
+use crate::wal::format::segment::{SegmentHeader, file_name};
+use crate::wal::read::recover::LogEnd;
+use crate::wal::read::segment_scan::refuse_batches_above;
 
 /// How many bytes are zero-written at a time.
 const CHUNK: usize = 256 << 10;
@@ -27,24 +28,24 @@ const CHUNK: usize = 256 << 10;
 const REST: Duration = Duration::from_micros(200);
 
 /// A segment that may be written: it exists, and the manifest of a published store names it.
-pub(super) struct Segment {
+pub(in crate::wal) struct Segment {
     /// Its sequence number.
-    pub(super) sequence: u64,
+    pub(in crate::wal) sequence: u64,
     /// Its length in bytes.
-    pub(super) size: u64,
+    pub(in crate::wal) size: u64,
     /// The open file.
-    pub(super) file: Box<dyn File>,
+    pub(in crate::wal) file: Box<dyn File>,
 }
 
 impl Segment {
     /// The bytes that an empty one holds.
-    pub(super) const fn capacity(&self) -> u64 {
+    pub(in crate::wal) const fn capacity(&self) -> u64 {
         self.size.saturating_sub(BLOCK)
     }
 }
 
 /// What came of making a segment.
-pub(super) enum Made {
+pub(in crate::wal) enum Made {
     /// It is there.
     Segment(Segment),
     /// The disk, a quota or the table of descriptors is full; nothing that counts was changed, and another attempt is sound.
@@ -54,7 +55,7 @@ pub(super) enum Made {
 }
 
 /// The one who makes the segments of a store, and writes its manifest.
-pub(super) struct Maker {
+pub(in crate::wal) struct Maker {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
@@ -69,14 +70,14 @@ pub(super) struct Maker {
     /// More than a chunk of zeros, so that one can begin at a block's boundary.
     zeros: Vec<u8>,
     /// Set when somebody waits for a segment, or makes it himself: no rest then.
-    pub(super) hurried: Arc<AtomicBool>,
+    pub(in crate::wal) hurried: Arc<AtomicBool>,
     /// Set when nobody wants a segment any more.
-    pub(super) cancelled: Arc<AtomicBool>,
+    pub(in crate::wal) cancelled: Arc<AtomicBool>,
 }
 
 impl Maker {
     /// For a store that is being created, in a directory that holds no log.
-    pub(super) fn create(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Result<Self, WalError> {
+    pub(in crate::wal) fn create(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Result<Self, WalError> {
         let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
         if names.iter().any(|name| name == manifest::NAME || sequence_of_any(name).is_some()) {
             return Err(WalError::Misuse("a new log in a directory that holds one"));
@@ -85,7 +86,7 @@ impl Maker {
     }
 
     /// For a store that was recovered.
-    pub(super) fn resume(disk: Arc<dyn Disk>, dir: &Path, manifest: Manifest) -> Result<Self, WalError> {
+    pub(in crate::wal) fn resume(disk: Arc<dyn Disk>, dir: &Path, manifest: Manifest) -> Result<Self, WalError> {
         let file = disk.open(&dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
         let mut maker = Self::new(disk, dir, manifest.store, manifest.highest);
         maker.manifest = Some((manifest, file));
@@ -97,7 +98,7 @@ impl Maker {
     }
 
     /// Names in the manifest an end that the log certainly reached; `is_last` if it was closed there.
-    pub(super) fn record_end(&mut self, end: &LogEnd, is_last: bool) -> Result<(), WalError> {
+    pub(in crate::wal) fn record_end(&mut self, end: &LogEnd, is_last: bool) -> Result<(), WalError> {
         match &mut self.manifest {
             Some((manifest, file)) => manifest.record_end(file.as_ref(), KnownEnd { end: *end, is_last }),
             None => Err(WalError::Misuse("to record the end of a log that was never published")),
@@ -116,7 +117,7 @@ impl Maker {
     /// # Errors
     /// Whatever the system says, except "no space" and "no descriptor" before the segment has its name. Fatal: end the
     /// process.
-    pub(super) fn make(&mut self, size: u64) -> Result<Made, WalError> {
+    pub(in crate::wal) fn make(&mut self, size: u64) -> Result<Made, WalError> {
         let made = self.attempt(size)?;
         match &made {
             Made::NoSpace(error) if !self.lacks_room => {
@@ -180,7 +181,7 @@ impl Maker {
     }
 
     /// Writes the manifest that makes the store exist, with every segment made so far.
-    pub(super) fn publish(&mut self) -> Result<(), WalError> {
+    pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
         if self.manifest.is_some() {
             return Err(WalError::Misuse("a log published twice"));
         }
@@ -191,7 +192,7 @@ impl Maker {
     }
 
     /// The manifest stops naming the segments before `first`, durably. Their files are for [`remove_dropped`].
-    pub(super) fn retain(&mut self, first: u64) -> Result<(), WalError> {
+    pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         let Some((manifest, file)) = &mut self.manifest else {
             return Err(WalError::Misuse("to drop segments of a log that was never published"));
         };
@@ -247,7 +248,7 @@ impl Maker {
 ///
 /// # Errors
 /// [`WalError::Damaged`] if there is a batch in one of them: then it is kept. What the system says.
-pub(super) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), WalError> {
+pub(in crate::wal) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), WalError> {
     for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
         if let Some(sequence) = sequence_of_any(&name).filter(|sequence| *sequence > manifest.highest) {
             refuse_batches_above(disk, dir, sequence, manifest)?;
@@ -258,7 +259,7 @@ pub(super) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -
 }
 
 /// Removes the temporaries of an earlier life. Nothing depends on them, so a crash before this is durable is no harm.
-pub(super) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
+pub(in crate::wal) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
     for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
         if name.ends_with(".tmp") {
             disk.remove(&dir.join(&name)).map_err(WalError::io("remove", name))?;

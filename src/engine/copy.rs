@@ -1,11 +1,11 @@
 //! Copies a file's bytes durably: what a repair keeps and what a snapshot is made of.
 //!
-//! Left out: what is copied, and how the copy is checked (`repair.rs`, `snapshot.rs`).
+//! Left out: what is copied, and how the copy is checked (`repair/mod.rs`, `snapshot/mod.rs`).
 
 use std::path::Path;
 
 use super::error::StoreError;
-use super::store::io_error;
+use super::store_dir::io_error;
 use crate::env::{Disk, File};
 use crate::model::invariant::to_len;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::store::{Env, io_error, sync_parent};
+use super::store_dir::{Env, io_error, sync_parent};
 use crate::bank::auth::credential::Key;
 
 /// Longest key file that is read; the text form is far shorter.

@@ -6,43 +6,42 @@
 //! that the answers may leave.
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 
-mod admission;
 mod checkpoint;
 mod clock;
 mod copy;
+mod create;
 mod error;
-mod explain;
-mod history;
-mod judge;
+mod filesystem_check;
+mod inspect;
 mod key_file;
-mod lineage;
-mod mend;
-mod pending;
-mod place;
+mod maintenance;
+mod new_lineage;
+mod open;
+mod open_batch;
+mod progress;
 mod repair;
 mod replay;
 mod snapshot;
-mod snapshot_marker;
+mod staging;
 mod start_entry;
-mod store;
-mod upkeep;
-mod verify;
-mod watch;
+mod store_dir;
 
-pub use admission::Admission;
 pub use checkpoint::{CheckpointError, Made};
 pub use clock::BankClock;
+pub use create::{Created, NewRecord, NewStore, create};
 pub use error::{Fatal, StoreError};
-pub use explain::{Acknowledged, Ending, Executed, Explanation, Opened, Place, explain};
-pub use history::{History, Moment, look, replay};
-pub use mend::{Mend, Remedy, find_remedy};
-pub use place::refuse_place;
+pub use filesystem_check::refuse_place;
+pub use inspect::explain::{Acknowledged, Ending, Executed, Explanation, Opened, Place, explain};
+pub use inspect::history::{History, Moment, look, replay};
+pub use inspect::verify::{Contradiction, Evidence, Verified, verify};
+pub use maintenance::Keeping;
+pub use open::open;
+pub use progress::{Progress, Reading, Unwatched, Watch};
+pub use repair::mend::{Mend, Remedy, find_remedy};
 pub use repair::{DroppedRequest, Repair, Repaired};
 pub use snapshot::{Snapshot, snapshot};
-pub use store::{Created, Env, HeldDir, NewRecord, NewStore, create, open};
-pub use upkeep::Keeping;
-pub use verify::{Contradiction, Evidence, Verified, verify};
-pub use watch::{Progress, Reading, Unwatched, Watch};
+pub use staging::Admission;
+pub use store_dir::{Env, HeldDir};
 
 use crate::bank::auth::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
@@ -54,9 +53,9 @@ use crate::wal::{Full, Log, MAX_RECORD, WalError};
 use crate::wire::message::Receipt;
 
 use crate::model::invariant::{held, to_len};
-use admission::Staged;
 use checkpoint::Checkpoints;
-use pending::{Next, Pending};
+use open_batch::{Next, Pending};
+use staging::Staged;
 
 /// [`Log::commit`] or [`Log::begin_commit`].
 type Commit = fn(&mut Log, BankTime, u64) -> Result<(), WalError>;

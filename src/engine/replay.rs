@@ -1,7 +1,7 @@
 //! Replays batches through the bank as they were once served.
 //!
 //! A start and each checkpoint run this same code. Left out: reading the batches (`wal/`), and telling how far it is
-//! (`watch.rs`).
+//! (`progress.rs`).
 
 use std::time::Duration;
 

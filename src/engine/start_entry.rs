@@ -2,9 +2,9 @@
 //!
 //! Left out: what the bank makes of it (`bank/epochs.rs`).
 
-use super::pending::Next;
 use super::{Engine, Fatal};
 use crate::bank;
+use crate::engine::open_batch::Next;
 use crate::model::entry::{Action, Entry, Origin};
 use crate::model::types::Owner;
 use crate::wal::Full;

@@ -1,6 +1,6 @@
 //! The checkpoints of a store that is being copied, and those in the copy.
 //!
-//! Left out: the rest of a snapshot (`snapshot.rs`).
+//! Left out: the rest of a snapshot (`snapshot/mod.rs`).
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use super::header::Header;
 use super::start::{known, list};
 use crate::engine::copy::copy;
 use crate::engine::error::StoreError;
-use crate::engine::store::io_error;
-use crate::engine::watch::Watch;
+use crate::engine::progress::Watch;
+use crate::engine::store_dir::io_error;
 use crate::env::{Disk, File, ReadOnly};
 use crate::wal::{Anchor, Known, Survey};
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Unusable;
 use super::header::{Header, LENGTH};
 use crate::bank::{Bank, ImageDigest};
-use crate::engine::watch::{Progress, Reading, Unwatched, Watch};
+use crate::engine::progress::{Progress, Reading, Unwatched, Watch};
 use crate::env::{Disk, File};
 use crate::model::invariant::to_u64;
 use crate::model::types::{Lsn, StoreId};

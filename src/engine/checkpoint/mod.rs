@@ -26,7 +26,7 @@ use start::{Unusable, list};
 use thread::Thread;
 
 use super::error::Fatal;
-use super::upkeep::Upkeep;
+use crate::engine::maintenance::Upkeep;
 use crate::wal::{Finished, Preparer};
 
 /// The maker, and what the log has moved on from.

@@ -3,7 +3,7 @@
 //! It is told of finished parts of the log by a channel and answers by another: no request ever waits for it. What goes
 //! wrong is logged, and tried again when the next segment is finished; only damage to what the log had made durable ends
 //! the daemon. Left out: making one (`maker.rs`), packing
-//! (`upkeep.rs`).
+//! (`maintenance.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,9 @@
 //! Order: the directory; the marker `SNAPSHOT`, so that whatever of the copy is there is never taken for the store itself;
 //! the checkpoints; the segments, the last one as far as the log is sealed; all of it synced, read back from the device and
 //! replayed; and only then the manifest, which makes it a store. The key file is not copied: whoever has the snapshot has
-//! no PINs. Left out: the marker's bytes (`snapshot_marker.rs`), and the first start from a snapshot (`store.rs`).
+//! no PINs. Left out: the marker's bytes (`marker.rs`), and the first start from a snapshot (`open.rs`).
+
+pub(super) mod marker;
 
 use std::io;
 use std::path::Path;
@@ -13,11 +15,11 @@ use std::time::Duration;
 use super::checkpoint::{self, Held};
 use super::copy::copy;
 use super::error::StoreError;
-use super::judge;
 use super::replay::Replay;
-use super::snapshot_marker::{Marker, SNAPSHOT};
-use super::store::{Env, LOCK, io_error, make_dir, take_lock};
-use super::watch::LogWatch;
+use super::store_dir::{Env, LOCK, io_error, make_dir, take_lock};
+use crate::engine::inspect::judge;
+use crate::engine::progress::LogWatch;
+use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
 use crate::env::{Disk, File, ReadOnly};
 use crate::model::types::{Chain, Lsn, StoreId};
 use crate::wal::{self, Anchor, Hold, Inspected, LogEnd, Survey, Writer};

@@ -6,6 +6,8 @@
 //! is sound; nothing is ever written over what is there.
 //! Left out: finding the good part (`wal/`), asking whether the operator means it (`cli/`).
 
+pub(super) mod mend;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,13 +15,12 @@ use super::checkpoint;
 use super::clock::BankClock;
 use super::copy::{CHUNK, copy};
 use super::error::StoreError;
-use super::lineage;
-use super::mend;
 use super::replay::Replay;
-use super::snapshot_marker::Marker;
-use super::store::{Env, io_error, sync_parent};
-use super::watch::LogWatch;
+use super::store_dir::{Env, io_error, sync_parent};
 use crate::bank::{Bank, Epochs};
+use crate::engine::new_lineage;
+use crate::engine::progress::LogWatch;
+use crate::engine::snapshot::marker::Marker;
 use crate::env::Disk;
 use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, LineageCause, Origin, Setting};
@@ -196,7 +197,7 @@ impl Repair {
         let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
         let mut log = Log::repair(env.disk.clone(), &dir, &tail, sizes, incarnation)?;
         let (clock, _) = BankClock::start(env.clock.clone(), tail.end.bank_time);
-        let lsn = lineage::draw(&mut log, &mut bank, &clock, drawn, LineageCause::Repaired)?;
+        let lsn = new_lineage::draw(&mut log, &mut bank, &clock, drawn, LineageCause::Repaired)?;
         fixes.iter().try_for_each(|fix| mend::make(&env, &dir, &copies, fix))?;
         Ok(Repaired { copies, lineage: drawn, lsn })
     }

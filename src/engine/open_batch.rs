@@ -1,7 +1,7 @@
 //! The open batch's entries in memory, from their submission until each was applied.
 //!
 //! Requests that share a record of the log stand together here, too, so that what they share is looked at once.
-//! Left out: what is new (`admission.rs`), and the bytes (`wal/`).
+//! Left out: what is new (`staging.rs`), and the bytes (`wal/`).
 
 use crate::model::command::Command;
 use crate::model::entry::{Entry, Requests};

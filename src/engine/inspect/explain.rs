@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use super::error::StoreError;
-use super::history::{History, Moment, replay};
-use super::store::Env;
 use crate::bank::{Applied, Bank};
+use crate::engine::error::StoreError;
+use crate::engine::inspect::history::{History, Moment, replay};
+use crate::engine::store_dir::Env;
 use crate::model::command::{Body, Command};
 use crate::model::entry::{Action, LineageCause, Origin};
 use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestId, RequestNumber};
@@ -99,7 +99,7 @@ pub struct Explanation {
 /// Reads the whole log and picks out everything about one request. Changes nothing.
 ///
 /// # Errors
-/// As [`super::replay`].
+/// As [`crate::engine::replay`].
 pub fn explain(env: &Env, dir: &Path, request: RequestId) -> Result<Explanation, StoreError> {
     let mut found = Found { request, ..Found::default() };
     let (history, bank) = replay(env, dir, &mut |moment| found.see(moment))?;

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::error::StoreError;
-use super::history::{History, Moment, replay};
-use super::store::Env;
 use crate::bank::Applied;
+use crate::engine::error::StoreError;
+use crate::engine::inspect::history::{History, Moment, replay};
+use crate::engine::store_dir::Env;
 use crate::model::command::Body;
 use crate::model::entry::{Action, LineageCause, Origin};
 use crate::model::types::{Lsn, RequestId, StoreId};
@@ -87,7 +87,7 @@ pub struct Verified {
 /// Reads and checks everything; changes nothing. Evidence of other stores is left out.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] with file and offset for a log that is not sound, otherwise as [`super::look`].
+/// [`StoreError::Damaged`] with file and offset for a log that is not sound, otherwise as [`crate::engine::look`].
 pub fn verify(env: &Env, dir: &Path, evidence: &[Evidence]) -> Result<Verified, StoreError> {
     let mut holds = Holding::new(evidence);
     let mut repairs = Vec::new();

@@ -1,10 +1,10 @@
 //! Draws a new lineage: one entry, durable and sealed before anybody is answered. The sessions of the old one end with it.
 //!
-//! Left out: when that is due (`repair.rs`, `store.rs`).
+//! Left out: when that is due (`repair/mod.rs`, `open.rs`).
 
-use super::clock::BankClock;
-use super::error::StoreError;
 use crate::bank::{self, Bank};
+use crate::engine::clock::BankClock;
+use crate::engine::error::StoreError;
 use crate::model::entry::{Action, Entry, LineageCause, Origin};
 use crate::model::types::{Lineage, Lsn, Owner};
 use crate::wal::Log;

@@ -1,11 +1,11 @@
 //! Refuses places for a store where a sync is no promise: file systems in memory and on the network.
 //!
-//! Left out: how the kind is found out (`env/`), and permissions (`store.rs`).
+//! Left out: how the kind is found out (`env/`), and permissions (`create.rs`).
 
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
-use super::store::{Env, io_error};
+use crate::engine::error::StoreError;
+use crate::engine::store_dir::{Env, io_error};
 use crate::env::FileSystem;
 
 /// Looks where `dir` is, or would be made. `allow_memory` is for tests, whose stores may die with the machine.

@@ -6,13 +6,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::checkpoint::{self, Start};
-use super::error::StoreError;
-use super::judge;
-use super::replay::Replay;
-use super::store::Env;
-use super::watch::LogWatch;
 use crate::bank::{Applied, Bank};
+use crate::engine::checkpoint::{self, Start};
+use crate::engine::error::StoreError;
+use crate::engine::inspect::judge;
+use crate::engine::progress::LogWatch;
+use crate::engine::replay::Replay;
+use crate::engine::store_dir::Env;
 use crate::env::{Disk, ReadOnly};
 use crate::model::entry::Entry;
 use crate::model::types::Lsn;
@@ -62,7 +62,7 @@ impl History {
 /// that the reading began with: an empty one, or a checkpoint's where the log's first segments were dropped.
 ///
 /// # Errors
-/// As [`super::open`], but for lock and key: a stopped store is judged by the same code. [`StoreError::Damaged`] also
+/// As [`crate::engine::open`], but for lock and key: a stopped store is judged by the same code. [`StoreError::Damaged`] also
 /// where a start would not look: before the checkpoint that it begins with.
 pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
     let mut first = None;
@@ -130,7 +130,7 @@ fn read(env: &Env, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), S
 
 /// What a start says to a stopped store: the entry up to which it does not read the log, if there is one. Where a start
 /// reads everything, nothing is judged here: [`all`] does so.
-pub(super) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
+pub(in crate::engine) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
     let survey = Survey::read(disk, dir)?;
     if !survey.is_cut() && checkpoint::known_ends(disk, dir, &survey)?.is_empty() {
         return Ok(None);
@@ -139,12 +139,12 @@ pub(super) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Op
 }
 
 /// Whether all of a stopped store's log holds, from its first entry that is there.
-pub(super) fn check_history(env: &Env, dir: &Path) -> Result<(), StoreError> {
+pub(in crate::engine) fn check_history(env: &Env, dir: &Path) -> Result<(), StoreError> {
     all(env, &ReadOnly(&*env.disk), dir, Writer::None, &mut |_, seen, state| state.batch(&seen.batch)).map(drop)
 }
 
 /// Damage that no start meets, and what to do about it.
-pub(super) fn before_checkpoint(what: &str, from: Lsn) -> String {
+pub(in crate::engine) fn before_checkpoint(what: &str, from: Lsn) -> String {
     format!(
         "{what}; that is history: a start goes on from the checkpoint at entry {from} and does not read it, so no balance and no answer is concerned; put the named file back from a snapshot or backup of this store, whose segments are the same to the byte"
     )

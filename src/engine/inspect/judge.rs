@@ -3,43 +3,43 @@
 //! In order: what stands in the directory; the manifest and the segments; the newest checkpoint that can be used; the
 //! snapshot's marker; the log behind the checkpoint, replayed, with the verdict on its tail; every end that checkpoints, the
 //! marker and the manifest vouch for; the books. Nothing is written.
-//! Left out: the lock and the key (`store.rs`), and the log before the checkpoint, which no start reads (`history.rs`).
+//! Left out: the lock and the key (`open.rs`), and the log before the checkpoint, which no start reads (`history.rs`).
 
 use std::path::Path;
 use std::time::Duration;
 
-use super::checkpoint::{self, Start};
-use super::error::StoreError;
-use super::replay::Replay;
-use super::snapshot_marker::{Marker, SNAPSHOT};
-use super::store::{CREATING, Env, io_error};
-use super::watch::LogWatch;
 use crate::bank::Bank;
+use crate::engine::checkpoint::{self, Start};
+use crate::engine::error::StoreError;
+use crate::engine::progress::LogWatch;
+use crate::engine::replay::Replay;
+use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
+use crate::engine::store_dir::{CREATING, Env, io_error};
 use crate::env::Disk;
 use crate::model::types::Lsn;
 use crate::wal::{self, Anchor, Known, Recovered, Survey};
 
 /// A directory that holds a store, sound or not.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Present {
+pub(in crate::engine) struct Present {
     /// The last start of its creation ended between the manifest and the removal of the marker.
-    pub(super) is_creating: bool,
+    pub(in crate::engine) is_creating: bool,
 }
 
 /// A store that a start takes.
-pub(super) struct Judged {
+pub(in crate::engine) struct Judged {
     /// The bank at its end.
-    pub(super) bank: Bank,
+    pub(in crate::engine) bank: Bank,
     /// Its log.
-    pub(super) recovered: Recovered,
+    pub(in crate::engine) recovered: Recovered,
     /// It is a snapshot that was never started.
-    pub(super) snapshot: Option<Marker>,
+    pub(in crate::engine) snapshot: Option<Marker>,
     /// Where the reading began; none at the log's beginning.
-    pub(super) from: Option<Anchor>,
+    pub(in crate::engine) from: Option<Anchor>,
     /// The length of the image that it began with.
-    pub(super) image_bytes: u64,
+    pub(in crate::engine) image_bytes: u64,
     /// One line about what was read, how fast, and what was dropped.
-    pub(super) summary: String,
+    pub(in crate::engine) summary: String,
 }
 
 /// Looks whether there is a store in `dir` at all.
@@ -47,7 +47,7 @@ pub(super) struct Judged {
 /// # Errors
 /// [`StoreError::NoStore`], [`StoreError::LooseMode`], [`StoreError::Unfinished`]; [`StoreError::Damaged`] for segments
 /// without a manifest; [`StoreError::Io`].
-pub(super) fn look_for_store(env: &Env, dir: &Path) -> Result<Present, StoreError> {
+pub(in crate::engine) fn look_for_store(env: &Env, dir: &Path) -> Result<Present, StoreError> {
     let no_store = || StoreError::NoStore { dir: dir.to_owned() };
     if !env.disk.exists(dir).map_err(io_error("look for", dir))? {
         return Err(no_store());
@@ -75,7 +75,7 @@ pub(super) fn look_for_store(env: &Env, dir: &Path) -> Result<Present, StoreErro
 ///
 /// # Errors
 /// [`StoreError::Damaged`] for a snapshot's marker that is not whole; [`StoreError::Io`].
-pub(super) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<(Vec<Known>, Option<Marker>), StoreError> {
+pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<(Vec<Known>, Option<Marker>), StoreError> {
     let mut known = checkpoint::known_ends(disk, dir, survey)?;
     let marker = Marker::read(disk, dir)?;
     if let Some(marker) = &marker {
@@ -88,7 +88,7 @@ pub(super) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result
 ///
 /// # Errors
 /// [`StoreError::Damaged`], [`StoreError::Unsupported`], or as the system says.
-pub(super) fn judge(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Judged, StoreError> {
+pub(in crate::engine) fn judge(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Judged, StoreError> {
     let survey = Survey::read(disk, dir)?;
     let start = checkpoint::newest(disk, dir, &survey, &*env.watch)?;
     judge_from(env, disk, dir, survey, start)
@@ -112,6 +112,6 @@ fn judge_from(env: &Env, disk: &dyn Disk, dir: &Path, survey: Survey, start: Sta
 }
 
 /// The last entry before a place.
-pub(super) fn lsn_before(from: Option<&Anchor>) -> Lsn {
+pub(in crate::engine) fn lsn_before(from: Option<&Anchor>) -> Lsn {
     from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)))
 }

@@ -8,35 +8,35 @@
 //! 96  8  incarnation counter         104 8 incarnation random  112 8 bank time of the last batch
 //! 120 .. 0xFF to 512
 //! ```
-//! It is the first file of a snapshot and goes when a start has drawn a new lineage. Left out: both (`snapshot.rs`,
-//! `store.rs`).
+//! It is the first file of a snapshot and goes when a start has drawn a new lineage. Left out: both (`snapshot/mod.rs`,
+//! `open.rs`).
 
 use std::path::Path;
 
-use super::error::StoreError;
-use super::store::io_error;
+use crate::engine::error::StoreError;
+use crate::engine::store_dir::io_error;
 use crate::env::Disk;
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 use crate::wal::{Anchor, Incarnation, Known, LogEnd, Position};
 
 /// Its name.
-pub(super) const SNAPSHOT: &str = "SNAPSHOT";
+pub(in crate::engine) const SNAPSHOT: &str = "SNAPSHOT";
 const LENGTH: usize = 512;
 const FORMAT_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"BKDSNAPS";
 
 /// What it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Marker {
+pub(in crate::engine) struct Marker {
     /// The store that was copied.
-    pub(super) store: StoreId,
+    pub(in crate::engine) store: StoreId,
     /// Where its log ended.
-    pub(super) end: LogEnd,
+    pub(in crate::engine) end: LogEnd,
 }
 
 impl Marker {
     /// The last entry of the snapshot.
-    pub(super) fn lsn(&self) -> Lsn {
+    pub(in crate::engine) fn lsn(&self) -> Lsn {
         Lsn(self.end.next_lsn.0.saturating_sub(1))
     }
 
@@ -44,7 +44,7 @@ impl Marker {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the copy is of another store.
-    pub(super) fn known(&self, store: StoreId) -> Result<Known, StoreError> {
+    pub(in crate::engine) fn known(&self, store: StoreId) -> Result<Known, StoreError> {
         if self.store != store {
             return Err(StoreError::Damaged(format!("{SNAPSHOT} says that this is a copy of {}, and it is one of {store}", self.store)));
         }
@@ -52,7 +52,7 @@ impl Marker {
     }
 
     /// Writes it, durably but for its name.
-    pub(super) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    pub(in crate::engine) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
         let path = dir.join(SNAPSHOT);
         let file = disk.create(&path).map_err(io_error("create", &path))?;
         file.write_all_at(&self.encode(), 0).map_err(io_error("write", &path))?;
@@ -63,7 +63,7 @@ impl Marker {
     ///
     /// # Errors
     /// [`StoreError::Io`]; [`StoreError::Damaged`] for one that is not whole.
-    pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StoreError> {
+    pub(in crate::engine) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(SNAPSHOT);
         if !disk.exists(&path).map_err(io_error("look for", &path))? {
             return Ok(None);
@@ -87,7 +87,7 @@ impl Marker {
     }
 
     /// Its bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::engine) fn encode(&self) -> Vec<u8> {
         let Self { store, end } = self;
         let mut bytes = Vec::with_capacity(LENGTH);
         let mut put = |field: &[u8]| bytes.extend_from_slice(field);

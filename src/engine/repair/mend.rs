@@ -3,17 +3,18 @@
 //! Files that say nothing of their own (a segment's header, an untouched segment, the manifest, a snapshot's marker) are
 //! made anew in a view of the disk; the store in that view is judged as a start judges it; and only if it is sound, and
 //! nothing that was answered can have been in what is made anew, is that done in place, after everything that is changed
-//! was copied beside the store. Left out: dropping what stands behind the good part (`repair.rs`), and telling (`cli/`).
+//! was copied beside the store. Left out: dropping what stands behind the good part (`repair/mod.rs`), and telling (`cli/`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::StoreError;
-use super::history::{before_checkpoint, check_history, start_verdict};
-use super::judge::{self, Judged};
-use super::repair::{Found, Repair, copy_file, find_good_part, free_name};
-use super::snapshot_marker::{Marker, SNAPSHOT};
-use super::store::{Env, io_error, sync_parent, take_lock};
+use crate::engine::error::StoreError;
+use crate::engine::inspect::history::{before_checkpoint, check_history, start_verdict};
+use crate::engine::inspect::judge;
+use crate::engine::inspect::judge::Judged;
+use crate::engine::repair::{Found, Repair, copy_file, find_good_part, free_name};
+use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
+use crate::engine::store_dir::{Env, io_error, sync_parent, take_lock};
 use crate::env::Disk;
 use crate::model::types::Lsn;
 use crate::wal::{self, Fix, Mended, Proof, Survey};
@@ -47,7 +48,7 @@ pub struct Mend {
 /// Takes the store's lock, judges it as a start does, and tells what can be done. Changes nothing.
 ///
 /// # Errors
-/// As [`super::open`], for whatever is no damage: no store, a lock, another version, the system.
+/// As [`crate::engine::open`], for whatever is no damage: no store, a lock, another version, the system.
 pub fn find_remedy(env: &Env, dir: &Path) -> Result<Remedy, StoreError> {
     // `store/` and `store` name the same directory, but only from one of them a neighbour's name can be made.
     let dir = dir.components().as_path();
@@ -223,7 +224,7 @@ impl Mend {
 }
 
 /// Copies the file as it is, and makes it what it is to be, durably.
-pub(super) fn make(env: &Env, dir: &Path, copies: &Path, fix: &Fix) -> Result<(), StoreError> {
+pub(in crate::engine) fn make(env: &Env, dir: &Path, copies: &Path, fix: &Fix) -> Result<(), StoreError> {
     let disk = &*env.disk;
     let (path, aside) = (dir.join(&fix.name), copies.join(&fix.name));
     let is_file = match disk.open_read(&path) {

@@ -94,8 +94,8 @@ fn imports_go_downward_only() {
     accepted("src/wal/read/reader.rs", "use super::segment::Segment;\nuse crate::wal::batch;");
     accepted("src/cli/serve.rs", "use crate::cli::exit;\nuse bankd::server::run;\nuse bankd::model::types::Lsn;");
     accepted("src/bench/load.rs", "use crate::client::Client;\nuse crate::prove::Proxy;");
-    refused("src/prove/checker.rs", "use crate::bank::Bank;", "may not import `bank`");
-    refused("src/prove/model.rs", "use crate::wal::recover;", "may not import `wal`");
+    refused("src/prove/check/checker.rs", "use crate::bank::Bank;", "may not import `bank`");
+    refused("src/prove/check/model.rs", "use crate::wal::recover;", "may not import `wal`");
     refused("src/bench/load.rs", "use crate::engine::Engine;", "may not import `engine`");
     refused("src/prove/broken/serve.rs", "use crate::engine::Engine;", "may not import `engine`");
     accepted("src/prove/broken/serve.rs", "use crate::wal::Log;");

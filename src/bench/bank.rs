@@ -1,6 +1,6 @@
 //! A daemon of the bench's own, over a store that it makes; and the files that a bench leaves.
 //!
-//! Left out: load (`load/`, `clerk.rs`), looking at the daemon meanwhile (`watch.rs`).
+//! Left out: load (`load/`, `worker.rs`), looking at the daemon meanwhile (`process_sampler.rs`).
 
 use std::io;
 use std::net::SocketAddr;

@@ -6,17 +6,14 @@
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "means of measured times, and charts of them")]
 
 mod bank;
-mod chart;
-mod clerk;
 pub mod load;
-mod page;
+mod process_sampler;
 mod report;
 mod sweep;
 mod trial;
-mod watch;
 
+pub use crate::bench::process_sampler::DaemonFigures;
 pub use bank::OwnBank;
 pub use report::CSV_HEADER;
 pub use sweep::{BenchError, Sweep, sweep};
 pub use trial::{Report, Target, trial};
-pub use watch::DaemonFigures;

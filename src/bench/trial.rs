@@ -1,6 +1,6 @@
 //! A trial: a load on a bank, and what the bank's process cost the machine meanwhile.
 //!
-//! Left out: the load (`load/`), the looking (`watch.rs`), words and files (`report.rs`).
+//! Left out: the load (`load/`), the looking (`process_sampler.rs`), words and files (`report.rs`).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use super::bank::OwnBank;
 use super::load::{self, Mark, Measured, Plan};
 use super::sweep::BenchError;
-use super::watch::{DaemonFigures, Watch};
+use crate::bench::process_sampler::{DaemonFigures, Watch};
 use crate::client::{Login, World};
 
 /// Whose bank it is.

@@ -2,7 +2,7 @@
 //!
 //! Everything here may be done twice without harm: greeting, logging in, taking up a session, reading. A message
 //! that moves money goes through [`Link::once`], whose caller decides about another try.
-//! Left out: the money (`requests.rs`).
+//! Left out: the money (`client.rs`).
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! Each is in the journal, synced, before it is first sent: a group under one sync, and with it the answers that came
 //! since. A copy that is refused for the moment leaves a gap, as a lost connection does. Then the pipeline waits for what
 //! is still under way, goes back to the first number without an answer, and sends the same again, in order.
-//! Left out: the single request (`pursuit.rs`), the file (`journal.rs`), who is told what (`cli/`).
+//! Left out: the single request (`request.rs`), the file (`journal/mod.rs`), who is told what (`cli/`).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use super::connection::AskError;
 use super::error::ClientError;
 use super::journal::{JournalError, OpenJournal};
-use super::journal_record::{ClosedReason, Intent, Record, Settled};
 use super::link::{Fault, Link};
-use super::pursuit::Answer;
 use super::retry::{Backoff, Deadline, World};
+use crate::client::journal::record::{ClosedReason, Intent, Record, Settled};
+use crate::client::request::Answer;
 use crate::model::command::Command;
 use crate::model::types::{RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};

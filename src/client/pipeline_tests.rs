@@ -1,11 +1,11 @@
 //! The pipeline against a peer that turns away, loses and repeats by script.
 
 use super::error::ClientError;
-use super::journal_book::End;
-use super::journal_record::ClosedReason;
 use super::pipeline::{Fate, Stopped};
-use super::requests::Client;
 use super::scripted::{Step, acked, answer, client, end, id, logged_in, refused, request, scripted, session, together, withdraw};
+use crate::client::client::Client;
+use crate::client::journal::index::End;
+use crate::client::journal::record::ClosedReason;
 use crate::model::command::Command;
 use crate::model::types::{AccountId, RequestNumber};
 use crate::wire::message::{Ask, Refusal};

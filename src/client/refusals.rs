@@ -2,10 +2,10 @@
 //!
 //! Every copy that was answered is spent: a refused one was not executed and never will be. So a request whose copies were
 //! all refused was not executed, as long as none is *adrift*: sent, by this run or an earlier one, and never answered.
-//! The table is in `docs/exactly-once.md`. Left out: acting on it (`pursuit.rs`, `pipeline.rs`).
+//! The table is in `docs/exactly-once.md`. Left out: acting on it (`request.rs`, `pipeline.rs`).
 
-use super::journal_record::ClosedReason;
-use super::pursuit::{Asking, History};
+use crate::client::journal::record::ClosedReason;
+use crate::client::request::{Asking, History};
 use crate::wire::message::Refusal;
 
 /// What a refusal means.

@@ -2,13 +2,13 @@
 //! says so.
 
 use super::error::ClientError;
-use super::journal_book::End;
-use super::journal_record::samples::intent;
-use super::journal_record::{ClosedReason, Record};
-use super::pursuit::{Answer, Asking, History};
 use super::refusals::{Meaning, meaning};
-use super::requests::Client;
 use super::scripted::{Step, acked, answer, client, end, id, logged_in, refused, scripted, session, withdraw};
+use crate::client::client::Client;
+use crate::client::journal::index::End;
+use crate::client::journal::record::samples::intent;
+use crate::client::journal::record::{ClosedReason, Record};
+use crate::client::request::{Answer, Asking, History};
 use crate::model::command::Malformed;
 use crate::model::types::RequestNumber;
 use crate::wire::message::{Ask, Refusal, Reply};

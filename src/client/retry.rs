@@ -1,6 +1,6 @@
 //! How long to go on and when to try again: deadlines on the monotonic clock, and full-jitter back-off.
 //!
-//! Left out: what is tried (`link.rs`, `requests.rs`).
+//! Left out: what is tried (`link.rs`, `client.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,10 +7,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::journal_book::End;
 use super::link::Login;
-use super::requests::Client;
 use super::retry::World;
+use crate::client::client::Client;
+use crate::client::journal::index::End;
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::secret::Secret;

@@ -4,32 +4,17 @@
 //! It uses the client and the wire, as any outsider would, and reads the log by a reader of its own. Nothing here can
 //! be reached from the daemon. Left out: options and printing (`cli/`).
 
-mod arena;
+mod actors;
 mod broken;
-mod caller;
-mod checker;
-#[cfg(test)]
-mod checker_tests;
-mod commander;
-mod customer;
+mod check;
 mod daemon;
-mod faults;
-mod history;
-mod intruder;
-mod log_bytes;
-mod log_reader;
-mod model;
-mod prober;
 mod proxy;
-mod proxy_lane;
-mod real_time;
 mod run;
-mod verdict;
 
+pub use crate::prove::check::log_reader::LogReadError;
+pub use crate::prove::check::verdict::{Checked, Deeds, Verdict, Violation};
+pub use crate::prove::proxy::faults::{BadShare, Faults, Share};
 pub use broken::{Flaw, SmallBankError, serve as serve_small_bank};
 pub use daemon::{Daemon, Ended};
-pub use faults::{BadShare, Faults, Share};
-pub use log_reader::LogReadError;
 pub use proxy::{Counts, Proxy};
 pub use run::{OnTrial, Plan, ProveError, prove};
-pub use verdict::{Checked, Deeds, Verdict, Violation};

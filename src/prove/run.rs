@@ -12,20 +12,21 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::arena::{ACCOUNTS, Arena, OPENING, SECRET, TELLERS, customer, customer_name, teller, teller_name};
 use super::broken::Flaw;
-use super::checker::{Testimony, check};
 use super::daemon::Daemon;
-use super::faults::{Faults, Share};
-use super::log_reader::{LogReadError, read_log, segment_name};
 use super::proxy::Proxy;
-use super::verdict::{self, Deeds, Verdict, Violation};
-use super::{commander, customer as customers, intruder, prober};
 use crate::client::{Client, Request, World};
 use crate::env::Disk;
 use crate::env::sim::Random;
 use crate::model::amount::Amount;
 use crate::model::types::AccountId;
+use crate::prove::actors::arena::{ACCOUNTS, Arena, OPENING, SECRET, TELLERS, customer, customer_name, teller, teller_name};
+use crate::prove::actors::{commander, customer as customers, intruder, prober};
+use crate::prove::check::checker::{Testimony, check};
+use crate::prove::check::log_reader::{LogReadError, read_log, segment_name};
+use crate::prove::check::verdict;
+use crate::prove::check::verdict::{Deeds, Verdict, Violation};
+use crate::prove::proxy::faults::{Faults, Share};
 
 /// What a proof is to be.
 #[derive(Clone, Debug)]

@@ -1,0 +1,236 @@
+//! The sweep: mean time of a transaction against the error rate, as the lab's report has it in its figures 14 and 15,
+//! with idempotent utilities as a control group; and throughput against connections.
+//!
+//! If an attempt fails with probability p, a transaction takes 1/(1-p) attempts. With s the time of an attempt that is
+//! answered and f that of one that fails, it takes s + f (1/(1-p) - 1); both are timed one by one, and the curve that
+//! follows from them is drawn beside what was measured. Left out: drawing (`chart.rs`), the page (`page.rs`).
+
+pub(super) mod chart;
+pub(super) mod page;
+pub(super) mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::bank;
+use super::bank::OwnBank;
+use super::load::{BadPlan, Plan};
+use super::trial::{Target, trial};
+use crate::bench::sweep::worker::{Clerk, Kind, Taken};
+use crate::client::{ConnectError, JournalError, World};
+use crate::env::sim::Random;
+use crate::model::types::AccountId;
+use crate::prove::{Faults, Proxy, Share};
+
+/// Error rates in percent.
+const RATES: [u8; 7] = [0, 10, 20, 30, 40, 50, 60];
+/// How many accounts there are.
+const ACCOUNTS: u32 = 1000;
+/// Connections.
+const CONNECTIONS: [usize; 4] = [1, 4, 16, 64];
+/// Each error rate is measured in so many parts.
+const ROUNDS: u64 = 10;
+/// A lost message is noticed after this long.
+pub(super) const NOTICED: Duration = Duration::from_millis(2);
+
+/// What a sweep is to be.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// Decides which messages are lost.
+    pub seed: u64,
+    /// Few transactions a point: to see that it works, not to be read.
+    pub is_quick: bool,
+    /// Where the files go; made if it is not there.
+    pub out: PathBuf,
+    /// An empty directory for the store.
+    pub dir: PathBuf,
+    /// This program.
+    pub exe: PathBuf,
+}
+
+/// Why a sweep did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The bank does not do what it should.
+    #[error("the bank: {0}")]
+    Bank(String),
+    /// Nobody answers there; nothing was sent.
+    #[error("the bank at {address} cannot be reached: {source}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        source: ConnectError,
+    },
+    /// A file or address.
+    #[error("{what}: {source}")]
+    Io {
+        /// Which.
+        what: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A load that makes no sense.
+    #[error("the load needs {0}")]
+    Plan(#[from] BadPlan),
+    /// The generator's journal.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// A chart.
+    #[error("a chart cannot be drawn: {0}")]
+    Chart(String),
+}
+
+/// What goes wrong in a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorKind {
+    /// The server answers "transaction error".
+    Answered,
+    /// Its reply is lost.
+    ReplyLost,
+    /// The client's request is lost.
+    RequestLost,
+}
+
+/// One line of a chart.
+pub(super) struct Series {
+    pub(super) error: ErrorKind,
+    pub(super) kind: Kind,
+    pub(super) points: Vec<Point>,
+    /// The mean time of an attempt that is answered, in microseconds.
+    answered: f64,
+    /// The mean time of an attempt that fails, until the next can be sent, in microseconds.
+    failed: f64,
+}
+
+impl Series {
+    /// What a transaction should take at that error rate, in microseconds.
+    pub(super) fn expected(&self, percent: f64) -> f64 {
+        self.answered + self.failed * (attempts_expected(percent) - 1.0)
+    }
+}
+
+/// One measurement; times in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub(super) percent: u8,
+    pub(super) transactions: u64,
+    pub(super) attempts: f64,
+    pub(super) mean: f64,
+}
+
+/// Throughput with so many connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub(super) connections: usize,
+    pub(super) per_second: f64,
+    pub(super) mean: f64,
+}
+
+/// Measures, draws and writes. Gives the files that were written; `progress` is told each series.
+///
+/// # Errors
+/// [`BenchError`]; some files may have been written.
+pub fn sweep(world: &World, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec<PathBuf>, BenchError> {
+    let disk = &*world.disk;
+    let daemon = OwnBank::with_opening(disk, &plan.exe, &plan.dir, ACCOUNTS, bank::OPENING)?;
+    let mut random = Random::new(plan.seed);
+    let transactions = if plan.is_quick { 40 } else { 1500 };
+    let mut all = Vec::new();
+    let kinds =
+        [(ErrorKind::Answered, "transaction error"), (ErrorKind::ReplyLost, "replies lost"), (ErrorKind::RequestLost, "requests lost")];
+    for (error, name) in kinds {
+        for kind in [Kind::Money, Kind::Utility] {
+            progress(&format!("{name}, {kind:?}"));
+            let account = AccountId(u32::try_from(all.len()).unwrap_or(0));
+            all.push(series(world, daemon.address(), random.next_u64(), (error, kind, account), transactions)?);
+        }
+    }
+    let mut rates = Vec::new();
+    let lasting = if plan.is_quick { Duration::from_millis(100) } else { Duration::from_secs(3) };
+    for connections in CONNECTIONS {
+        progress(&format!("{connections} connections"));
+        let (per_second, mean) = throughput(world, &daemon, connections, lasting)?;
+        rates.push(Rate { connections, per_second, mean });
+    }
+    if !disk.exists(&plan.out).map_err(|source| BenchError::Io { what: plan.out.display().to_string(), source })? {
+        disk.create_dir(&plan.out).map_err(|source| BenchError::Io { what: plan.out.display().to_string(), source })?;
+    }
+    let mut written = Vec::new();
+    for (name, text) in [
+        ("error-rate.csv", page::error_rate_csv(&all)),
+        ("throughput.csv", page::throughput_csv(&rates)),
+        ("index.html", page::html(&all, &rates, plan.seed)?),
+    ] {
+        let path = plan.out.join(name);
+        bank::write(disk, &path, &text)?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// One series, from no errors to many; and that no deposit was made twice or lost in it.
+fn series(
+    world: &World,
+    to: SocketAddr,
+    seed: u64,
+    (error, kind, account): (ErrorKind, Kind, AccountId),
+    transactions: u64,
+) -> Result<Series, BenchError> {
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let proxy =
+        Proxy::start(any_port, to, seed, Faults::default()).map_err(|source| BenchError::Io { what: "the proxy".to_owned(), source })?;
+    let mut clerk = Clerk::new(world, proxy.address().to_string(), account);
+    // The first ones find cold caches.
+    let mut paid_in = clerk.work(kind, transactions / 10 + 1)?.paid_in;
+    let mut measured = RATES.map(|percent| (percent, Taken::default()));
+    // Interleaved, so that a busy minute of the machine does not fall on one rate alone.
+    for _ in 0..ROUNDS {
+        for (percent, taken) in &mut measured {
+            proxy.set_faults(faults(error, *percent));
+            taken.add(&clerk.work(kind, transactions / ROUNDS)?);
+        }
+    }
+    proxy.set_faults(Faults::default());
+    if kind == Kind::Money {
+        paid_in += measured.iter().map(|(_, taken)| taken.paid_in).sum::<u64>();
+        let (expected, holds) = (bank::OPENING + paid_in, clerk.balance()?);
+        if holds != expected {
+            return Err(BenchError::Bank(format!("the account holds {holds} where {expected} was answered for")));
+        }
+    }
+    let all = |part: fn(&Taken) -> f64| measured.iter().map(|(_, taken)| part(taken)).sum::<f64>();
+    let answered = all(|taken| taken.answered.as_secs_f64()) / all(|taken| taken.transactions as f64) * 1e6;
+    let failed = all(|taken| taken.failed.as_secs_f64()) / all(|taken| (taken.attempts - taken.transactions) as f64) * 1e6;
+    let point = |(percent, taken): &(u8, Taken)| {
+        let (transactions, count) = (taken.transactions, taken.transactions as f64);
+        let mean = (taken.answered + taken.failed).as_secs_f64() / count * 1e6;
+        Point { percent: *percent, transactions, attempts: taken.attempts as f64 / count, mean }
+    };
+    Ok(Series { error, kind, points: measured.iter().map(point).collect(), answered, failed })
+}
+
+/// How many deposits a second the bank answers on so many connections, one in flight each, and the mean time of one in
+/// microseconds.
+fn throughput(world: &World, bank: &OwnBank, connections: usize, lasting: Duration) -> Result<(f64, f64), BenchError> {
+    let plan = Plan { connections, warm_up: lasting / 10, duration: lasting, accounts: ACCOUNTS, ..Plan::default() };
+    let measured = trial(world, &Target::Own(bank), &plan, None, &mut |_| {})?.measured;
+    Ok((measured.rate(), measured.latency.mean() / 1e3))
+}
+
+/// 1/(1-p).
+pub(super) fn attempts_expected(percent: f64) -> f64 {
+    1.0 / (1.0 - percent / 100.0)
+}
+
+fn faults(error: ErrorKind, percent: u8) -> Faults {
+    let share = Share::percent(percent);
+    let none = Faults { linger: NOTICED, ..Faults::default() };
+    match error {
+        ErrorKind::Answered => Faults { busy: share, ..none },
+        ErrorKind::ReplyLost => Faults { lose_replies: share, ..none },
+        ErrorKind::RequestLost => Faults { lose_requests: share, ..none },
+    }
+}

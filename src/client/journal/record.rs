@@ -1,0 +1,268 @@
+//! What the journal records, and the bytes of each record's fields.
+//!
+//! Left out: the frames around them and damage (`format.rs`).
+
+use crate::model::amount::Amount;
+use crate::model::codec;
+use crate::model::command::{Body, Command, Outcome};
+use crate::model::types::{Chain, Epoch, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
+use crate::wire::message::{Receipt, Role};
+
+/// The longest server address that a journal takes, in bytes.
+pub(in crate::client) const MAX_ADDRESS: usize = 255;
+
+/// The kind of a frame that holds several records.
+pub(in crate::client) const GROUP: u8 = 4;
+
+/// A money request that is about to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The bank's store.
+    pub store: StoreId,
+    /// Session and number.
+    pub id: RequestId,
+    /// The wall clock, in microseconds since 1970.
+    pub at: u64,
+    /// As what its owner logged in.
+    pub role: Role,
+    /// The owner's login name.
+    pub name: String,
+    /// The server's address, as it was given.
+    pub address: String,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A recorded outcome that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The recorded body.
+    pub body: Body,
+    /// Whether the bank had answered it before.
+    pub replayed: bool,
+    /// The bank's evidence.
+    pub receipt: Receipt,
+}
+
+/// Why a request is never sent again although no recorded outcome came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedReason {
+    /// (1) The bank does not know the session: whether the request was executed, only its log tells.
+    UnknownSession,
+    /// (2) The bank's store was rolled back: as above.
+    StoreRolledBack,
+    /// (3) Executed, answered and acknowledged; the answer is in the bank's log.
+    Acknowledged,
+    /// (4) Its number is not the session's next, and no copy of it is adrift: not executed.
+    Gap,
+    /// (5) Its number was executed with another command: not executed.
+    Conflict,
+    /// (6) Every copy that was sent was refused, or the bank refuses its content: not executed.
+    Refused,
+    /// (7) Not one byte of it was sent: not executed.
+    NeverSent,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// (1) Synced before the first send.
+    Intent(Intent),
+    /// (2) Synced before the reply is acknowledged.
+    Reply(RequestId, Settled),
+    /// (3) No reply will come.
+    Closed(RequestId, ClosedReason),
+}
+
+impl Record {
+    /// Whether it says how a request ended.
+    pub(in crate::client) const fn is_end(&self) -> bool {
+        matches!(self, Self::Reply(..) | Self::Closed(..))
+    }
+}
+
+/// Appends a record's fields, or an unfinished part and none if one is beyond its limit.
+pub(in crate::client) fn put(record: &Record, out: &mut Vec<u8>) -> Option<()> {
+    match record {
+        Record::Intent(intent) => {
+            if !is_valid_name(&intent.name) || intent.address.len() > MAX_ADDRESS {
+                return None;
+            }
+            out.push(1);
+            put_id(intent.id, out);
+            out.extend_from_slice(&intent.store.0);
+            out.extend_from_slice(&intent.at.to_le_bytes());
+            out.push(match intent.role {
+                Role::Customer => 0,
+                Role::Teller => 1,
+            });
+            put_text(&intent.name, out)?;
+            put_text(&intent.address, out)?;
+            codec::encode_into(&intent.command, out).ok()
+        }
+        Record::Reply(id, settled) => {
+            out.push(2);
+            put_id(*id, out);
+            out.push(settled.body.outcome.code());
+            out.extend_from_slice(&settled.body.balance.get().to_le_bytes());
+            out.extend_from_slice(&settled.body.lsn.0.to_le_bytes());
+            out.push(u8::from(settled.replayed));
+            out.extend_from_slice(&settled.receipt.chain.0);
+            out.extend_from_slice(&settled.receipt.lsn.0.to_le_bytes());
+            Some(())
+        }
+        Record::Closed(id, reason) => {
+            out.push(3);
+            put_id(*id, out);
+            out.push(reason.code());
+            Some(())
+        }
+    }
+}
+
+/// Reads a record that takes all of `bytes`.
+pub(in crate::client) fn read(bytes: &[u8]) -> Option<Record> {
+    let mut reader = Reader(bytes);
+    let [kind] = reader.array()?;
+    let id = RequestId {
+        session: SessionId { epoch: Epoch(reader.u64()?), lsn: Lsn(reader.u64()?) },
+        number: RequestNumber(reader.u64().filter(|number| *number > 0)?),
+    };
+    let record = match kind {
+        1 => Record::Intent(Intent {
+            id,
+            store: StoreId(reader.array()?),
+            at: reader.u64()?,
+            role: match reader.array()? {
+                [0] => Role::Customer,
+                [1] => Role::Teller,
+                _ => return None,
+            },
+            name: reader.text().filter(|name| is_valid_name(name))?,
+            address: reader.text()?,
+            command: codec::decode(std::mem::take(&mut reader.0)).ok()?,
+        }),
+        2 => Record::Reply(
+            id,
+            Settled {
+                body: Body {
+                    outcome: reader.array().and_then(|[code]| outcome(code))?,
+                    balance: Amount::new(reader.u64()?)?,
+                    lsn: Lsn(reader.u64()?),
+                },
+                replayed: match reader.array()? {
+                    [0] => false,
+                    [1] => true,
+                    _ => return None,
+                },
+                receipt: Receipt { chain: Chain(reader.array()?), lsn: Lsn(reader.u64()?) },
+            },
+        ),
+        3 => Record::Closed(id, reader.array().and_then(|[code]| ClosedReason::from_code(code))?),
+        _ => return None,
+    };
+    reader.0.is_empty().then_some(record)
+}
+
+/// Reads a group's records, each with its length before it: one at least, and nothing behind them.
+pub(in crate::client) fn read_group(bytes: &[u8]) -> Option<Vec<Record>> {
+    let (mut reader, mut records) = (Reader(bytes), Vec::new());
+    while !reader.0.is_empty() {
+        let length = usize::from(u16::from_le_bytes(reader.array()?));
+        let (record, rest) = reader.0.split_at_checked(length)?;
+        reader.0 = rest;
+        records.push(read(record)?);
+    }
+    (!records.is_empty()).then_some(records)
+}
+
+fn put_id(id: RequestId, out: &mut Vec<u8>) {
+    for field in [id.session.epoch.0, id.session.lsn.0, id.number.0] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    out.push(u8::try_from(text.len()).ok()?);
+    out.extend_from_slice(text.as_bytes());
+    Some(())
+}
+
+fn outcome(code: u8) -> Option<Outcome> {
+    use Outcome::{AccountClosed, AccountLocked, BalanceOverflow, Cancelled, Done, InsufficientBalance, NoSuchAccount};
+    [Done, InsufficientBalance, NoSuchAccount, AccountClosed, AccountLocked, BalanceOverflow, Cancelled]
+        .into_iter()
+        .find(|outcome| outcome.code() == code)
+}
+
+impl ClosedReason {
+    const ALL: [Self; 7] =
+        [Self::UnknownSession, Self::StoreRolledBack, Self::Acknowledged, Self::Gap, Self::Conflict, Self::Refused, Self::NeverSent];
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::UnknownSession => 1,
+            Self::StoreRolledBack => 2,
+            Self::Acknowledged => 3,
+            Self::Gap => 4,
+            Self::Conflict => 5,
+            Self::Refused => 6,
+            Self::NeverSent => 7,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let [length] = self.array()?;
+        let (head, rest) = self.0.split_at_checked(usize::from(length))?;
+        self.0 = rest;
+        String::from_utf8(head.to_vec()).ok()
+    }
+}
+
+#[cfg(test)]
+pub(in crate::client) mod samples {
+    use super::*;
+    use crate::model::types::AccountId;
+
+    pub(in crate::client) fn id(number: u64) -> RequestId {
+        RequestId { session: SessionId { epoch: Epoch(0xabc), lsn: Lsn(77) }, number: RequestNumber(number) }
+    }
+
+    pub(in crate::client) fn intent(number: u64) -> Intent {
+        Intent {
+            store: StoreId([7; 16]),
+            id: id(number),
+            at: 1_700_000_000_000_000,
+            role: Role::Customer,
+            name: "Sami".to_owned(),
+            address: "127.0.0.1:7070".to_owned(),
+            command: Command::Withdraw { account: AccountId(1), amount: Amount::new(20).unwrap() },
+        }
+    }
+
+    pub(in crate::client) fn settled() -> Settled {
+        Settled {
+            body: Body { outcome: Outcome::Done, balance: Amount::new(160).unwrap(), lsn: Lsn(78) },
+            replayed: false,
+            receipt: Receipt { chain: Chain([9; 32]), lsn: Lsn(78) },
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A journal that only grows, of the same format, for whoever moves so much that a sync a request is out of the question.
+//!
+//! It is evidence for an audit ([`told`](crate::client::told)), and no client's safety: a crash of its writer loses what was not
+//! synced, so nothing that it holds may be sent again by its word. Left out: bytes (`format.rs`).
+
+use std::path::{Path, PathBuf};
+
+use crate::client::journal::JournalError;
+use crate::client::journal::audit::MAX_BYTES;
+use crate::client::journal::format;
+use crate::client::journal::record::Record;
+use crate::client::retry::World;
+use crate::env::File;
+
+/// So many bytes are written at a time.
+const CHUNK: usize = 1 << 20;
+
+/// The file, written in chunks.
+pub struct JournalStream {
+    path: PathBuf,
+    file: Box<dyn File>,
+    buffer: Vec<u8>,
+    end: u64,
+}
+
+impl JournalStream {
+    /// Begins a new file.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; a file that is there already is left alone.
+    pub fn create(world: &World, path: &Path) -> Result<Self, JournalError> {
+        let failed = |error: std::io::Error| JournalError::Io { path: path.to_owned(), what: "created", why: error.to_string() };
+        let file = world.disk.create(path).map_err(failed)?;
+        let header = format::header(1);
+        // At once: a writer that is killed before its first chunk leaves a journal, and no unknown file.
+        file.write_all_at(&header, 0).map_err(failed)?;
+        let buffer = Vec::with_capacity(CHUNK + format::MAX_RECORD);
+        Ok(Self { path: path.to_owned(), file, buffer, end: header.len() as u64 })
+    }
+
+    /// Appends a record; written when enough have come together.
+    ///
+    /// # Errors
+    /// [`JournalError`]: a field is too long, the file too large for an audit, or the file system refuses.
+    pub fn put(&mut self, record: &Record) -> Result<(), JournalError> {
+        let full = |why: &str| JournalError::Full { path: self.path.clone(), why: why.to_owned() };
+        // Nobody waits to be told of it.
+        if format::put(std::slice::from_ref(record), true, &mut self.buffer) == 0 {
+            return Err(full("a name or a server address is too long"));
+        }
+        if self.end + self.buffer.len() as u64 > MAX_BYTES {
+            return Err(full("it would be larger than an audit reads; ask for less"));
+        }
+        if self.buffer.len() < CHUNK { Ok(()) } else { self.write() }
+    }
+
+    /// Writes and syncs all of it.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.write()?;
+        self.file.sync().map_err(|error| self.io(&error))
+    }
+
+    fn write(&mut self) -> Result<(), JournalError> {
+        self.file.write_all_at(&self.buffer, self.end).map_err(|error| self.io(&error))?;
+        self.end += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn io(&self, error: &std::io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), what: "written", why: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::journal::audit::told;
+    use crate::client::journal::record::samples::{id, intent, settled};
+
+    /// A writer that is killed has written its chunks up to some byte.
+    #[test]
+    fn a_stream_that_ends_anywhere_is_sound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let world = World::real();
+        let mut stream = JournalStream::create(&world, &path).unwrap();
+        assert_eq!(told(&*world.disk, &path).unwrap(), [], "before the first chunk");
+        for number in 1..=8 {
+            stream.put(&Record::Intent(intent(number))).unwrap();
+            stream.put(&Record::Reply(id(number), settled())).unwrap();
+        }
+        stream.sync().unwrap();
+        let file = world.disk.open(&path).unwrap();
+        for length in (24..=file.len().unwrap()).rev() {
+            file.set_len(length).unwrap();
+            assert!(told(&*world.disk, &path).is_ok(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn what_was_put_is_told_and_an_older_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let world = World::real();
+        let mut stream = JournalStream::create(&world, &path).unwrap();
+        for number in 1..=10_000 {
+            stream.put(&Record::Intent(intent(number))).unwrap();
+            stream.put(&Record::Reply(id(number), settled())).unwrap();
+        }
+        stream.sync().unwrap();
+        let found = told(&*world.disk, &path).unwrap();
+        assert_eq!((found.len(), found[9999].request), (10_000, id(10_000)));
+        assert!(matches!(JournalStream::create(&world, &path).err(), Some(JournalError::Io { what: "created", .. })));
+        assert_eq!(told(&*world.disk, &path).unwrap().len(), 10_000);
+    }
+}

@@ -1,0 +1,167 @@
+//! What all the actors of a proof share: the way to the bank, who is who, where journals lie, and when to stop.
+//!
+//! Left out: what the actors do (`customer.rs`, `commander.rs`, `prober.rs`, `intruder.rs`).
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::client::{Login, World};
+use crate::env::sim::Random;
+use crate::model::amount::Amount;
+use crate::model::command::Command;
+use crate::model::secret::Secret;
+use crate::model::types::{AccountId, Owner, RequestId};
+use crate::prove::check::history::History;
+use crate::prove::proxy::lock;
+use crate::wire::message::Role;
+
+/// How many accounts the bank of a proof has: few, so that many clients meet on each.
+pub(in crate::prove) const ACCOUNTS: u32 = 6;
+/// What each of them holds at first: little, so that many withdrawals are declined.
+pub(in crate::prove) const OPENING: u64 = 600;
+/// How many tellers it has.
+pub(in crate::prove) const TELLERS: u32 = 16;
+/// Everybody's PIN and token; the store is made for the proof and goes with it.
+pub(in crate::prove) const SECRET: &str = "2718281828";
+
+/// Beyond this many bytes an actor begins another journal: the journal itself keeps only the latest requests.
+const JOURNAL: u64 = 64 << 10;
+/// How many requests the board shows.
+const BOARD: usize = 32;
+
+/// The shared part of a proof.
+pub(in crate::prove) struct Arena {
+    pub(in crate::prove) world: World,
+    pub(in crate::prove) exe: PathBuf,
+    pub(in crate::prove) dir: PathBuf,
+    /// The proxy's address.
+    pub(in crate::prove) server: String,
+    pub(in crate::prove) history: History,
+    pub(in crate::prove) is_over: AtomicBool,
+    pub(in crate::prove) deeds: DeedCounts,
+    journals: Mutex<Vec<(PathBuf, Login)>>,
+    board: Mutex<VecDeque<Posted>>,
+}
+
+/// What was done so far.
+#[derive(Default)]
+pub(in crate::prove) struct DeedCounts {
+    pub(in crate::prove) client_kills: AtomicU64,
+    pub(in crate::prove) runs_abandoned: AtomicU64,
+    pub(in crate::prove) in_windows: AtomicU64,
+    pub(in crate::prove) doubts_resolved: AtomicU64,
+}
+
+/// A request that everybody may know of, the intruder included.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::prove) struct Posted {
+    pub(in crate::prove) owner: Owner,
+    pub(in crate::prove) id: RequestId,
+    pub(in crate::prove) command: Command,
+}
+
+impl Arena {
+    pub(in crate::prove) fn new(world: &World, exe: &Path, dir: &Path, server: String) -> Self {
+        Self {
+            world: world.clone(),
+            exe: exe.to_owned(),
+            dir: dir.to_owned(),
+            server,
+            history: History::default(),
+            is_over: AtomicBool::new(false),
+            deeds: DeedCounts::default(),
+            journals: Mutex::default(),
+            board: Mutex::default(),
+        }
+    }
+
+    pub(in crate::prove) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+
+    /// The time that all events are noted in.
+    pub(in crate::prove) fn now(&self) -> Duration {
+        self.world.clock.monotonic()
+    }
+
+    /// A journal for that login, to be resolved and read in the end.
+    pub(in crate::prove) fn new_journal(&self, actor: &str, login: &Login) -> PathBuf {
+        let mut journals = lock(&self.journals);
+        let path = self.dir.join(format!("journal-{}-{actor}", journals.len()));
+        journals.push((path.clone(), login.clone()));
+        path
+    }
+
+    /// Whether a journal has become so long that another should be begun.
+    pub(in crate::prove) fn is_long(&self, journal: &Path) -> bool {
+        self.world.disk.open_read(journal).and_then(|file| file.len()).is_ok_and(|length| length > JOURNAL)
+    }
+
+    /// Every journal of the proof, with the login whose it is.
+    pub(in crate::prove) fn journals(&self) -> Vec<(PathBuf, Login)> {
+        lock(&self.journals).clone()
+    }
+
+    pub(in crate::prove) fn post(&self, posted: Posted) {
+        let mut board = lock(&self.board);
+        board.push_back(posted);
+        if board.len() > BOARD {
+            board.pop_front();
+        }
+    }
+
+    /// Any request on the board.
+    pub(in crate::prove) fn posted(&self, random: &mut Random) -> Option<Posted> {
+        let board = lock(&self.board);
+        board.get(random.index(board.len())).copied()
+    }
+}
+
+/// Adds one.
+pub(in crate::prove) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A customer's name.
+pub(in crate::prove) fn customer_name(number: u32) -> String {
+    format!("customer-{number}")
+}
+
+/// A teller's name.
+pub(in crate::prove) fn teller_name(number: u32) -> String {
+    format!("teller-{number}")
+}
+
+/// A customer's login.
+pub(in crate::prove) fn customer(number: u32) -> Login {
+    Login { role: Role::Customer, name: customer_name(number % ACCOUNTS), secret: Secret::new(SECRET.to_owned()) }
+}
+
+/// A teller's login.
+pub(in crate::prove) fn teller(number: u32) -> Login {
+    Login { role: Role::Teller, name: teller_name(number % TELLERS), secret: Secret::new(SECRET.to_owned()) }
+}
+
+/// Any account.
+pub(in crate::prove) fn any_account(random: &mut Random) -> AccountId {
+    AccountId(u32::try_from(random.below(u64::from(ACCOUNTS))).unwrap_or(0))
+}
+
+/// Any command that this owner may ask for; now and then for an account that does not exist.
+pub(in crate::prove) fn any_command(random: &mut Random, owner: Owner) -> Command {
+    let account = match owner {
+        Owner::Customer(own) => own,
+        _ if random.one_in(40) => AccountId(ACCOUNTS + 7),
+        _ => any_account(random),
+    };
+    let amount = Amount::new(1 + random.below(300)).unwrap_or_default();
+    let to = any_account(random);
+    match random.below(5) {
+        0 | 1 => Command::Deposit { account, amount },
+        2 if to != account => Command::Transfer { from: account, to, amount },
+        _ => Command::Withdraw { account, amount },
+    }
+}

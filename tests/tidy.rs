@@ -87,12 +87,12 @@ fn imports_go_downward_only() {
     refused("src/wal/mod.rs", "use crate::*;", "may not import `*`");
     refused("src/novel.rs", "", "has no layer");
     refused("src/wal/mod.rs", "use super::bank::Bank;", "by `super`");
-    refused("src/wal/read/reader.rs", "use super::super::bank::Bank;", "by `super`");
+    refused("src/wal/read/reader.rs", "use super::super::super::bank::Bank;", "by `super`");
     refused("src/model/types.rs", "use super::super::engine;", "by `super`");
-    accepted("src/engine/mod.rs", "use crate::bank::Bank;\nuse crate::wal::{self, Log};\nuse crate::types::Lsn;");
-    accepted("src/model/types.rs", "use crate::amount::Amount;\npub(super) struct A;\n#[cfg(test)]\nmod tests { use super::*; }");
+    accepted("src/engine/mod.rs", "use crate::bank::Bank;\nuse crate::wal::{self, Log};\nuse crate::model::types::Lsn;");
+    accepted("src/model/types.rs", "use crate::model::amount::Amount;\npub(super) struct A;\n#[cfg(test)]\nmod tests { use super::*; }");
     accepted("src/wal/read/reader.rs", "use super::segment::Segment;\nuse crate::wal::batch;");
-    accepted("src/cli/serve.rs", "use crate::cli::exit;\nuse bankd::server::run;\nuse bankd::model::types::Lsn;");
+    accepted("src/cli/commands/serve.rs", "use crate::cli::exit;\nuse bankd::server::run;\nuse bankd::model::types::Lsn;");
     accepted("src/bench/load.rs", "use crate::client::Client;\nuse crate::prove::Proxy;");
     refused("src/prove/check/checker.rs", "use crate::bank::Bank;", "may not import `bank`");
     refused("src/prove/check/model.rs", "use crate::wal::recover;", "may not import `wal`");
@@ -121,7 +121,7 @@ fn files_open_with_their_job() {
 fn the_log_and_the_engine_have_no_silent_defaults() {
     for text in ["a.unwrap_or_default()", "a.unwrap_or(u64::MAX)", "a.unwrap_or(0)", "a.unwrap_or(false)"] {
         refused("src/wal/write/log.rs", &format!("fn f() {{ {text}; }}"), "a silent default");
-        accepted("src/cli/output.rs", &format!("fn f() {{ {text}; }}"));
+        accepted("src/cli/support/output.rs", &format!("fn f() {{ {text}; }}"));
         accepted("src/engine/mod.rs", &format!("#[cfg(test)]\nmod tests {{ fn f() {{ {text}; }} }}"));
     }
     accepted("src/engine/mod.rs", "fn f() { a.unwrap_or(b); }");
@@ -142,7 +142,7 @@ fn names_have_their_place() {
         ("fn f() { rand::random() }", "`rand`"),
         ("use bincode::config;", "`bincode` is allowed in: src/model/codec.rs"),
         ("use tokio::net;", "`tokio` is allowed in: nowhere"),
-        ("use indicatif::ProgressBar;", "`indicatif` is allowed in: src/cli/progress.rs"),
+        ("use indicatif::ProgressBar;", "`indicatif` is allowed in: src/cli/support/progress.rs"),
         ("use std::time::SystemTime;", "`SystemTime`"),
         ("use std::time::{Duration, UNIX_EPOCH};", "`UNIX_EPOCH`"),
         ("fn f() { let t = std::time::Instant::now(); }", "`Instant::now`"),
@@ -170,8 +170,8 @@ fn names_have_their_place() {
     for (path, text) in [
         ("src/env/os.rs", "use std::fs::File;\nuse fs2::FileExt;\nuse std::time::SystemTime;\nfn f() { rustix::x(); getrandom::fill(b); }"),
         ("src/model/codec.rs", "use bincode::config;"),
-        ("src/cli/atm.rs", "fn f() { let start = Instant::now(); }"),
-        ("src/cli/output.rs", "fn f() { std::io::stdout(); }"),
+        ("src/cli/commands/atm.rs", "fn f() { let start = Instant::now(); }"),
+        ("src/cli/support/output.rs", "fn f() { std::io::stdout(); }"),
         ("src/client/mod.rs", "fn f() { let start = Instant::now(); }"),
         ("src/wal/mod.rs", "use std::time::Instant;\nfn f(rand: u8) -> bool { rand != 1 }"),
         (

@@ -2,47 +2,19 @@
 //!
 //! Results go to stdout, everything else to stderr. Left out: what the commands do.
 
-mod account;
-mod accounts_file;
-mod atm;
-mod batch;
-mod batch_lines;
-mod bench;
-mod bench_run;
-mod durations;
-mod explain;
-mod failure;
-mod init;
-mod logging;
-mod money;
-mod operator;
-mod options;
-mod output;
-mod progress;
-mod prove;
-mod proxy;
-mod resolve;
-mod secrets;
-mod serve;
-mod sessions;
-mod snapshot;
-mod store_paths;
-mod teller;
-mod untold;
-mod utility;
-mod wal;
-mod when;
+mod commands;
+mod support;
 
 use std::process::ExitCode;
 
 use bankd::env::os;
 use clap::{Parser, Subcommand};
 
-use failure::{Exit, Failure};
+use support::failure::{Exit, Failure};
 
 /// A persistent transactional bank: every request takes effect exactly once, and is answered with the one true answer.
 #[derive(Debug, Parser)]
-#[command(name = "bankd", version, after_help = failure::CODES, arg_required_else_help = true)]
+#[command(name = "bankd", version, after_help = support::failure::CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,47 +23,47 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the daemon
-    Serve(serve::Serve),
+    Serve(commands::serve::Serve),
     /// Makes a new store
-    Init(init::Init),
+    Init(commands::init::Init),
     /// The teller machine: a dialogue with balance, withdrawal and deposit
-    Atm(atm::Atm),
+    Atm(commands::atm::Atm),
     /// Tells an account's balance
-    Balance(money::Balance),
+    Balance(commands::money::Balance),
     /// Puts cash into an account
-    Deposit(money::Deposit),
+    Deposit(commands::money::Deposit),
     /// Takes cash out of an account
-    Withdraw(money::Withdraw),
+    Withdraw(commands::money::Withdraw),
     /// Moves money from one account to another
-    Transfer(money::Transfer),
+    Transfer(commands::money::Transfer),
     /// Moves money many times: commands from a file or standard input, many under way at once
-    Batch(batch::Batch),
+    Batch(commands::batch::Batch),
     /// Ends everything that is in doubt in the journal
-    Resolve(resolve::Resolve),
+    Resolve(commands::resolve::Resolve),
     /// Lists or closes sessions
-    Sessions(sessions::Sessions),
+    Sessions(commands::sessions::Sessions),
     /// Turns text into lower case, on the server
-    Lower(utility::Lower),
+    Lower(commands::utility::Lower),
     /// Tells whether an integer is prime, on the server
-    Prime(utility::Prime),
+    Prime(commands::utility::Prime),
     /// Tells whether an integer reads the same backwards, on the server
-    Palindrome(utility::Palindrome),
+    Palindrome(commands::utility::Palindrome),
     /// The operator's commands about accounts
-    Account(account::Account),
+    Account(commands::account::Account),
     /// The operator's commands about tellers
-    Teller(teller::Teller),
+    Teller(commands::teller::Teller),
     /// Looks at a store's log: how large it is, what it says, whether it is sound; and repairs it
-    Wal(wal::Wal),
+    Wal(commands::wal::Wal),
     /// Copies a store, also while a daemon runs over it
-    Snapshot(snapshot::Snapshot),
+    Snapshot(commands::snapshot::Snapshot),
     /// Tells everything that the log knows of one request
-    Explain(explain::Explain),
+    Explain(commands::explain::Explain),
     /// Shows by kills and faults that each request takes effect once
-    Prove(prove::Prove),
+    Prove(commands::prove::Prove),
     /// Measures what errors cost and what connections bring
-    Bench(bench::Bench),
+    Bench(commands::bench::Bench),
     /// A proxy on the way to the bank that loses, repeats, delays and cuts
-    Proxy(proxy::ProxyCommand),
+    Proxy(commands::proxy::ProxyCommand),
 }
 
 /// Runs the program.
@@ -109,8 +81,8 @@ pub fn run() -> ExitCode {
                 let _ = error.print();
                 return Exit::Usage.into();
             }
-            output::help(&error);
-            return output::check(Exit::Done).into();
+            support::output::help(&error);
+            return support::output::check(Exit::Done).into();
         }
     };
     let exit = match dispatch(cli.command) {
@@ -120,7 +92,7 @@ pub fn run() -> ExitCode {
             failure.exit
         }
     };
-    output::check(exit).into()
+    support::output::check(exit).into()
 }
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {

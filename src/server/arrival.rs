@@ -1,14 +1,13 @@
 //! Arrival: each question is judged as it comes and becomes one item of the turn's list, in order.
 //!
 //! What is refused by its content or for want of a login is settled here, since nothing in the turn can change it;
-//! what is new goes into the batch; everything else is listed as it is. Left out: answering (`walk.rs`).
+//! what is new goes into the batch; everything else is listed as it is. Left out: answering (`turn.rs`).
 
 use std::ops::Range;
 
 use super::budget::ANSWER;
 use super::native::{self, Question};
 use super::service::{ConnectionId, Service};
-use super::walk::{Item, Logged};
 use crate::bank::auth::credential::Party;
 use crate::engine::{Admission, Fatal};
 use crate::model::command::Command;
@@ -16,6 +15,7 @@ use crate::model::entry::{AccountOpen, Action, Requests, TellerAdd};
 use crate::model::names::is_new_name;
 use crate::model::secret::{MAX_SECRET, Secret};
 use crate::model::types::{Lsn, Owner, RequestNumber, SessionId, is_valid_name};
+use crate::server::turn::{Item, Logged};
 use crate::wal::Full;
 use crate::wire::frame;
 use crate::wire::message::{self, Ask, MAX_RUN, MAX_TEXT, Operation, Refusal};

@@ -1,13 +1,13 @@
 //! One client's connection without its socket: undecoded bytes, unsent bytes, who it is, and its deadlines.
 //!
 //! Left out: the socket (`event_loop.rs`), what the bytes mean (`native.rs`, `lab/mod.rs`), what is done about it
-//! (`arrival.rs`, `conversation.rs`).
+//! (`arrival.rs`, `session.rs`).
 
 use std::time::Duration;
 
 use super::budget::Spent;
-use super::lab::Dialogue;
 use crate::model::types::{Lsn, Owner};
+use crate::server::lab::dialogue::Dialogue;
 
 /// From connecting to `Hello`.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -327,8 +327,8 @@ mod tests {
 
     #[test]
     fn deadlines_of_a_dialogue() {
-        let terms = crate::server::lab::Terms { decimals: 0, max_transactions: None };
-        let dialogue = Dialogue::start(crate::server::lab::Port::Atm, terms, &mut Vec::new());
+        let terms = crate::server::lab::dialogue::Terms { decimals: 0, max_transactions: None };
+        let dialogue = Dialogue::start(crate::server::lab::dialogue::Port::Atm, terms, &mut Vec::new());
         let mut connection = Connection::new(1, FrontEnd::Lab(Box::new(dialogue)), None, seconds(100));
         connection.heard(seconds(159));
         assert_eq!(connection.overdue(seconds(159), false, false), None);

@@ -15,12 +15,12 @@ use mio::{Events, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::lab::Port;
 use super::places::{OPERATORS, Refusals};
 use super::service::{Peer, Service};
 use super::sockets::{Accepted, Listener, Socket};
 use crate::engine::Fatal;
 use crate::env::{Clock, os};
+use crate::server::lab::dialogue::Port;
 
 const SIGNALS: Token = Token(0);
 /// A listener's token is its place plus this.

@@ -10,22 +10,18 @@
 mod arrival;
 mod budget;
 mod connection;
-mod conversation;
 mod deadlines;
 mod event_loop;
 mod lab;
-mod lab_habit;
-mod lab_rules;
-mod lab_text;
 mod native;
 mod places;
 mod price;
 mod service;
 mod sockets;
-mod walk;
+mod turn;
 
+pub use crate::server::lab::dialogue::Port as LabPort;
+pub use crate::server::lab::rules::{ErrorRate, LabRules, NoShare};
 pub use event_loop::{EventLoop, Listen, ServeError};
-pub use lab::Port as LabPort;
-pub use lab_rules::{ErrorRate, LabRules, NoShare};
 pub use places::connections_that_fit;
 pub use service::{Peer, Service};

@@ -1,7 +1,7 @@
 //! The turn: bytes and the time in, bytes out. No sockets, so that a simulator can drive it and everything below.
 //!
 //! A turn is any number of [`Service::receive`], then one [`Service::finish_turn`]: it commits the batch and walks the
-//! list. Left out: judging what arrives (`arrival.rs`, `conversation.rs`) and answering it (`walk.rs`), which are parts of this
+//! list. Left out: judging what arrives (`arrival.rs`, `session.rs`) and answering it (`turn.rs`), which are parts of this
 //! type.
 
 use std::time::Duration;
@@ -11,14 +11,14 @@ use slab::Slab;
 
 use super::budget::{ANSWER, Budget};
 use super::connection::{Connection, FrontEnd};
-use super::conversation::Lab;
 use super::deadlines::Deadlines;
-use super::lab::Port;
-use super::lab_rules::LabRules;
-use super::walk::Item;
 use crate::engine::{Engine, Fatal};
 use crate::model::command::Command;
 use crate::model::types::{Lsn, Owner};
+use crate::server::lab::dialogue::Port;
+use crate::server::lab::rules::LabRules;
+use crate::server::lab::session::Lab;
+use crate::server::turn::Item;
 
 /// A seal follows the last answer after this long.
 const SEAL_DELAY: Duration = Duration::from_millis(100);

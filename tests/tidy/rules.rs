@@ -129,7 +129,7 @@ const ENV: &[&str] = &["src/env/", "benches/"];
 const TIMING: &[&str] = &["src/env/", "src/cli/", "src/client/", "benches/"];
 const TERMINAL: &[&str] = &["benches/"];
 /// Where stdout is written to: an error there ends with a line on stderr.
-const STDOUT: &[&str] = &["src/cli/output.rs", "benches/"];
+const STDOUT: &[&str] = &["src/cli/support/output.rs", "benches/"];
 
 const BANS: [Ban; 25] = [
     Ban::path(&["std", "fs"], ENV),
@@ -140,7 +140,7 @@ const BANS: [Ban; 25] = [
     Ban::path(&["rand"], ENV),
     Ban::path(&["bincode"], &["src/model/codec.rs"]),
     Ban::path(&["tokio"], &[]),
-    Ban::path(&["indicatif"], &["src/cli/progress.rs"]),
+    Ban::path(&["indicatif"], &["src/cli/support/progress.rs"]),
     Ban::word(&["SystemTime"], ENV),
     Ban::word(&["UNIX_EPOCH"], ENV),
     Ban::word(&["Instant", "now"], TIMING),

@@ -1,0 +1,61 @@
+//! `bankd snapshot`: copies a store, also while a daemon runs over it.
+//!
+//! Left out: how (`engine/`).
+
+use std::path::PathBuf;
+
+use bankd::engine;
+use bankd::env::os;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::support::failure::{Exit, Failure};
+use crate::cli::support::output::{say, tell, tell_json};
+use crate::cli::support::progress;
+use crate::cli::support::store_paths::{DEFAULT_STORE, data_dir};
+
+/// Copies a store to a new directory, as far as its log is sealed, and verifies the copy. Works beside a running daemon.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// Where the copy goes: a directory that is empty or not there yet
+    #[arg(value_name = "DIR")]
+    target: PathBuf,
+    /// The store's directory
+    #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = DEFAULT_STORE, value_parser = data_dir)]
+    data_dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Snapshot {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Failure`] with exit code 6 for a damaged store, 8 where there is none or the copy cannot be made.
+    pub fn run(self) -> Result<Exit, Failure> {
+        if os::canonical(&self.target).starts_with(&self.data_dir) {
+            let why = "it would stand inside the store that it is a copy of";
+            return Err(Failure::usage("cannot make the snapshot", why, "name a directory elsewhere, best on another disk"));
+        }
+        let (env, _) = progress::tool();
+        let made = engine::snapshot(&env, &self.data_dir, &self.target)?;
+        let engine::Snapshot { store, lsn, chain, segments, checkpoints, bytes } = made;
+        if self.json {
+            tell_json(&json!({
+                "store": store.to_string(),
+                "lsn": lsn.0,
+                "chain": chain.to_string(),
+                "segments": segments,
+                "checkpoints": checkpoints,
+                "bytes": bytes,
+            }));
+        } else {
+            tell(&format!("snapshot of {store}: {segments} segments, {checkpoints} checkpoints, {bytes} bytes"));
+            tell(&format!("chain head {chain} at LSN {lsn}"));
+        }
+        say("the key file is not in it: keep a copy of that elsewhere, and name it with --key-file");
+        say("whoever starts it begins a bank of its own: its sessions are new, and the original goes on without it");
+        Ok(Exit::Done)
+    }
+}

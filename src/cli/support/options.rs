@@ -1,0 +1,168 @@
+//! Options that several commands share, and what follows from them: a connected, logged-in client.
+//!
+//! Left out: reading PINs and tokens (`secrets.rs`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bankd::client::{Client, Deadline, Link, Login, World};
+use bankd::model::amount::Amount;
+use bankd::model::types::{AccountId, Owner};
+use bankd::wire::message::{Role, Welcome};
+use clap::Args;
+
+use crate::cli::support::durations::some_time;
+use crate::cli::support::failure::{Exit, Failure};
+use crate::cli::support::output::show_aside;
+use crate::cli::support::secrets::{PinSource, read_token};
+use crate::cli::support::undelivered::{Whose, catch_up};
+
+/// Where the bank is, and how long to try.
+#[derive(Clone, Debug, Args)]
+pub struct ServerOptions {
+    /// The bank's address
+    #[arg(long, value_name = "HOST:PORT", env = "BANKD_SERVER", default_value = "127.0.0.1:7070")]
+    pub server: String,
+    /// How long to try, such as 2s, 500ms or 1m; a plain number is seconds
+    #[arg(long, value_name = "DURATION", env = "BANKD_TIMEOUT", default_value = "30s", value_parser = some_time)]
+    timeout: Duration,
+}
+
+impl ServerOptions {
+    /// How long to try.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A connection for what needs no login.
+    pub fn link(&self, what: &str) -> Result<(Link, Deadline), Failure> {
+        let world = World::real();
+        let deadline = Deadline::after(&world.clock, self.timeout());
+        let mut link = Link::new(&world, &self.server);
+        link.connect(&deadline).map_err(|error| Failure::client(what, &error))?;
+        Ok((link, deadline))
+    }
+}
+
+/// Where the journal is.
+#[derive(Clone, Debug, Args)]
+pub struct JournalOption {
+    /// The journal of requests [default: $XDG_STATE_HOME/bankd/journal, or ~/.local/state/bankd/journal]
+    #[arg(long, value_name = "FILE", env = "BANKD_JOURNAL")]
+    journal: Option<PathBuf>,
+}
+
+impl JournalOption {
+    /// The journal's path.
+    pub fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = &self.journal {
+            return Ok(path.clone());
+        }
+        // A relative state directory is to be ignored, says the specification that defines it.
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+        let state = state.ok_or_else(|| {
+            Failure::because(
+                Exit::CannotStart,
+                "no place for the journal",
+                "neither XDG_STATE_HOME nor HOME is set",
+                "name one with --journal",
+            )
+        })?;
+        Ok(state.join("bankd/journal"))
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Args)]
+pub struct LoginOptions {
+    #[command(flatten)]
+    pin: PinSource,
+    /// Log in as this teller, who may act for any account
+    #[arg(long, value_name = "TELLER", requires = "token_file", conflicts_with_all = ["pin_file", "pin_stdin"])]
+    teller: Option<String>,
+    /// The file with the teller's token in its first line
+    #[arg(long, value_name = "FILE", requires = "teller")]
+    token_file: Option<PathBuf>,
+}
+
+impl LoginOptions {
+    /// The teller's name, where one asks.
+    pub fn teller(&self) -> Option<&str> {
+        self.teller.as_deref()
+    }
+
+    /// Where PINs come from.
+    pub const fn pin(&self) -> &PinSource {
+        &self.pin
+    }
+
+    /// The login: the teller's, or that of the customer `name`, whose PIN is asked for.
+    pub fn login(&self, name: &str) -> Result<Login, Failure> {
+        match (&self.teller, &self.token_file) {
+            (Some(teller), Some(file)) => Ok(Login { role: Role::Teller, name: teller.clone(), secret: read_token(file)? }),
+            _ => Ok(Login { role: Role::Customer, name: name.to_owned(), secret: self.pin.read(&format!("PIN of {name}: "))? }),
+        }
+    }
+}
+
+/// Everything that a command about somebody's account needs.
+#[derive(Clone, Debug, Args)]
+pub struct ClientOptions {
+    #[command(flatten)]
+    pub server: ServerOptions,
+    #[command(flatten)]
+    pub journal: JournalOption,
+    #[command(flatten)]
+    pub login: LoginOptions,
+}
+
+/// A logged-in client, and the account that the command is about.
+pub struct Desk {
+    /// The client.
+    pub client: Client,
+    /// The bank.
+    pub welcome: Welcome,
+    /// The account named on the command line.
+    pub account: AccountId,
+}
+
+impl ClientOptions {
+    /// A client that is connected, but not logged in.
+    pub fn client(&self, what: &str) -> Result<(Client, Welcome), Failure> {
+        let mut client = Client::new(&World::real(), &self.server.server, &self.journal.path()?, self.server.timeout());
+        let welcome = client.connect().map_err(|error| Failure::client(what, &error))?;
+        Ok((client, welcome))
+    }
+
+    /// Connects, asks for the PIN, logs in and finds the account.
+    pub fn desk(&self, what: &str, name: &str) -> Result<Desk, Failure> {
+        let (client, welcome) = self.client(what)?;
+        self.log_in(what, name, client, welcome)
+    }
+
+    /// The same on a client that is connected already, once what was typed has been checked.
+    pub fn log_in(&self, what: &str, name: &str, mut client: Client, welcome: Welcome) -> Result<Desk, Failure> {
+        let login = self.login.login(name)?;
+        let (role, who) = (login.role, login.name.clone());
+        let failed = |error| Failure::client(what, &error);
+        let account = match client.log_in(login).map_err(failed)? {
+            Owner::Customer(account) => account,
+            _ => client.find_account(name).map_err(failed)?,
+        };
+        catch_up(&mut client, Whose { role, name: &who, store: welcome.store }, welcome.decimals, &show_aside);
+        Ok(Desk { client, welcome, account })
+    }
+}
+
+/// An amount as it was typed, for a bank with that many decimals; more than zero.
+pub fn amount(text: &str, welcome: &Welcome) -> Result<Amount, Failure> {
+    let why = match Amount::parse(text, welcome.decimals) {
+        Ok(Amount::ZERO) => "the amount must be more than zero".to_owned(),
+        Ok(amount) => return Ok(amount),
+        Err(error) => error.to_string(),
+    };
+    let example = Amount::new(20 * 10_u64.saturating_pow(u32::from(welcome.decimals).min(17))).unwrap_or(Amount::MAX);
+    let next = format!("nothing was sent; give an amount such as {}", example.display(welcome.decimals));
+    Err(Failure::usage(format!("cannot use the amount {text:?}"), why, next))
+}

@@ -151,7 +151,7 @@ fn resident(daemon: &Daemon) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// One flood of so many connections, from a fresh store to the balance after the end and a new start.
+/// One flood of `count` connections, from a fresh store to the balance after the end and a new start.
 fn holds(count: usize, script: fn(usize) -> Script) -> Done {
     let store = Store::new();
     bank::make(store.root());

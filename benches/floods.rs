@@ -3,7 +3,7 @@
 //! `cargo bench --bench floods -- primes lists` runs those two; without names, all. `BANKD=PATH` measures another daemon,
 //! `ROUNDS` (3) and `SECONDS_EACH` (4) say how much, `RATE` (250) how many deposits a second the honest client sends.
 //! Each round has a bank of its own, and three phases: alone, beside the flood, alone again.
-//! Left out: the honest client (`floods/honest.rs`), the floods (`floods/flooder.rs`), the daemon (`floods/bank.rs`).
+//! Left out: the honest client (`floods/honest.rs`), the floods (`floods/flooder.rs`, `floods/crowd.rs`), the daemon (`floods/bank.rs`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,8 @@
 
 #[path = "floods/bank.rs"]
 mod bank;
+#[path = "floods/crowd.rs"]
+mod crowd;
 #[path = "floods/flooder.rs"]
 mod flooder;
 #[path = "floods/honest.rs"]

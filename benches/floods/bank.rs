@@ -34,12 +34,7 @@ pub struct Bank {
 impl Bank {
     /// Makes a store in the empty directory and serves it.
     pub fn start(dir: &Path) -> Self {
-        let (list, store) = (dir.join("accounts.csv"), dir.join("store"));
-        let mut text = format!("kind,name,secret,balance\nteller,honest,{TOKEN},\nteller,flood,{TOKEN},\n");
-        (0..ACCOUNTS).for_each(|account| text.push_str(&format!("account,account {account},{PIN},1000\n")));
-        std::fs::write(&list, text).unwrap();
-        let made = Command::new(exe()).arg("init").arg("--data-dir").arg(&store).arg("--accounts").arg(&list).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let store = make(dir);
         let log = std::fs::File::create(dir.join("daemon.log")).unwrap();
         let mut child = Command::new(exe())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--lab", "--lab-listen-number", "127.0.0.1:0"])
@@ -69,6 +64,17 @@ impl Drop for Bank {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Makes a store in the empty directory; gives the store's directory.
+pub fn make(dir: &Path) -> PathBuf {
+    let (list, store) = (dir.join("accounts.csv"), dir.join("store"));
+    let mut text = format!("kind,name,secret,balance\nteller,honest,{TOKEN},\nteller,flood,{TOKEN},\n");
+    (0..ACCOUNTS).for_each(|account| text.push_str(&format!("account,account {account},{PIN},1000\n")));
+    std::fs::write(&list, text).unwrap();
+    let made = Command::new(exe()).arg("init").arg("--data-dir").arg(&store).arg("--accounts").arg(&list).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    store
 }
 
 /// A teller's login.

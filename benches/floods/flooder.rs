@@ -1,29 +1,19 @@
 //! The floods: a process of this bench's own program that connects, lowers itself to nice 19, says that it is ready, and
 //! floods until its standard input ends.
 //!
-//! Left out: one flooding connection (`peer.rs`), measuring (`honest.rs`).
-
-#[path = "peer.rs"]
-mod peer;
+//! Left out: what the flooding connections say (`crowd.rs`), measuring (`honest.rs`).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bankd::env::os;
-use bankd::model::amount::Amount;
-use bankd::model::command::Command as Money;
-use bankd::model::secret::Secret;
-use bankd::model::types::{AccountId, RequestNumber};
-use bankd::wire::frame;
-use bankd::wire::message::{Ask, Role, VERSION};
-use peer::{Pace, Peer, Script};
 
-use super::bank::{ACCOUNTS, Bank, teller};
+use super::bank::Bank;
+use super::crowd::{self, peer::Script};
 
 /// What makes this program a flooder.
 pub const ARGUMENT: &str = "--flood";
@@ -31,8 +21,6 @@ pub const ARGUMENT: &str = "--flood";
 pub const SESSIONS: usize = 2000;
 /// No flood lasts longer, whatever becomes of the bench.
 const LONGEST: Duration = Duration::from_secs(120);
-/// How long it may connect before it begins.
-const CONNECTING: Duration = Duration::from_secs(30);
 
 /// A flood.
 pub struct Flood {
@@ -52,30 +40,38 @@ enum Kind {
 
 /// All of them.
 pub const FLOODS: [Flood; 14] = [
-    Flood { name: "dribblers", what: "1,000 that send a byte a second of a frame that never ends", kind: Kind::Peers(1000, dribbler) },
-    Flood { name: "unread", what: "500 that ask for 30,000 bytes of text again and again and never read", kind: Kind::Peers(500, unread) },
-    Flood { name: "idle", what: "5,000 that greet and say nothing", kind: Kind::Peers(5000, idle) },
-    Flood { name: "primes", what: "40 with 500 pipelined 100-digit primes each, again and again", kind: Kind::Peers(40, primes) },
-    Flood { name: "pings", what: "50 that send pings as fast as they are taken, and read", kind: Kind::Peers(50, pings) },
+    Flood {
+        name: "dribblers",
+        what: "1,000 that send a byte a second of a frame that never ends",
+        kind: Kind::Peers(1000, crowd::dribbler),
+    },
+    Flood {
+        name: "unread",
+        what: "500 that ask for 30,000 bytes of text again and again and never read",
+        kind: Kind::Peers(500, crowd::unread),
+    },
+    Flood { name: "idle", what: "5,000 that greet and say nothing", kind: Kind::Peers(5000, crowd::idle) },
+    Flood { name: "primes", what: "40 with 500 pipelined 100-digit primes each, again and again", kind: Kind::Peers(40, crowd::primes) },
+    Flood { name: "pings", what: "50 that send pings as fast as they are taken, and read", kind: Kind::Peers(50, crowd::pings) },
     Flood {
         name: "pings-unread",
         what: "50 that send pings as fast as they are taken, and never read",
-        kind: Kind::Peers(50, unread_pings),
+        kind: Kind::Peers(50, crowd::unread_pings),
     },
-    Flood { name: "lists", what: "20 that list 2,000 sessions as fast as they are taken, and read", kind: Kind::Peers(20, lists) },
+    Flood { name: "lists", what: "20 that list 2,000 sessions as fast as they are taken, and read", kind: Kind::Peers(20, crowd::lists) },
     Flood {
         name: "lists-unread",
         what: "20 that list 2,000 sessions as fast as they are taken, and never read",
-        kind: Kind::Peers(20, unread_lists),
+        kind: Kind::Peers(20, crowd::unread_lists),
     },
-    Flood { name: "guesses", what: "10,000 guesses at 2,000 PINs, on 100 connections", kind: Kind::Peers(100, guesses) },
-    Flood { name: "runs", what: "20 that send copies of a run of 1,024 deposits, and read", kind: Kind::Peers(20, runs) },
+    Flood { name: "guesses", what: "10,000 guesses at 2,000 PINs, on 100 connections", kind: Kind::Peers(100, crowd::guesses) },
+    Flood { name: "runs", what: "20 that send copies of a run of 1,024 deposits, and read", kind: Kind::Peers(20, crowd::runs) },
     Flood {
         name: "runs-strange",
         what: "50 that send runs of 1,024 deposits without a login, and read",
-        kind: Kind::Peers(50, strange_runs),
+        kind: Kind::Peers(50, crowd::strange_runs),
     },
-    Flood { name: "lowers", what: "50 that ask for 30,000 bytes of text again and again, and read", kind: Kind::Peers(50, lowers) },
+    Flood { name: "lowers", what: "50 that ask for 30,000 bytes of text again and again, and read", kind: Kind::Peers(50, crowd::lowers) },
     Flood {
         name: "numbers",
         what: "40 that ask the lab's number port for a 100-digit prime each, on ever new connections",
@@ -132,8 +128,8 @@ pub fn run(arguments: &[String]) {
     let until = Instant::now() + LONGEST;
     let is_over = || is_over.load(Ordering::Relaxed) || Instant::now() > until;
     match flood.kind {
-        Kind::Peers(count, script) => flood_by_peers(native, count, script, is_over),
-        Kind::Numbers(threads) => flood_by_connections(numbers, threads, &format!("{} prime\n", prime()), is_over),
+        Kind::Peers(count, script) => println!("{}", crowd::flood(native, count, script, ready, is_over)),
+        Kind::Numbers(threads) => flood_by_connections(numbers, threads, &format!("{} prime\n", crowd::prime()), is_over),
         Kind::Connects(threads) => flood_by_connections(native, threads, "", is_over),
     }
 }
@@ -144,45 +140,6 @@ fn ready() {
     println!("ready");
 }
 
-fn flood_by_peers(address: SocketAddr, count: usize, script: fn(usize) -> Script, is_over: impl Fn() -> bool) {
-    // Most floods have one script for all.
-    let first = Rc::new(script(0));
-    let is_one = script(1).bytes == first.bytes;
-    let script = |place| if is_one { Rc::clone(&first) } else { Rc::new(script(place)) };
-    let mut peers: Vec<Peer> = (0..count).map(|place| Peer::new(address, place, script(place))).collect();
-    let connecting = Instant::now();
-    for peer in &mut peers {
-        if connecting.elapsed() < CONNECTING {
-            // It connects, then it greets.
-            peer.turn();
-            peer.turn();
-        }
-    }
-    ready();
-    while !is_over() {
-        let mut is_idle = true;
-        for peer in &mut peers {
-            is_idle &= !peer.turn();
-            if is_over() {
-                break;
-            }
-        }
-        if is_idle {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    let sum = |of: &dyn Fn(&Peer) -> u64| peers.iter().map(of).sum::<u64>();
-    println!(
-        "{} connections at the end, {} made in all, {} refused; {:.1} MB sent, {:.1} MB and {} replies read",
-        sum(&|peer| u64::from(peer.is_connected())),
-        sum(&|peer| peer.connected),
-        sum(&|peer| peer.refused),
-        sum(&|peer| peer.sent) as f64 / 1e6,
-        sum(&|peer| peer.read) as f64 / 1e6,
-        sum(&|peer| peer.replies)
-    );
-}
-
 fn flood_by_connections(address: SocketAddr, threads: usize, message: &str, is_over: impl Fn() -> bool + Sync) {
     ready();
     let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -191,7 +148,7 @@ fn flood_by_connections(address: SocketAddr, threads: usize, message: &str, is_o
             let (done, failed, is_over) = (&done, &failed, &is_over);
             scope.spawn(move || {
                 while !is_over() {
-                    let is_answered = peer::connect(address, thread).and_then(|stream| exchange(stream, message));
+                    let is_answered = crowd::peer::connect(address, thread).and_then(|stream| exchange(stream, message));
                     if is_answered.is_ok() { done } else { failed }.fetch_add(1, Ordering::Relaxed);
                     if is_answered.is_err() {
                         std::thread::sleep(Duration::from_millis(10));
@@ -210,96 +167,4 @@ fn exchange(mut stream: TcpStream, message: &str) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(message.as_bytes())?;
     stream.read_to_end(&mut Vec::new()).map(drop)
-}
-
-fn frames(asks: impl IntoIterator<Item = Ask>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    asks.into_iter().for_each(|ask| frame::put(&ask, &mut bytes).unwrap());
-    bytes
-}
-
-/// A script that greets, and then says that again and again.
-fn greets_and(pace: Pace, reads: bool, asks: impl IntoIterator<Item = Ask>) -> Script {
-    Script::new(&frames([hello()]), &frames(asks), pace, reads)
-}
-
-/// The same by the flooding teller.
-fn logs_in_and(reads: bool, before: impl IntoIterator<Item = Ask>, asks: impl IntoIterator<Item = Ask>) -> Script {
-    let login = teller("flood");
-    let login = Ask::Login { role: login.role, name: login.name, secret: login.secret };
-    Script::new(&frames([hello(), login].into_iter().chain(before)), &frames(asks), Pace::Always, reads)
-}
-
-const fn hello() -> Ask {
-    Ask::Hello { version: VERSION }
-}
-
-/// The least prime of 100 digits.
-fn prime() -> String {
-    format!("1{}289", "0".repeat(96))
-}
-
-fn dribbler(_: usize) -> Script {
-    let mut frame = frames([Ask::Lower { text: "x".repeat(30_000) }]);
-    frame.pop();
-    Script::new(&frames([hello()]), &frame, Pace::ByteASecond, true)
-}
-
-fn lower() -> Vec<Ask> {
-    vec![Ask::Lower { text: "X".repeat(30_000) }; 4]
-}
-
-fn unread(_: usize) -> Script {
-    greets_and(Pace::Always, false, lower())
-}
-
-fn lowers(_: usize) -> Script {
-    greets_and(Pace::Always, true, lower())
-}
-
-fn idle(_: usize) -> Script {
-    greets_and(Pace::Once, true, [])
-}
-
-fn primes(_: usize) -> Script {
-    greets_and(Pace::Answered(500), true, vec![Ask::Prime { number: prime() }; 500])
-}
-
-fn pings(_: usize) -> Script {
-    greets_and(Pace::Always, true, vec![Ask::Ping; 5000])
-}
-
-fn unread_pings(_: usize) -> Script {
-    greets_and(Pace::Always, false, vec![Ask::Ping; 5000])
-}
-
-fn lists(_: usize) -> Script {
-    logs_in_and(true, [], vec![Ask::ListSessions; 5000])
-}
-
-fn unread_lists(_: usize) -> Script {
-    logs_in_and(false, [], vec![Ask::ListSessions; 5000])
-}
-
-/// Five at each of twenty accounts, which locks them.
-fn guesses(place: usize) -> Script {
-    let guess = |account: usize, guess: usize| Ask::Login {
-        role: Role::Customer,
-        name: format!("account {}", account % ACCOUNTS as usize),
-        secret: Secret::new(format!("{guess:010}")),
-    };
-    greets_and(Pace::Once, true, (0..20).flat_map(|account| (0..5).map(move |number| guess(place * 20 + account, number))))
-}
-
-fn deposits() -> Ask {
-    let command = Money::Deposit { account: AccountId(1), amount: Amount::new(1).unwrap() };
-    Ask::Run { first: RequestNumber(1), acked_below: RequestNumber(1), commands: vec![command; 1024] }
-}
-
-fn runs(_: usize) -> Script {
-    logs_in_and(true, [Ask::OpenSession, deposits()], [deposits(), deposits()])
-}
-
-fn strange_runs(_: usize) -> Script {
-    greets_and(Pace::Always, true, [deposits(), deposits()])
 }

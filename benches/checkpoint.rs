@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bankd::engine::{self, Env};
+use bankd::engine::{self, StoreEnv};
 use engine_load::{Load, create, remove_checkpoints, setting};
 
 /// Listens to the log for when a checkpoint begins and ends.
@@ -66,7 +66,7 @@ fn tell(name: &str, mut took: Vec<Duration>) {
     println!("{name}: {} commits, p50 {:?}, p99 {:?}, p99.9 {:?}, worst {:?}", took.len(), at(500), at(990), at(999), at(1000));
 }
 
-fn commits(env: &Env, data: &Path, key: &Path, accounts: u32, checkpoints: u64) {
+fn commits(env: &StoreEnv, data: &Path, key: &Path, accounts: u32, checkpoints: u64) {
     let mut engine = engine::open(env, data, key).unwrap();
     println!("resident with {accounts} accounts: {} MiB", memory().0);
     let mut load = Load::begin(&mut engine, accounts);
@@ -82,7 +82,7 @@ fn commits(env: &Env, data: &Path, key: &Path, accounts: u32, checkpoints: u64) 
     println!("resident afterwards: {now} MiB, at most: {most} MiB");
 }
 
-fn starts(env: &Env, data: &Path, key: &Path, accounts: u32, entries: u64) {
+fn starts(env: &StoreEnv, data: &Path, key: &Path, accounts: u32, entries: u64) {
     let mut engine = engine::open(env, data, key).unwrap();
     let mut load = Load::begin(&mut engine, accounts);
     while load.number < entries {
@@ -106,7 +106,7 @@ fn main() {
     let accounts = setting("ACCOUNTS", 1_000_000) as u32;
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (data, key) = (dir.path().join("store"), dir.path().join("key"));
-    let env = Env::os();
+    let env = StoreEnv::os();
     create(&env, &data, &key, accounts);
     commits(&env, &data, &key, accounts, setting("CHECKPOINTS", 3));
     starts(&env, &data, &key, accounts, setting("ENTRIES", 10_000_000));

@@ -121,7 +121,7 @@ struct Teller {
 
 impl Teller {
     fn connect(shared: &Shared, bank: &OwnBank) -> Self {
-        let deadline = Deadline::after(&shared.world.clock, Duration::from_secs(300));
+        let deadline = Deadline::after(&shared.env.clock, Duration::from_secs(300));
         let mut connection = Connection::tcp(&bank.address().to_string(), &deadline).unwrap();
         let Login { role, name, secret } = bank.login();
         let reply = connection.ask(&Ask::Login { role, name, secret }, &deadline).unwrap();

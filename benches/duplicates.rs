@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bankd::engine::{self, Env, NewRecord, NewStore};
+use bankd::engine::{self, NewRecord, NewStore, StoreEnv};
 use bankd::model::amount::Amount;
 use bankd::model::command::Command;
 use bankd::model::secret::Secret;
@@ -19,7 +19,7 @@ const COPIES: u64 = 512;
 fn duplicates(c: &mut Criterion) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (data, key) = (dir.path().join("store"), dir.path().join("key"));
-    let env = Env::os();
+    let env = StoreEnv::os();
     let account = NewRecord::Account { name: "Ada".into(), pin: Secret::new("314159".to_owned()), balance: Amount::ZERO };
     engine::create(&env, &data, &key, NewStore::default(), [Ok::<_, String>(account)].into_iter()).unwrap();
     let mut service = Service::new(engine::open(&env, &data, &key).unwrap());

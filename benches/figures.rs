@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use bankd::bench::OwnBank;
 use bankd::bench::load::Plan;
-use bankd::engine::{self, Env};
+use bankd::engine::{self, StoreEnv};
 use bankd::env::Disk;
 use bankd::env::os::OsDisk;
 use bankd::model::types::{BankTime, StoreId};
@@ -96,7 +96,7 @@ fn commit() {
 fn entry() {
     for count in [64, 1000, 8192] {
         let dir = temporary();
-        let (env, data, key) = (Env::os(), dir.path().join("store"), dir.path().join("key"));
+        let (env, data, key) = (StoreEnv::os(), dir.path().join("store"), dir.path().join("key"));
         create(&env, &data, &key, 1000);
         let mut engine = engine::open(&env, &data, &key).unwrap();
         let mut load = Load::begin(&mut engine, 1000);
@@ -123,7 +123,7 @@ fn entry() {
 fn replay() {
     let (accounts, entries) = (setting("ACCOUNTS", 10_000) as u32, setting("ENTRIES", 10_000_000));
     let dir = temporary();
-    let (env, data, key) = (Env::os(), dir.path().join("store"), dir.path().join("key"));
+    let (env, data, key) = (StoreEnv::os(), dir.path().join("store"), dir.path().join("key"));
     create(&env, &data, &key, accounts);
     let mut engine = engine::open(&env, &data, &key).unwrap();
     let mut load = Load::begin(&mut engine, accounts);

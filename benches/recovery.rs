@@ -1,7 +1,7 @@
 //! Opening a store: replay of its whole log through the bank, from a log that the page cache was told to forget.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
+use bankd::engine::{self, Admission, Engine, NewRecord, NewStore, StoreEnv};
 use bankd::model::amount::Amount;
 use bankd::model::command::Command;
 use bankd::model::secret::Secret;
@@ -38,7 +38,7 @@ fn recovery(c: &mut Criterion) {
     for batch in [10, 1000] {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (data, key) = (dir.path().join("store"), dir.path().join("key"));
-        let env = Env::os();
+        let env = StoreEnv::os();
         let secret = || Secret::new("123456".to_owned());
         let accounts =
             (0..ACCOUNTS).map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO });

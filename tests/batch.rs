@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use bankd::client::{Client, Login, World};
+use bankd::client::{Client, Login};
+use bankd::env::Env;
 use bankd::model::amount::Amount;
 use bankd::model::command::{Command, Outcome};
 use bankd::model::secret::Secret;
@@ -41,7 +42,7 @@ fn lossy(bank: std::net::SocketAddr, seed: u64) -> Proxy {
 }
 
 fn client(dir: &Path, server: std::net::SocketAddr, timeout: u64) -> Client {
-    let mut client = Client::new(&World::real(), &server.to_string(), &dir.join("journal"), Duration::from_secs(timeout));
+    let mut client = Client::new(&Env::os(), &server.to_string(), &dir.join("journal"), Duration::from_secs(timeout));
     client.log_in(Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }).unwrap();
     client
 }

@@ -7,7 +7,8 @@ mod common;
 use std::fs;
 use std::time::Duration;
 
-use bankd::client::{Deadline, Journal, World};
+use bankd::client::{Deadline, Journal};
+use bankd::env::Env;
 use cli_support::{Desk, Lose, Proxy};
 use common::Store;
 
@@ -137,9 +138,9 @@ fn a_damaged_or_busy_journal_is_refused_before_anything_is_sent() {
     let daemon = store.serve();
     let desk = Desk::new(store.root(), daemon.address);
     assert_eq!(desk.pin(&["withdraw", "Sami", "20"]).code, 0);
-    let world = World::real();
-    let mut journal = Journal::new(&world, &desk.journal());
-    let held = journal.open(&Deadline::after(&world.clock, Duration::from_secs(5))).unwrap();
+    let env = Env::os();
+    let mut journal = Journal::new(&env, &desk.journal());
+    let held = journal.open(&Deadline::after(&env.clock, Duration::from_secs(5))).unwrap();
     let told = desk.pin(&["withdraw", "Sami", "20", "--timeout", "1"]);
     assert_eq!(told.code, 7);
     assert!(told.err.contains(&format!("in use by process {}", std::process::id())), "{told:?}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::engine::{self, Env, NewRecord, NewStore};
+use bankd::engine::{self, NewRecord, NewStore, StoreEnv};
 use bankd::env::os::{OsClock, OsEntropy};
 use bankd::env::sim::SimDisk;
 use bankd::model::amount::Amount;
@@ -29,13 +29,13 @@ struct Bank {
 impl Bank {
     fn new() -> Self {
         let disk = SimDisk::new();
-        let env = Env {
+        let env = StoreEnv {
             disk: Arc::new(disk.clone()),
             clock: Arc::new(OsClock::default()),
             entropy: Arc::new(OsEntropy),
             preparer: Preparer::Inline,
             keeping: bankd::engine::Keeping::default(),
-            watch: Arc::new(bankd::engine::Unwatched),
+            watch: Arc::new(bankd::engine::NoProgress),
         };
         let sami = NewRecord::Account { name: "Sami".into(), pin: Secret::new("1234".to_owned()), balance: Amount::new(45_720).unwrap() };
         let new = NewStore { decimals: 0, segments: SegmentSizes { first: 64 << 10, max: 64 << 10 } };

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::engine::{self, CheckpointError, Env, NewRecord, NewStore, StoreError};
+use bankd::engine::{self, CheckpointError, NewRecord, NewStore, StoreEnv, StoreError};
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::model::amount::Amount;
 use bankd::model::command::{Body, Command, Outcome};
@@ -55,7 +55,7 @@ struct Customer {
     told: BTreeMap<u64, Body>,
 }
 
-struct World {
+struct Env {
     random: Random,
     disk: SimDisk,
     lie: Option<Lie>,
@@ -79,7 +79,7 @@ struct Counts {
     joined: u64,
 }
 
-impl World {
+impl Env {
     fn new(disk: &SimDisk, seed: u64, lie: Option<Lie>) -> Self {
         let customer = |index| Customer { account: AccountId(index), session: None, asked: BTreeMap::new(), told: BTreeMap::new() };
         Self {
@@ -103,10 +103,10 @@ impl World {
         self.disk.crash(self.random.next_u64());
     }
 
-    fn env(&mut self) -> Env {
+    fn env(&mut self) -> StoreEnv {
         let env = env(&self.disk, self.random.next_u64());
         match self.lie {
-            Some(lie) => Env { disk: Arc::new(LyingDisk { disk: env.disk, lie }), ..env },
+            Some(lie) => StoreEnv { disk: Arc::new(LyingDisk { disk: env.disk, lie }), ..env },
             None => env,
         }
     }
@@ -332,41 +332,41 @@ fn talk(service: &mut Service, slot: usize, asks: &[Ask], now: Duration) -> Opti
 }
 
 fn run(disk: &SimDisk, seed: u64, lie: Option<Lie>) -> Counts {
-    let mut world = World::new(disk, seed, lie);
-    for _ in 0..1 + world.random.below(4) {
-        let mut service = world.open();
-        world.arm(150);
-        let lived = world.live(&mut service);
-        if lived.is_some() && world.random.one_in(2) {
+    let mut env = Env::new(disk, seed, lie);
+    for _ in 0..1 + env.random.below(4) {
+        let mut service = env.open();
+        env.arm(150);
+        let lived = env.live(&mut service);
+        if lived.is_some() && env.random.one_in(2) {
             service.seal().ok();
         }
         drop(service);
-        world.cut();
+        env.cut();
     }
-    let mut service = world.open();
-    world.disk.heal();
+    let mut service = env.open();
+    env.disk.heal();
     let mut slots = Vec::new();
-    for index in 0..world.customers.len() {
+    for index in 0..env.customers.len() {
         let slot = service.open(Peer::Client, Duration::ZERO);
         slots.push(slot);
         let login = Ask::Login { role: Role::Customer, name: format!("customer {index}"), secret: Secret::new("1234".to_owned()) };
         let replies = talk(&mut service, slot, &[Ask::Hello { version: VERSION }, login], Duration::ZERO).unwrap();
         assert!(matches!(replies[1], Reply::LoggedIn { .. }));
-        if let Some(session) = world.customers[index].session {
+        if let Some(session) = env.customers[index].session {
             let replies = talk(&mut service, slot, &[Ask::ResumeSession { session }], Duration::ZERO).unwrap();
             assert!(matches!(replies[0], Reply::Session(_)), "{replies:?}");
-            world.settle(&mut service, slot, index, Duration::ZERO).unwrap();
+            env.settle(&mut service, slot, index, Duration::ZERO).unwrap();
         }
     }
-    world.audit(&mut service);
+    env.audit(&mut service);
     service.seal().unwrap();
     drop(service);
     let mut count = |_: &bankd::bank::Bank, seen: &Seen<'_>| {
-        world.counts.joined += seen.batch.records().filter(|record| record.count > 1).count() as u64;
+        env.counts.joined += seen.batch.records().filter(|record| record.count > 1).count() as u64;
         Ok(())
     };
-    engine::look(&env(&world.disk, seed), Path::new(STORE), &mut count).unwrap();
-    world.counts
+    engine::look(&env(&env.disk, seed), Path::new(STORE), &mut count).unwrap();
+    env.counts
 }
 
 #[test]

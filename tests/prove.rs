@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use bankd::client::World;
+use bankd::env::Env;
 use bankd::prove::{Flaw, OnTrial, Plan, Verdict, prove};
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn on_trial(bank: OnTrial, seed: u64, seconds: u64) -> Verdict {
     let dir = tempfile::tempdir().unwrap();
     let lasting = Duration::from_secs(seconds);
     let plan = Plan { seed, lasting, clients: 5, bank, dir: dir.path().to_owned(), exe: BANKD.into() };
-    prove(&World::real(), &plan, &|_| {}).unwrap()
+    prove(&Env::os(), &plan, &|_| {}).unwrap()
 }
 
 #[test]

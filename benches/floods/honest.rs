@@ -9,7 +9,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bankd::client::{Connection, Deadline, Login, World};
+use bankd::client::{Connection, Deadline, Login};
+use bankd::env::Env;
 use bankd::model::amount::Amount;
 use bankd::model::command::Command;
 use bankd::model::types::{AccountId, RequestNumber};
@@ -111,7 +112,7 @@ fn connect(address: SocketAddr, login: &Login, with_session: bool) -> TcpStream 
 }
 
 fn deadline() -> Deadline {
-    Deadline::after(&World::real().clock, PATIENCE)
+    Deadline::after(&Env::os().clock, PATIENCE)
 }
 
 /// The latencies in milliseconds, sorted, and how many requests had no answer.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bankd::bench::load::{Measured, Plan};
 use bankd::bench::{OwnBank, Report, Target, trial};
-use bankd::client::World;
+use bankd::env::Env;
 use bankd::env::process::process_figures;
 
 use super::sheet::{Sheet, seconds_each};
@@ -24,7 +24,7 @@ pub fn exe() -> &'static Path {
 
 /// The world, the sheet, and a directory for everything.
 pub struct Shared {
-    pub world: World,
+    pub env: Env,
     pub sheet: Sheet,
     pub dir: tempfile::TempDir,
 }
@@ -32,20 +32,20 @@ pub struct Shared {
 impl Shared {
     pub fn new() -> Self {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Self { world: World::real(), sheet: Sheet::open(), dir }
+        Self { env: Env::os(), sheet: Sheet::open(), dir }
     }
 
     /// A bank of so many accounts, and where it is.
     pub fn bank(&self, accounts: u32) -> (tempfile::TempDir, OwnBank) {
         let dir = tempfile::tempdir_in(self.dir.path()).unwrap();
-        let bank = OwnBank::start(&*self.world.disk, exe(), dir.path(), accounts).unwrap();
+        let bank = OwnBank::start(&*self.env.disk, exe(), dir.path(), accounts).unwrap();
         (dir, bank)
     }
 
     /// Puts the load on the bank, and waits until what it leaves for the background (segments to be compressed) is done, so
     /// that nobody else pays for it.
     pub fn run(&self, bank: &OwnBank, plan: &Plan) -> Report {
-        let report = trial(&self.world, &Target::Own(bank), plan, None, &mut |_| {}).unwrap();
+        let report = trial(&self.env, &Target::Own(bank), plan, None, &mut |_| {}).unwrap();
         report.warnings().iter().for_each(|warning| println!("  NOTE: {warning}"));
         settle(bank);
         report

@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore};
+use bankd::engine::{self, Admission, Engine, NewRecord, NewStore, StoreEnv};
 use bankd::model::amount::Amount;
 use bankd::model::command::Command;
 use bankd::model::secret::Secret;
@@ -20,7 +20,7 @@ use bankd::model::types::{AccountId, Lsn, Owner, RequestNumber, TellerId};
 const OWNER: Owner = Owner::Teller(TellerId(0));
 
 /// Makes a store of `accounts` accounts without money and one teller.
-pub fn create(env: &Env, data: &Path, key: &Path, accounts: u32) {
+pub fn create(env: &StoreEnv, data: &Path, key: &Path, accounts: u32) {
     let secret = || Secret::new("123456".to_owned());
     let records = (0..accounts)
         .map(|index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance: Amount::ZERO })

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bankd::engine::{self, Env, NewRecord, NewStore};
+use bankd::engine::{self, NewRecord, NewStore, StoreEnv};
 use bankd::env::Clock;
 use bankd::model::amount::Amount;
 use bankd::model::command::Command;
@@ -73,7 +73,7 @@ impl Turns {
     pub fn new(parent: &Path, scenario: Scenario, accounts: u32, connections: usize, depth: u64) -> Self {
         let dir = tempfile::tempdir_in(parent).unwrap();
         let (data, key) = (dir.path().join("store"), dir.path().join("key"));
-        let env = Env { clock: Arc::new(Standing), preparer: Preparer::Inline, ..Env::os() };
+        let env = StoreEnv { clock: Arc::new(Standing), preparer: Preparer::Inline, ..StoreEnv::os() };
         let secret = || Secret::new(TOKEN.to_owned());
         let balance = Amount::new(BALANCE).unwrap();
         let account = |index| NewRecord::Account { name: format!("account {index}").into(), pin: secret(), balance };

@@ -32,7 +32,7 @@ pub struct DaemonFigures {
 }
 
 /// A look at a daemon that has begun.
-pub(super) struct Watch {
+pub(super) struct ProcessSampler {
     pid: u32,
     before: crate::env::process::ProcessFigures,
     is_over: Arc<AtomicBool>,
@@ -40,13 +40,13 @@ pub(super) struct Watch {
     sampler: Option<JoinHandle<(u64, u64)>>,
 }
 
-impl Drop for Watch {
+impl Drop for ProcessSampler {
     fn drop(&mut self) {
         self.join();
     }
 }
 
-impl Watch {
+impl ProcessSampler {
     pub(super) fn begin(pid: u32) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_over);
@@ -89,20 +89,20 @@ mod tests {
 
     #[test]
     fn this_process_can_be_watched() {
-        let watch = Watch::begin(std::process::id()).unwrap();
+        let watch = ProcessSampler::begin(std::process::id()).unwrap();
         let figures = watch.end().unwrap();
         assert!(figures.resident > 0 && figures.peak >= figures.resident && figures.sync_share <= 1.0);
-        assert!(Watch::begin(u32::MAX).is_err());
+        assert!(ProcessSampler::begin(u32::MAX).is_err());
     }
 
     /// The sampler's share of the flag shows that its thread lives.
     #[test]
     fn no_sampler_outlives_its_watch() {
-        let watch = Watch::begin(std::process::id()).unwrap();
+        let watch = ProcessSampler::begin(std::process::id()).unwrap();
         let flag = Arc::clone(&watch.is_over);
         drop(watch);
         assert_eq!(Arc::strong_count(&flag), 1, "dropped");
-        let mut watch = Watch::begin(std::process::id()).unwrap();
+        let mut watch = ProcessSampler::begin(std::process::id()).unwrap();
         let flag = Arc::clone(&watch.is_over);
         watch.pid = u32::MAX;
         assert!(watch.end().is_err());

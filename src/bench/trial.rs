@@ -8,8 +8,9 @@ use std::path::Path;
 use super::bank::OwnBank;
 use super::load::{self, Mark, Measured, Plan};
 use super::sweep::BenchError;
-use crate::bench::process_sampler::{DaemonFigures, Watch};
-use crate::client::{Login, World};
+use crate::bench::process_sampler::{DaemonFigures, ProcessSampler};
+use crate::client::Login;
+use crate::env::Env;
 
 /// Whose bank it is.
 pub enum Target<'a> {
@@ -38,7 +39,7 @@ pub struct Report {
 /// # Errors
 /// As [`load::load`].
 pub fn trial(
-    world: &World,
+    env: &Env,
     target: &Target<'_>,
     plan: &Plan,
     journal: Option<&Path>,
@@ -49,10 +50,10 @@ pub fn trial(
         Target::Other { address, login } => (*address, login.clone(), None),
     };
     let (mut watch, mut figures) = (None, None);
-    let measured = load::load(world, address, &login, plan, journal, &mut |mark| match mark {
-        Mark::Begin => watch = pid.map(Watch::begin),
+    let measured = load::load(env, address, &login, plan, journal, &mut |mark| match mark {
+        Mark::Begin => watch = pid.map(ProcessSampler::begin),
         Mark::Tick(answered) => progress(answered),
-        Mark::End => figures = watch.take().map(|begun| begun.and_then(Watch::end)),
+        Mark::End => figures = watch.take().map(|begun| begun.and_then(ProcessSampler::end)),
     })?;
     let daemon = figures.transpose().map_err(|source| BenchError::Io { what: "the daemon's process".to_owned(), source })?;
     Ok(Report { measured, daemon })

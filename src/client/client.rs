@@ -14,7 +14,8 @@ use crate::client::journal::record::Intent;
 use crate::client::link::{Link, Login};
 use crate::client::pipeline::{Pipeline, Stopped, Tell};
 use crate::client::request::{Answer, Asking, History, Pursuit};
-use crate::client::retry::{Deadline, World};
+use crate::client::retry::Deadline;
+use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::Command;
 use crate::model::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
@@ -25,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One customer or teller at one bank, with a journal.
 pub struct Client {
-    world: World,
+    env: Env,
     link: Link,
     journal: Journal,
     timeout: Duration,
@@ -48,9 +49,9 @@ struct Own {
 impl Client {
     /// A client of the bank at `address` with the journal at `journal`; every operation may take `timeout`.
     #[must_use]
-    pub fn new(world: &World, address: &str, journal: &Path, timeout: Duration) -> Self {
-        let (link, journal) = (Link::new(world, address), Journal::new(world, journal));
-        Self { world: world.clone(), link, journal, timeout, own: None, latest: None }
+    pub fn new(env: &Env, address: &str, journal: &Path, timeout: Duration) -> Self {
+        let (link, journal) = (Link::new(env, address), Journal::new(env, journal));
+        Self { env: env.clone(), link, journal, timeout, own: None, latest: None }
     }
 
     /// Connects. Does not wait for a bank that is not there.
@@ -87,7 +88,7 @@ impl Client {
     /// The moment at which an operation that begins now gives up.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
-        Deadline::after(&self.world.clock, self.timeout)
+        Deadline::after(&self.env.clock, self.timeout)
     }
 
     /// An account's id by its name.
@@ -169,7 +170,7 @@ impl Client {
         // Whatever goes wrong from here on: the number is spoken for, so the next request gets a session of its own.
         self.own = None;
         let pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Fresh, must_end: false, known: None };
-        let ended = pursuit.run(&mut self.link, &self.world, &mut journal, deadline);
+        let ended = pursuit.run(&mut self.link, &self.env, &mut journal, deadline);
         drop(journal);
         let answer = match ended {
             Ok(answer) => answer,
@@ -221,7 +222,7 @@ impl Client {
         let journal = self.journal.open(&deadline).map_err(ClientError::from)?;
         self.own = None;
         let window = window.min(most).max(1);
-        let mut pipeline = Pipeline::new(&mut self.link, journal, &self.world, self.timeout, model, window);
+        let mut pipeline = Pipeline::new(&mut self.link, journal, &self.env, self.timeout, model, window);
         pipeline.run(commands, tell)?;
         let next = pipeline.next;
         self.own = Some(Own { next, journaled_below: next, ..own });
@@ -238,7 +239,7 @@ impl Client {
 
     /// The same for these requests, as far as they have ended.
     pub fn mark_all_told(&mut self, ids: &[RequestId]) {
-        let deadline = Deadline::after(&self.world.clock, FAREWELL.min(self.timeout));
+        let deadline = Deadline::after(&self.env.clock, FAREWELL.min(self.timeout));
         let _ = self.journal.open(&deadline).and_then(|mut journal| journal.tell(ids));
     }
 
@@ -285,7 +286,7 @@ impl Client {
                 }
             }
         }
-        pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)
+        pursuit.run(&mut self.link, &self.env, &mut journal, &deadline)
     }
 
     /// Ends the doubt about a request of the journal: if it was executed, its answer comes; otherwise it never will be. If
@@ -304,7 +305,7 @@ impl Client {
             _ => None,
         };
         let pursuit = Pursuit { id, ask: Asking::Cancel, history: History::Earlier, must_end: true, known };
-        pursuit.run(&mut self.link, &self.world, &mut journal, &deadline)
+        pursuit.run(&mut self.link, &self.env, &mut journal, &deadline)
     }
 
     /// Tells the bank which replies of an earlier run's session are on this disk.
@@ -318,7 +319,7 @@ impl Client {
     /// Ends the run: tells the bank that every reply is on disk. A courtesy, tried once and briefly.
     pub fn finish(&mut self) {
         let Some(own) = self.own.filter(|own| own.journaled_below > own.acked_below) else { return };
-        let deadline = Deadline::after(&self.world.clock, FAREWELL.min(self.timeout));
+        let deadline = Deadline::after(&self.env.clock, FAREWELL.min(self.timeout));
         let ack = Ask::Ack { acked_below: own.journaled_below };
         if matches!(self.link.once(&ack, Some(own.session), &deadline), Ok(Reply::Acked { .. })) {
             self.own = Some(Own { acked_below: own.journaled_below, ..own });
@@ -356,7 +357,7 @@ impl Client {
         let (Some((login, _)), Some(welcome)) = (self.link.login(), self.link.welcome()) else {
             return Err(ClientError::Refused(Refusal::NotLoggedIn));
         };
-        let at = u64::try_from(self.world.clock.wall().as_micros()).unwrap_or(u64::MAX);
+        let at = u64::try_from(self.env.clock.wall().as_micros()).unwrap_or(u64::MAX);
         let (role, name, address) = (login.role, login.name.clone(), self.link.address().to_owned());
         Ok(Intent { store: welcome.store, id, at, role, name, address, command })
     }

@@ -270,12 +270,12 @@ fn plain(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::retry::World;
     use super::super::scripted::{Step, scripted};
     use super::*;
+    use crate::env::Env;
 
     fn soon() -> Deadline {
-        Deadline::after(&World::real().clock, Duration::from_secs(5))
+        Deadline::after(&Env::os().clock, Duration::from_secs(5))
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         assert_eq!(Connection::tcp(&free, &soon()).err(), Some(ConnectError::Unreachable("nobody listens there".to_owned())));
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let short = Deadline::after(&World::real().clock, Duration::from_millis(50));
+        let short = Deadline::after(&Env::os().clock, Duration::from_millis(50));
         let error = Connection::tcp(&silent.local_addr().unwrap().to_string(), &short).err();
         assert_eq!(error, Some(ConnectError::HungUp("no answer in time".to_owned())));
     }

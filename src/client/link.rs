@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::connection::{AskError, ConnectError, Connection};
 use super::error::ClientError;
-use super::retry::{Backoff, Deadline, World};
+use super::retry::{Backoff, Deadline};
+use crate::env::Env;
 use crate::model::secret::Secret;
 use crate::model::types::{Owner, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply, Role, Welcome};
@@ -31,7 +32,7 @@ pub struct Login {
 ///
 /// Invariant: all its connections are to the same store; another one under the same address is refused.
 pub struct Link {
-    world: World,
+    env: Env,
     address: String,
     login: Option<(Login, Owner)>,
     welcome: Option<Welcome>,
@@ -67,8 +68,8 @@ pub(super) enum Fault {
 impl Link {
     /// A link to `address` (`HOST:PORT`), not connected yet.
     #[must_use]
-    pub fn new(world: &World, address: &str) -> Self {
-        Self { world: world.clone(), address: address.to_owned(), login: None, welcome: None, live: None, is_cut: false }
+    pub fn new(env: &Env, address: &str) -> Self {
+        Self { env: env.clone(), address: address.to_owned(), login: None, welcome: None, live: None, is_cut: false }
     }
 
     /// The server's address, as it was given.
@@ -82,7 +83,7 @@ impl Link {
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::Refused`], [`ClientError::OtherStore`].
     pub fn connect(&mut self, deadline: &Deadline) -> Result<Welcome, ClientError> {
-        let mut backoff = Backoff::new(&self.world.entropy);
+        let mut backoff = Backoff::new(&self.env.entropy);
         loop {
             match self.greeted(deadline).map(|live| *live.connection.welcome()) {
                 Ok(welcome) => return Ok(welcome),
@@ -144,7 +145,7 @@ impl Link {
     }
 
     fn until(&mut self, deadline: &Deadline, mut attempt: impl FnMut(&mut Self) -> Result<Reply, Fault>) -> Result<Reply, ClientError> {
-        let mut backoff = Backoff::new(&self.world.entropy);
+        let mut backoff = Backoff::new(&self.env.entropy);
         loop {
             let failure = match attempt(self) {
                 Ok(Reply::Refused(refusal)) | Err(Fault::Refused(refusal)) => {
@@ -242,7 +243,7 @@ impl Link {
         let unsent = |error: AskError| match error {
             AskError::NotSent(why) | AskError::Lost(why) => Fault::NotSent(why),
         };
-        let now = self.world.clock.monotonic();
+        let now = self.env.clock.monotonic();
         if self.live.as_ref().is_some_and(|live| now.saturating_sub(live.heard) > QUIET) && self.converse(&Ask::Ping, deadline).is_err() {
             self.hang_up();
         }
@@ -297,7 +298,7 @@ impl Link {
                 return Err(Fault::OtherStore(found));
             }
             self.welcome.get_or_insert(found);
-            self.live = Some(Live { connection, logged_in: false, session: None, heard: self.world.clock.monotonic() });
+            self.live = Some(Live { connection, logged_in: false, session: None, heard: self.env.clock.monotonic() });
         }
         self.live.as_mut().ok_or_else(|| Fault::NotSent("the connection is closed".to_owned()))
     }
@@ -325,7 +326,7 @@ impl Link {
 
     fn note_reply(&mut self) {
         if let Some(live) = &mut self.live {
-            live.heard = self.world.clock.monotonic();
+            live.heard = self.env.clock.monotonic();
         }
     }
 
@@ -347,7 +348,7 @@ mod tests {
     use crate::wire::message::SessionInfo;
 
     fn soon() -> Deadline {
-        Deadline::after(&World::real().clock, Duration::from_secs(10))
+        Deadline::after(&Env::os().clock, Duration::from_secs(10))
     }
 
     fn login() -> Login {
@@ -367,7 +368,7 @@ mod tests {
             vec![Step::Reply(Reply::LoggedIn { owner: OWNER }), Step::Reply(resumed()), Step::Drop],
             vec![Step::Reply(Reply::LoggedIn { owner: OWNER }), Step::Reply(resumed()), Step::Reply(Reply::Pong)],
         ]);
-        let mut link = Link::new(&World::real(), &peer.address);
+        let mut link = Link::new(&Env::os(), &peer.address);
         link.connect(&soon()).unwrap();
         assert_eq!(link.log_in(login(), &soon()), Ok(OWNER));
         assert_eq!(link.ask(&Ask::Ping, Some(SESSION), &soon()), Ok(Reply::Pong));
@@ -387,7 +388,7 @@ mod tests {
             }
         });
         // In the end nobody listens there any more, and nobody is waited for.
-        let error = Link::new(&World::real(), &address).connect(&soon());
+        let error = Link::new(&Env::os(), &address).connect(&soon());
         assert_eq!(error, Err(ClientError::Unreachable { address, why: "nobody listens there".to_owned() }));
         peer.join().unwrap();
     }
@@ -395,7 +396,7 @@ mod tests {
     #[test]
     fn a_wrong_pin_is_told_and_another_may_be_tried() {
         let peer = scripted(vec![vec![Step::Reply(Reply::Refused(Refusal::BadLogin)), Step::Reply(Reply::LoggedIn { owner: OWNER })]]);
-        let mut link = Link::new(&World::real(), &peer.address);
+        let mut link = Link::new(&Env::os(), &peer.address);
         assert_eq!(link.log_in(login(), &soon()), Err(ClientError::Refused(Refusal::BadLogin)));
         assert_eq!(link.log_in(login(), &soon()), Ok(OWNER));
     }
@@ -404,10 +405,10 @@ mod tests {
     fn a_busy_bank_is_asked_again_until_the_deadline() {
         let busy = || Step::Reply(Reply::Refused(Refusal::Busy));
         let peer = scripted(vec![vec![busy(), busy(), Step::Reply(Reply::Pong)]]);
-        assert_eq!(Link::new(&World::real(), &peer.address).ask(&Ask::Ping, None, &soon()), Ok(Reply::Pong));
+        assert_eq!(Link::new(&Env::os(), &peer.address).ask(&Ask::Ping, None, &soon()), Ok(Reply::Pong));
         let peer = scripted(vec![(0..1000).map(|_| busy()).collect()]);
-        let short = Deadline::after(&World::real().clock, Duration::from_millis(60));
-        let error = Link::new(&World::real(), &peer.address).ask(&Ask::Ping, None, &short);
+        let short = Deadline::after(&Env::os().clock, Duration::from_millis(60));
+        let error = Link::new(&Env::os(), &peer.address).ask(&Ask::Ping, None, &short);
         // It may pass while an answer is waited for.
         let is_last = |error: &ClientError| match error {
             ClientError::Refused(Refusal::Busy) => true,

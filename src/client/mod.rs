@@ -32,4 +32,4 @@ pub use error::ClientError;
 pub use journal::{Journal, JournalError, OpenJournal};
 pub use link::{Link, Login};
 pub use pipeline::{Fate, Stopped, Tell};
-pub use retry::{Deadline, World};
+pub use retry::Deadline;

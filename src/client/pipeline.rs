@@ -12,9 +12,10 @@ use super::connection::AskError;
 use super::error::ClientError;
 use super::journal::{JournalError, OpenJournal};
 use super::link::{Fault, Link};
-use super::retry::{Backoff, Deadline, World};
+use super::retry::{Backoff, Deadline};
 use crate::client::journal::record::{ClosedReason, Intent, Record, Settled};
 use crate::client::request::Answer;
+use crate::env::Env;
 use crate::model::command::Command;
 use crate::model::types::{RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
@@ -56,7 +57,7 @@ impl From<ClientError> for Stopped {
 pub(super) struct Pipeline<'a> {
     pub(super) link: &'a mut Link,
     pub(super) journal: OpenJournal<'a>,
-    pub(super) world: &'a World,
+    pub(super) env: &'a Env,
     /// How long an answer may be waited for.
     pub(super) timeout: Duration,
     /// Every request's intent, but for number and command.
@@ -105,20 +106,13 @@ enum Trouble {
 }
 
 impl<'a> Pipeline<'a> {
-    pub(super) fn new(
-        link: &'a mut Link,
-        journal: OpenJournal<'a>,
-        world: &'a World,
-        timeout: Duration,
-        model: Intent,
-        window: usize,
-    ) -> Self {
+    pub(super) fn new(link: &'a mut Link, journal: OpenJournal<'a>, env: &'a Env, timeout: Duration, model: Intent, window: usize) -> Self {
         let next = model.id.number;
         let (slots, in_flight) = (VecDeque::with_capacity(window), VecDeque::with_capacity(window));
         Self {
             link,
             journal,
-            world,
+            env,
             timeout,
             model,
             window,
@@ -137,7 +131,7 @@ impl<'a> Pipeline<'a> {
     pub(super) fn run(&mut self, commands: &[Command], tell: &mut Tell<'_>) -> Result<(), Stopped> {
         let mut commands = commands.iter();
         let mut deadline = self.deadline();
-        let mut backoff = Backoff::new(&self.world.entropy);
+        let mut backoff = Backoff::new(&self.env.entropy);
         loop {
             if let Err(error) = self.advance(&mut commands, tell) {
                 return Err(self.stop(Trouble::Failed(error.into())));
@@ -147,7 +141,7 @@ impl<'a> Pipeline<'a> {
             }
             let outcome = self.round(&deadline);
             if std::mem::take(&mut self.progressed) {
-                (deadline, backoff) = (self.deadline(), Backoff::new(&self.world.entropy));
+                (deadline, backoff) = (self.deadline(), Backoff::new(&self.env.entropy));
             }
             match outcome {
                 Ok(()) => {}
@@ -158,7 +152,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(&self.world.clock, self.timeout)
+        Deadline::after(&self.env.clock, self.timeout)
     }
 
     fn session(&self) -> SessionId {

@@ -7,7 +7,8 @@ use crate::client::journal::record::{ClosedReason, Settled};
 use crate::client::journal::{JournalError, OpenJournal};
 use crate::client::link::{Fault, Link};
 use crate::client::refusals::{Meaning, meaning};
-use crate::client::retry::{Backoff, Deadline, World};
+use crate::client::retry::{Backoff, Deadline};
+use crate::env::Env;
 use crate::model::command::{Body, Command};
 use crate::model::types::RequestId;
 use crate::wire::message::{Ask, Receipt, Refusal, Reply};
@@ -91,11 +92,11 @@ impl Pursuit {
     pub(super) fn run(
         &self,
         link: &mut Link,
-        world: &World,
+        env: &Env,
         journal: &mut OpenJournal<'_>,
         deadline: &Deadline,
     ) -> Result<Answer, ClientError> {
-        let mut backoff = Backoff::new(&world.entropy);
+        let mut backoff = Backoff::new(&env.entropy);
         let mut copies = Copies::default();
         loop {
             let verdict = match link.once(&self.message(journal), Some(self.id.session), deadline) {
@@ -393,7 +394,7 @@ mod tests {
         assert_eq!(peer.asked().len(), 1, "the login alone");
         drop(run);
         let peer = scripted(vec![vec![logged_in()]]);
-        let mut other = Client::new(&World::real(), &peer.address, &dir.path().join("journal"), Duration::from_secs(5));
+        let mut other = Client::new(&Env::os(), &peer.address, &dir.path().join("journal"), Duration::from_secs(5));
         other.log_in(Login { role: Role::Teller, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }).unwrap();
         assert!(matches!(other.request_again(id(1), withdraw(20)), Err(ClientError::NotThisRequest { .. })));
     }

@@ -139,9 +139,9 @@ impl Mode {
 
 /// A journal with a request in doubt, whose copies may be adrift; or, with `reason`, one that ended without an answer.
 fn journal(dir: &tempfile::TempDir, reason: Option<ClosedReason>) {
-    let world = super::retry::World::real();
-    let deadline = super::retry::Deadline::after(&world.clock, std::time::Duration::from_secs(20));
-    let mut journal = super::journal::Journal::new(&world, &dir.path().join("journal"));
+    let env = crate::env::Env::os();
+    let deadline = super::retry::Deadline::after(&env.clock, std::time::Duration::from_secs(20));
+    let mut journal = super::journal::Journal::new(&env, &dir.path().join("journal"));
     let mut open = journal.open(&deadline).unwrap();
     open.intend(intent(1)).unwrap();
     if let Some(reason) = reason {

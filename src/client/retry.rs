@@ -5,32 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::env::os::{OsClock, OsDisk, OsEntropy};
-use crate::env::{Clock, Disk, Entropy};
+use crate::env::{Clock, Entropy};
 
 /// The first wait is somewhere between nothing and this.
 const FIRST_CEILING: Duration = Duration::from_millis(20);
 /// No wait is longer than this, so that a bank that comes back is found within a second.
 const LAST_CEILING: Duration = Duration::from_secs(1);
-
-/// The world outside, as a client needs it.
-#[derive(Clone)]
-pub struct World {
-    /// Where the journal is.
-    pub disk: Arc<dyn Disk>,
-    /// For deadlines (monotonic) and the journal's times (wall).
-    pub clock: Arc<dyn Clock>,
-    /// For the jitter.
-    pub entropy: Arc<dyn Entropy>,
-}
-
-impl World {
-    /// The machine's own disk, clocks and random numbers.
-    #[must_use]
-    pub fn real() -> Self {
-        Self { disk: Arc::new(OsDisk), clock: Arc::new(OsClock::default()), entropy: Arc::new(OsEntropy) }
-    }
-}
 
 /// A moment on the monotonic clock after which nothing is tried any more.
 #[derive(Clone)]
@@ -109,10 +89,10 @@ mod tests {
 
     #[test]
     fn a_passed_deadline_leaves_nothing() {
-        let world = World::real();
-        let deadline = Deadline::after(&world.clock, Duration::ZERO);
+        let env = crate::env::Env::os();
+        let deadline = Deadline::after(&env.clock, Duration::ZERO);
         assert_eq!(deadline.remaining(), None);
-        assert!(!Backoff::new(&world.entropy).wait(&deadline));
-        assert!(Deadline::after(&world.clock, Duration::from_secs(60)).remaining().unwrap() > Duration::from_secs(50));
+        assert!(!Backoff::new(&env.entropy).wait(&deadline));
+        assert!(Deadline::after(&env.clock, Duration::from_secs(60)).remaining().unwrap() > Duration::from_secs(50));
     }
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::link::Login;
-use super::retry::World;
 use crate::client::client::Client;
 use crate::client::journal::index::End;
+use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::secret::Secret;
@@ -92,7 +92,7 @@ pub(super) fn request(number: u64, acked_below: u64, amount: u64) -> Ask {
 
 /// A logged-in client; each belongs to a process run of its own.
 pub(super) fn client(dir: &tempfile::TempDir, peer: &Peer, timeout: u64) -> Client {
-    let mut client = Client::new(&World::real(), &peer.address, &dir.path().join("journal"), Duration::from_millis(timeout));
+    let mut client = Client::new(&Env::os(), &peer.address, &dir.path().join("journal"), Duration::from_millis(timeout));
     client.connect().unwrap();
     client.log_in(Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) }).unwrap();
     client

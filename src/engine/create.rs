@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::clock::BankClock;
 use super::error::StoreError;
-use super::store_dir::{CREATING, Env, LOCK, io_error, make_dir, take_lock};
+use super::store_dir::{CREATING, LOCK, StoreEnv, io_error, make_dir, take_lock};
 use super::{key_file, new_tag};
 use crate::bank::auth::credential::{Key, Party};
 use crate::bank::{self, Bank};
@@ -70,7 +70,7 @@ pub struct Created {
 /// # Errors
 /// [`StoreError`]; what was made until then is no store, and another try begins afresh.
 pub fn create<E: ToString>(
-    env: &Env,
+    env: &StoreEnv,
     dir: &Path,
     key_file: &Path,
     new: NewStore,
@@ -121,7 +121,7 @@ struct Genesis {
 }
 
 impl Genesis {
-    fn start(env: &Env, dir: &Path, store: StoreId, sizes: SegmentSizes, incarnation: u64) -> Result<Self, StoreError> {
+    fn start(env: &StoreEnv, dir: &Path, store: StoreId, sizes: SegmentSizes, incarnation: u64) -> Result<Self, StoreError> {
         let log = Log::create(env.disk.clone(), dir, store, sizes, incarnation, Preparer::Inline)?;
         let (clock, _) = BankClock::start(env.clock.clone(), crate::model::types::BankTime(0));
         Ok(Self { log, bank: Bank::new(), clock, batch: Vec::new(), store })
@@ -170,7 +170,7 @@ fn no_space(_: Full) -> StoreError {
     StoreError::Records("the disk has no room for the new store".to_owned())
 }
 
-fn action_of(env: &Env, key: &Key, record: NewRecord) -> Result<Action, StoreError> {
+fn action_of(env: &StoreEnv, key: &Key, record: NewRecord) -> Result<Action, StoreError> {
     let tag = |party, name: &str, secret: &Secret| {
         new_tag(key, &*env.entropy, party, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
     };
@@ -192,7 +192,7 @@ fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
 }
 
 /// A marker without a manifest is a creation that did not end: its files go. Anything else is not ours.
-fn clear_leftovers(env: &Env, dir: &Path) -> Result<(), StoreError> {
+fn clear_leftovers(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
     let names = env.disk.list(dir).map_err(io_error("list", dir))?;
     let creating = names.iter().any(|name| name == CREATING) && names.iter().all(|name| name != wal::MANIFEST);
     let ours = |name: &str| name == CREATING || name.ends_with(".seg") || name.ends_with(".tmp");

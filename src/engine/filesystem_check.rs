@@ -5,14 +5,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::error::StoreError;
-use crate::engine::store_dir::{Env, io_error};
+use crate::engine::store_dir::{StoreEnv, io_error};
 use crate::env::FileSystem;
 
 /// Looks where `dir` is, or would be made. `allow_memory` is for tests, whose stores may die with the machine.
 ///
 /// # Errors
 /// [`StoreError::UnfitPlace`] on the network, and in memory unless that is allowed; [`StoreError::Io`].
-pub fn refuse_place(env: &Env, dir: &Path, allow_memory: bool) -> Result<(), StoreError> {
+pub fn refuse_place(env: &StoreEnv, dir: &Path, allow_memory: bool) -> Result<(), StoreError> {
     let unfit = |file_system, why, hint| Err(StoreError::UnfitPlace { dir: dir.to_owned(), file_system, why, hint });
     let there = nearest(env, dir);
     match env.disk.file_system(&there).map_err(io_error("look at the file system of", &there))? {
@@ -41,7 +41,7 @@ pub fn refuse_place(env: &Env, dir: &Path, allow_memory: bool) -> Result<(), Sto
 
 /// The directory itself, or the nearest one above it that exists. One that cannot be asked about is taken: the question for
 /// its file system then fails with the reason.
-fn nearest(env: &Env, dir: &Path) -> PathBuf {
+fn nearest(env: &StoreEnv, dir: &Path) -> PathBuf {
     let mut above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
     let found = above.find(|path| !matches!(env.disk.exists(path), Ok(false)));
     found.unwrap_or_else(|| Path::new(if dir.is_absolute() { "/" } else { "." })).to_owned()
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn only_a_disk_of_this_machine_will_do() {
         let disk = SimDisk::new();
-        let env = Env { disk: Arc::new(disk.clone()), ..Env::os() };
+        let env = StoreEnv { disk: Arc::new(disk.clone()), ..StoreEnv::os() };
         let judge = |kind, allow| {
             disk.set_file_system(kind);
             refuse_place(&env, Path::new("/not/made/yet"), allow)
@@ -78,7 +78,7 @@ mod tests {
     fn the_nearest_directory_is_the_one_that_counts() {
         let disk = SimDisk::new();
         disk.create_dir(Path::new("/a")).unwrap();
-        let env = Env { disk: Arc::new(disk), ..Env::os() };
+        let env = StoreEnv { disk: Arc::new(disk), ..StoreEnv::os() };
         assert_eq!(nearest(&env, Path::new("/a/b/c")), Path::new("/a"));
         assert_eq!(nearest(&env, Path::new("/x/y")), Path::new("/"));
         assert_eq!(nearest(&env, Path::new("x/y")), Path::new("."));

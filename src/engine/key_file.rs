@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::store_dir::{Env, io_error, sync_parent};
+use super::store_dir::{StoreEnv, io_error, sync_parent};
 use crate::bank::auth::credential::Key;
 
 /// Longest key file that is read; the text form is far shorter.
@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 256;
 ///
 /// # Errors
 /// [`StoreError`] if the file is missing, open to other users, or no key.
-pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
+pub fn load(env: &StoreEnv, path: &Path) -> Result<Key, StoreError> {
     let problem = |problem: &str| StoreError::Key { path: path.to_owned(), problem: problem.to_owned() };
     if !env.disk.exists(path).map_err(io_error("look for", path))? {
         return Err(problem(
@@ -44,7 +44,7 @@ pub fn load(env: &Env, path: &Path) -> Result<Key, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`] if it cannot be made. The caller has looked that there is none.
-pub fn make(env: &Env, path: &Path) -> Result<Key, StoreError> {
+pub fn make(env: &StoreEnv, path: &Path) -> Result<Key, StoreError> {
     let mut bits = Zeroizing::new([0; 36]);
     env.entropy.fill(&mut *bits).map_err(io_error("draw random numbers for", path))?;
     let [a, b, c, d, rest @ ..] = *bits;

@@ -6,6 +6,7 @@
 //! that the answers may leave.
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 
+mod batch_entries;
 mod checkpoint;
 mod clock;
 mod copy;
@@ -17,7 +18,6 @@ mod key_file;
 mod maintenance;
 mod new_lineage;
 mod open;
-mod open_batch;
 mod progress;
 mod repair;
 mod replay;
@@ -36,12 +36,12 @@ pub use inspect::history::{History, Moment, look, replay};
 pub use inspect::verify::{Contradiction, Evidence, Verified, verify};
 pub use maintenance::Keeping;
 pub use open::open;
-pub use progress::{Progress, Reading, Unwatched, Watch};
+pub use progress::{NoProgress, Progress, ProgressSink, Reading};
 pub use repair::mend::{Mend, Remedy, find_remedy};
 pub use repair::{DroppedRequest, Repair, Repaired};
 pub use snapshot::{Snapshot, snapshot};
 pub use staging::Admission;
-pub use store_dir::{Env, HeldDir};
+pub use store_dir::{HeldDir, StoreEnv};
 
 use crate::bank::auth::credential::{Key, Party};
 use crate::bank::{self, Applied, Bank, Room};
@@ -53,9 +53,9 @@ use crate::wal::{Full, Log, MAX_RECORD, WalError};
 use crate::wire::message::Receipt;
 
 use crate::model::invariant::{held, to_len};
+use batch_entries::{BatchEntries, Next};
 use checkpoint::Checkpoints;
-use open_batch::{Next, Pending};
-use staging::Staged;
+use staging::Staging;
 
 /// [`Log::commit`] or [`Log::begin_commit`].
 type Commit = fn(&mut Log, BankTime, u64) -> Result<(), WalError>;
@@ -76,9 +76,9 @@ pub struct Engine {
     store: StoreId,
     entropy: std::sync::Arc<dyn crate::env::Entropy>,
     /// The open batch's entries; during a walk, the committed one's.
-    batch: Pending,
+    batch: BatchEntries,
     batch_time: BankTime,
-    staged: Staged,
+    staged: Staging,
     /// This start's epoch, until the entry that says it stands before the first other one.
     start: Option<Epoch>,
     checkpoints: Checkpoints,

@@ -4,17 +4,17 @@
 
 use std::path::Path;
 
-use super::checkpoint::{Base, Checkpoints, Maker};
+use super::checkpoint::{Base, CheckpointMaker, Checkpoints};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
-use super::store_dir::{CREATING, Env, HeldDir, io_error, take_lock};
+use super::store_dir::{CREATING, HeldDir, StoreEnv, io_error, take_lock};
 use super::{Engine, key_file};
 use crate::bank::Bank;
 use crate::engine::inspect::judge;
 use crate::engine::inspect::judge::{Judged, Present};
 use crate::engine::new_lineage;
 use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
-use crate::engine::staging::Staged;
+use crate::engine::staging::Staging;
 
 use crate::model::entry::{LineageCause, Setting};
 use crate::model::types::{Epoch, Lineage};
@@ -24,7 +24,7 @@ use crate::wal::{Log, SegmentSizes};
 ///
 /// # Errors
 /// [`StoreError`]; nothing was written then but the lock file's text.
-pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
+pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
     let env = &env.anchored(dir)?;
     let Present { is_creating } = judge::look_for_store(env, dir)?;
     let lock = take_lock(env, dir)?;
@@ -65,7 +65,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         begin_as_copy(env, dir, &mut log, &mut bank, &clock, &marker)?;
     }
     let base = Base { covered: 0, image_bytes, segment_max: sizes.max };
-    let checkpoints = Checkpoints::start(Maker::new(env.disk.clone(), dir, store, env.keeping), base, env.preparer)
+    let checkpoints = Checkpoints::start(CheckpointMaker::new(env.disk.clone(), dir, store, env.keeping), base, env.preparer)
         .map_err(io_error("start a thread for the checkpoints of", dir))?;
     Ok(Engine {
         bank,
@@ -75,8 +75,8 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
         clock,
         store,
         entropy: env.entropy.clone(),
-        batch: super::open_batch::Pending::default(),
-        staged: Staged::default(),
+        batch: super::batch_entries::BatchEntries::default(),
+        staged: Staging::default(),
         start: Some(Epoch(incarnation)),
         checkpoints,
         held_dir: HeldDir::of(&env.disk, dir),
@@ -86,7 +86,7 @@ pub fn open(env: &Env, dir: &Path, key_file: &Path) -> Result<Engine, StoreError
 
 /// The first start from a snapshot: the store that it is a copy of may still be running, so the sessions end here, and
 /// no answer of the one is taken for an answer of the other.
-fn begin_as_copy(env: &Env, dir: &Path, log: &mut Log, bank: &mut Bank, clock: &BankClock, marker: &Marker) -> Result<(), StoreError> {
+fn begin_as_copy(env: &StoreEnv, dir: &Path, log: &mut Log, bank: &mut Bank, clock: &BankClock, marker: &Marker) -> Result<(), StoreError> {
     let mut random = [0; 8];
     env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;
     let drawn = Lineage(u64::from_le_bytes(random));

@@ -29,7 +29,7 @@ pub struct Progress {
 }
 
 /// Is told how far a reading is, batch by batch: some hundred thousand times a second, so it must be quick about it.
-pub trait Watch: Send + Sync {
+pub trait ProgressSink: Send + Sync {
     /// It has come this far.
     fn see(&self, progress: Progress);
 
@@ -38,21 +38,21 @@ pub trait Watch: Send + Sync {
 }
 
 /// Nobody who wants to know.
-pub struct Unwatched;
+pub struct NoProgress;
 
-impl Watch for Unwatched {
+impl ProgressSink for NoProgress {
     fn see(&self, _: Progress) {}
 }
 
 /// Tells of each batch of a log, and of the end when it is dropped.
 pub(super) struct LogWatch {
-    watch: Arc<dyn Watch>,
+    watch: Arc<dyn ProgressSink>,
     extent: Extent,
     entries: u64,
 }
 
 impl LogWatch {
-    pub(super) fn new(watch: &Arc<dyn Watch>, extent: Extent) -> Self {
+    pub(super) fn new(watch: &Arc<dyn ProgressSink>, extent: Extent) -> Self {
         Self { watch: Arc::clone(watch), extent, entries: 0 }
     }
 

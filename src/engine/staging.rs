@@ -23,7 +23,7 @@ pub enum Admission {
 /// Invariants: a session stands in `sessions` exactly if an entry of the open batch concerns it; of the streak's, it is the
 /// streak that knows the last number.
 #[derive(Default)]
-pub struct Staged {
+pub struct Staging {
     sessions: FxHashMap<Lsn, Stage>,
     opening: usize,
     streak: Option<Streak>,
@@ -49,7 +49,7 @@ enum Stage {
     Gone,
 }
 
-impl Staged {
+impl Staging {
     /// The next number of `owner`'s session.
     pub fn next_number(&self, bank: &Bank, owner: Owner, session: Lsn) -> Option<RequestNumber> {
         self.state(bank, owner, session).and_then(|(last, _)| last.next())
@@ -83,7 +83,7 @@ impl Staged {
         self.streak.as_ref().filter(|streak| streak.left > 0 && streak.requests == *requests).map(|streak| streak.left)
     }
 
-    /// The open batch has taken so many requests for which [`Staged::goes_on`].
+    /// The open batch has taken so many requests for which [`Staging::goes_on`].
     #[inline]
     pub fn went_on(&mut self, count: u16) {
         if let Some(streak) = &mut self.streak {
@@ -94,7 +94,7 @@ impl Staged {
         }
     }
 
-    /// The open batch has taken the first of these requests, which is new, with so much [`Staged::room_behind`] it: others
+    /// The open batch has taken the first of these requests, which is new, with so much [`Staging::room_behind`] it: others
     /// may go on from it.
     pub fn began(&mut self, requests: &Requests, room: u64) {
         self.took(requests.session, requests.first, requests.acked_below);

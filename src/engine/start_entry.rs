@@ -4,7 +4,7 @@
 
 use super::{Engine, Fatal};
 use crate::bank;
-use crate::engine::open_batch::Next;
+use crate::engine::batch_entries::Next;
 use crate::model::entry::{Action, Entry, Origin};
 use crate::model::types::Owner;
 use crate::wal::Full;

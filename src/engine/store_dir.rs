@@ -8,8 +8,8 @@ use std::{io, process};
 
 use super::error::StoreError;
 use crate::engine::maintenance::Keeping;
-use crate::engine::progress::{Unwatched, Watch};
-use crate::env::{Clock, Disk, Entropy, Gentle, Lock};
+use crate::engine::progress::{NoProgress, ProgressSink};
+use crate::env::{Clock, Disk, Entropy, Lock, ThrottledDisk};
 use crate::wal::Preparer;
 
 pub(super) const LOCK: &str = "LOCK";
@@ -17,7 +17,7 @@ pub(super) const CREATING: &str = "CREATING";
 
 /// The world that a store lives in.
 #[derive(Clone)]
-pub struct Env {
+pub struct StoreEnv {
     /// Its files.
     pub disk: Arc<dyn Disk>,
     /// Its clocks.
@@ -29,10 +29,10 @@ pub struct Env {
     /// What becomes of finished segments.
     pub keeping: Keeping,
     /// Who is told how far a long reading of it is.
-    pub watch: Arc<dyn Watch>,
+    pub watch: Arc<dyn ProgressSink>,
 }
 
-impl Env {
+impl StoreEnv {
     /// This machine.
     #[must_use]
     pub fn os() -> Self {
@@ -43,7 +43,7 @@ impl Env {
             entropy: Arc::new(os::OsEntropy),
             preparer: Preparer::Background,
             keeping: Keeping::default(),
-            watch: Arc::new(Unwatched),
+            watch: Arc::new(NoProgress),
         }
     }
 
@@ -51,7 +51,7 @@ impl Env {
     pub(super) fn beside(&self, dir: &Path) -> Result<Self, StoreError> {
         let mut env = self.anchored(dir)?;
         if env.holder(dir)?.is_some() {
-            env.disk = Arc::new(Gentle(env.disk));
+            env.disk = Arc::new(ThrottledDisk(env.disk));
         }
         Ok(env)
     }
@@ -95,7 +95,7 @@ impl HeldDir {
     }
 }
 
-pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
+pub(super) fn take_lock(env: &StoreEnv, dir: &Path) -> Result<Box<dyn Send>, StoreError> {
     let path = dir.join(LOCK);
     match env.disk.lock_dir(&path, &format!("process {}", process::id())).map_err(io_error("lock", &path))? {
         Lock::Held(lock) => Ok(lock),
@@ -104,7 +104,7 @@ pub(super) fn take_lock(env: &Env, dir: &Path) -> Result<Box<dyn Send>, StoreErr
 }
 
 /// Makes `dir` and what is missing above it, each name synced.
-pub(super) fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
+pub(super) fn make_dir(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
     let mut missing = Vec::new();
     for path in dir.ancestors().filter(|path| path.parent().is_some()) {
         if env.disk.exists(path).map_err(io_error("look at", path))? {
@@ -120,7 +120,7 @@ pub(super) fn make_dir(env: &Env, dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the name of `path` durable.
-pub fn sync_parent(env: &Env, path: &Path) -> Result<(), StoreError> {
+pub fn sync_parent(env: &StoreEnv, path: &Path) -> Result<(), StoreError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

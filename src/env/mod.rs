@@ -15,13 +15,32 @@ pub mod sim;
 pub mod terminal;
 mod throttled_disk;
 
-pub use crate::env::throttled_disk::Gentle;
+pub use crate::env::throttled_disk::ThrottledDisk;
 pub use read_only::ReadOnly;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The environment of a program: its disk, its clocks, its random numbers.
+#[derive(Clone)]
+pub struct Env {
+    /// Its files.
+    pub disk: Arc<dyn Disk>,
+    /// Deadlines by the monotonic clock, times of day by the wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Its random numbers.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Env {
+    /// This machine's.
+    #[must_use]
+    pub fn os() -> Self {
+        Self { disk: Arc::new(os::OsDisk), clock: Arc::new(os::OsClock::default()), entropy: Arc::new(os::OsEntropy) }
+    }
+}
 
 /// A file system. Names become durable by [`Disk::sync_dir`], content by [`File::sync`]; neither implies the other.
 pub trait Disk: Send + Sync {

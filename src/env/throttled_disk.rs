@@ -20,9 +20,9 @@ const PIECE: usize = 256 << 10;
 const CUT: u64 = 1 << 20;
 
 /// The view. Whatever is written through it is synced piece by piece, which changes nothing of what a sync promises.
-pub struct Gentle(pub Arc<dyn Disk>);
+pub struct ThrottledDisk(pub Arc<dyn Disk>);
 
-impl Disk for Gentle {
+impl Disk for ThrottledDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir(path)
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn large_requests_come_in_pieces_and_give_the_same_bytes() {
         let disk = SimDisk::new();
-        let view = Gentle(Arc::new(disk.clone()));
+        let view = ThrottledDisk(Arc::new(disk.clone()));
         let file = view.create(Path::new("/a")).unwrap();
         let bytes: Vec<u8> = (0..3 * PIECE + 5).map(|at| u8::try_from(at % 251).unwrap()).collect();
         file.write_all_at(&bytes, 7).unwrap();
@@ -223,7 +223,7 @@ mod tests {
     fn what_is_removed_shrinks_unless_somebody_reads_it() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-        let view = Gentle(disk.clone());
+        let view = ThrottledDisk(disk.clone());
         let path = dir.path().join("f");
         let bytes = vec![7; 3 << 20];
         let write = || disk.create(&path).unwrap().write_all_at(&bytes, 0).unwrap();
@@ -254,14 +254,14 @@ mod tests {
         disk.sync_dir(Path::new("/")).unwrap();
         let began = disk.operations();
         let whole = disk.snapshot();
-        Gentle(Arc::new(disk.clone())).remove(path).unwrap();
+        ThrottledDisk(Arc::new(disk.clone())).remove(path).unwrap();
         let ended = disk.operations();
         assert!(disk.count(Operation::SetLen) == 2 && disk.count(Operation::SyncDir) == 2);
         for at in began + 1..=ended {
             for keeps_names in [false, true] {
                 let disk = whole.snapshot();
                 disk.fail(Fault { at, only: None, is_sticky: true, errno: 5 });
-                let _ = Gentle(Arc::new(disk.clone())).remove(path);
+                let _ = ThrottledDisk(Arc::new(disk.clone())).remove(path);
                 disk.heal();
                 // The power goes. Lengths survive, names as it comes.
                 disk.crash_with(&mut |unsynced| keeps_names || unsynced != Unsynced::Name);

@@ -15,8 +15,9 @@ use std::time::Duration;
 use super::broken::Flaw;
 use super::daemon::Daemon;
 use super::proxy::Proxy;
-use crate::client::{Client, Request, World};
+use crate::client::{Client, Request};
 use crate::env::Disk;
+use crate::env::Env;
 use crate::env::sim::Random;
 use crate::model::amount::Amount;
 use crate::model::types::AccountId;
@@ -97,17 +98,17 @@ const RESOLVING: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`ProveError`] where there is nothing to judge. A bank that does not come back after a kill is judged.
-pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verdict, ProveError> {
+pub fn prove(env: &Env, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verdict, ProveError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut random = Random::new(plan.seed);
-    let stage = Stage { world, plan };
+    let stage = Stage { env, plan };
     stage.set()?;
     let daemon = stage.start()?;
     let proxy = Proxy::start(any_port, daemon.address(), random.next_u64(), FAULTS).map_err(io_error("start the proxy"))?;
-    let arena = Arena::new(world, &plan.exe, &plan.dir, proxy.address().to_string());
+    let arena = Arena::new(env, &plan.exe, &plan.dir, proxy.address().to_string());
     let mut deeds = Deeds::default();
     let mut violations = Vec::new();
-    let began = world.clock.monotonic();
+    let began = env.clock.monotonic();
     let daemon = thread::scope(|scope| {
         stage.send_actors(scope, &arena, &mut random);
         let daemon = stage.kill_and_restart(daemon, &proxy, &mut random, &mut deeds, &mut violations, progress);
@@ -115,7 +116,7 @@ pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verd
         arena.is_over.store(true, Ordering::SeqCst);
         daemon
     });
-    let lasted = world.clock.monotonic().saturating_sub(began);
+    let lasted = env.clock.monotonic().saturating_sub(began);
     progress("resolving what is in doubt");
     let mut closing = Vec::new();
     if let Some(daemon) = daemon {
@@ -133,7 +134,7 @@ pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verd
         }
     }
     progress("checking");
-    let log = read_log(&*world.disk, &stage.store())?;
+    let log = read_log(&*env.disk, &stage.store())?;
     let (journaled, journals) = read_journals(&arena)?;
     let opening = u128::from(ACCOUNTS) * u128::from(OPENING);
     let testimony = Testimony { events: arena.history.take(), journaled, journals, opening, closing };
@@ -150,7 +151,7 @@ pub fn prove(world: &World, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verd
 
 /// The store and the bank.
 struct Stage<'a> {
-    world: &'a World,
+    env: &'a Env,
     plan: &'a Plan,
 }
 
@@ -165,7 +166,7 @@ impl Stage<'_> {
 
     /// Makes the store, and the PIN file of those who are processes.
     fn set(&self) -> Result<(), ProveError> {
-        let write = |path: &Path, text: &str| write_file(&*self.world.disk, path, text).map_err(io_error("write a file of the proof"));
+        let write = |path: &Path, text: &str| write_file(&*self.env.disk, path, text).map_err(io_error("write a file of the proof"));
         write(&self.pin_file(), SECRET)?;
         if self.plan.bank != OnTrial::Daemon {
             // The small bank makes its own.
@@ -226,7 +227,7 @@ impl Stage<'_> {
         violations: &mut Vec<Violation>,
         progress: &dyn Fn(&str),
     ) -> Option<Daemon> {
-        let clock = &self.world.clock;
+        let clock = &self.env.clock;
         let end = clock.monotonic().saturating_add(self.plan.lasting);
         let mut next_word = clock.monotonic().saturating_add(Duration::from_secs(10));
         loop {
@@ -265,7 +266,7 @@ impl Stage<'_> {
     /// Puts behind the log's end what a power cut leaves of a batch that was being written: some of its first sectors.
     /// A killed process alone never shows it, since what it wrote stays in the page cache.
     fn tear(&self, random: &mut Random) -> bool {
-        let disk = &*self.world.disk;
+        let disk = &*self.env.disk;
         let Ok(log) = read_log(disk, &self.store()) else { return false };
         let (segment, offset) = log.end;
         let Ok(file) = disk.open(&self.store().join(segment_name(segment))) else { return false };
@@ -298,7 +299,7 @@ fn settle(arena: &Arena, random: &mut Random) {
 
 /// Every account's balance, as the bank tells it; nothing if it does not tell all.
 fn balances(arena: &Arena) -> Vec<Amount> {
-    let mut client = Client::new(&arena.world, &arena.server, &arena.dir.join("journal-end"), RESOLVING);
+    let mut client = Client::new(&arena.env, &arena.server, &arena.dir.join("journal-end"), RESOLVING);
     if client.log_in(teller(0)).is_err() {
         return Vec::new();
     }
@@ -310,8 +311,8 @@ fn read_journals(arena: &Arena) -> Result<(Vec<Request>, u64), ProveError> {
     let mut requests = Vec::new();
     let mut journals = 0;
     for (path, _) in arena.journals() {
-        let mut journal = crate::client::Journal::new(&arena.world, &path);
-        let deadline = crate::client::Deadline::after(&arena.world.clock, RESOLVING);
+        let mut journal = crate::client::Journal::new(&arena.env, &path);
+        let deadline = crate::client::Deadline::after(&arena.env.clock, RESOLVING);
         requests.extend(journal.open(&deadline)?.requests().cloned());
         journals += 1;
     }

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use error::{WalError, is_no_space};
 pub use format::batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
-pub use format::compressed::{kept_in, open_unpacked, packed_name};
+pub use format::compressed::{compressed_name, kept_in, open_unpacked};
 pub use format::record::Record;
 pub use format::segment::file_name;
 pub use read::anchor::{Anchor, Finished, Known, Replay};
@@ -24,7 +24,7 @@ pub use read::inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
 pub use read::mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
 pub use read::recover::{LogEnd, Recovered, recover};
 pub use read::repair::{Diagnosis, DroppedBatch, Tail, diagnose};
-pub use read::segment_scan::{Stored, Survey};
+pub use read::segment_scan::{SegmentScan, Stored};
 pub use read::size::Extent;
 pub use read::tail_check::Torn;
 pub use write::compress::{Shrunk, pack, unpacked};

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use bankd::engine::{self, Engine, Env, Keeping, StoreError};
+use bankd::engine::{self, Engine, Keeping, StoreEnv, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, SimDisk};
 use bankd::model::types::Lsn;
-use bankd::wal::{Preparer, packed_name};
+use bankd::wal::{Preparer, compressed_name};
 
 use crate::sim::KEY;
 use crate::support::{Load, bank, bank_without, checkpoints, dir, env, file, new_store, open, two_checkpoints};
 
-fn dropping(disk: &SimDisk, seed: u64) -> Env {
-    Env { keeping: Keeping { packs: true, drops: true }, ..env(disk, seed, Preparer::Inline) }
+fn dropping(disk: &SimDisk, seed: u64) -> StoreEnv {
+    StoreEnv { keeping: Keeping { packs: true, drops: true }, ..env(disk, seed, Preparer::Inline) }
 }
 
 fn open_dropping(disk: &SimDisk) -> Engine {
@@ -54,7 +54,7 @@ fn what_is_finished_is_packed_and_the_rest_is_not() {
 fn packing_is_off_where_that_is_asked_for() {
     let disk = new_store(2);
     let keeping = Keeping { packs: false, drops: false };
-    let env = Env { keeping, ..env(&disk, 3, Preparer::Inline) };
+    let env = StoreEnv { keeping, ..env(&disk, 3, Preparer::Inline) };
     let mut engine = engine::open(&env, dir(), Path::new(KEY)).unwrap();
     Load::begin(&mut engine, 2).turns(&mut engine, 40);
     assert_eq!(engine.pack_now().unwrap(), 0);
@@ -76,7 +76,7 @@ fn what_no_checkpoint_needs_is_dropped() {
         load.turns(&mut engine, 1);
         firsts.push(segments(&disk)[0].clone());
     }
-    assert_eq!(firsts[0], packed_name(1), "one checkpoint alone drops nothing");
+    assert_eq!(firsts[0], compressed_name(1), "one checkpoint alone drops nothing");
     assert!(firsts.windows(2).all(|pair| pair[0] < pair[1]), "{firsts:?}");
     engine.seal().unwrap();
     let now = engine.bank().clone();

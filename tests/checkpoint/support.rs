@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bankd::bank::{Applied, Bank};
-use bankd::engine::{self, Admission, Engine, Env, NewRecord, NewStore, StoreError};
+use bankd::engine::{self, Admission, Engine, NewRecord, NewStore, StoreEnv, StoreError};
 use bankd::env::Disk;
 use bankd::env::sim::{Random, SimDisk};
 use bankd::model::amount::Amount;
@@ -29,8 +29,8 @@ pub fn segment(sequence: u64) -> PathBuf {
     file(&bankd::wal::file_name(sequence))
 }
 
-pub fn env(disk: &SimDisk, seed: u64, preparer: Preparer) -> Env {
-    Env { preparer, ..sim::env(disk, seed) }
+pub fn env(disk: &SimDisk, seed: u64, preparer: Preparer) -> StoreEnv {
+    StoreEnv { preparer, ..sim::env(disk, seed) }
 }
 
 /// A store with small segments on a fresh disk.

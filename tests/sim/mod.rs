@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bankd::engine::Env;
+use bankd::engine::StoreEnv;
 use bankd::env::sim::{Random, SimDisk};
 use bankd::env::{Clock, Entropy};
 use bankd::wal::Preparer;
@@ -41,15 +41,15 @@ impl Entropy for SimEntropy {
     }
 }
 
-pub fn env(disk: &SimDisk, seed: u64) -> Env {
+pub fn env(disk: &SimDisk, seed: u64) -> StoreEnv {
     let mut random = Random::new(seed ^ 0xC10C);
     let wall = 1_800_000_000 + random.below(630_720_000);
-    Env {
+    StoreEnv {
         disk: Arc::new(disk.clone()),
         clock: Arc::new(SimClock { wall: AtomicU64::new(wall - 315_360_000), monotonic: AtomicU64::new(0) }),
         entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
         preparer: Preparer::Inline,
         keeping: bankd::engine::Keeping::default(),
-        watch: Arc::new(bankd::engine::Unwatched),
+        watch: Arc::new(bankd::engine::NoProgress),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bankd::engine::{self, Engine, Env, NewRecord, NewStore, StoreError};
+use bankd::engine::{self, Engine, NewRecord, NewStore, StoreEnv, StoreError};
 use bankd::env::sim::{Random, SimDisk};
 use bankd::env::{Clock, Entropy};
 use bankd::model::amount::Amount;
@@ -58,14 +58,14 @@ impl Entropy for SimEntropy {
     }
 }
 
-pub fn env(disk: &SimDisk, seed: u64) -> Env {
-    Env {
+pub fn env(disk: &SimDisk, seed: u64) -> StoreEnv {
+    StoreEnv {
         disk: Arc::new(disk.clone()),
         clock: Arc::new(SimClock(AtomicU64::new(0))),
         entropy: Arc::new(SimEntropy(Mutex::new(Random::new(seed)))),
         preparer: Preparer::Inline,
         keeping: bankd::engine::Keeping::default(),
-        watch: Arc::new(bankd::engine::Unwatched),
+        watch: Arc::new(bankd::engine::NoProgress),
     }
 }
 

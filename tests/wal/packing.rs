@@ -6,14 +6,14 @@ use bankd::env::Disk;
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::model::types::BankTime;
 use bankd::wal::pack;
-use bankd::wal::{Shrunk, WalError, open_unpacked, packed_name, unpacked};
+use bankd::wal::{Shrunk, WalError, compressed_name, open_unpacked, unpacked};
 
 use crate::support::{STORE, commit, dir, essence, file, is_damage, new_store, put, read, reopen, segment, start};
 
 static GO: AtomicBool = AtomicBool::new(false);
 
 fn packed(sequence: u64) -> std::path::PathBuf {
-    file(&packed_name(sequence))
+    file(&compressed_name(sequence))
 }
 
 fn pack_one(disk: &SimDisk, sequence: u64) -> Result<Option<Shrunk>, WalError> {

@@ -6,7 +6,7 @@
 
 use crate::bank::Bank;
 use crate::bank::apply::{Applied, Step};
-use crate::bank::sessions::Place;
+use crate::bank::sessions::SlotIndex;
 use crate::bank::sessions::session::{Recorded, Session};
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
@@ -30,7 +30,7 @@ impl Request {
 
     /// As [`Request::execute`], in the session that [`Request::place`] found.
     #[inline]
-    pub(in crate::bank) fn execute_at(&self, bank: &mut Bank, place: Option<Place>, command: &Command) -> Step {
+    pub(in crate::bank) fn execute_at(&self, bank: &mut Bank, place: Option<SlotIndex>, command: &Command) -> Step {
         if command.check().is_err() {
             return Err("a command that is refused by its content");
         }
@@ -76,7 +76,7 @@ impl Request {
     }
 
     /// The session, if it is still there.
-    fn find<'a>(&self, bank: &'a Bank) -> Result<Option<(Place, &'a Session)>, &'static str> {
+    fn find<'a>(&self, bank: &'a Bank) -> Result<Option<(SlotIndex, &'a Session)>, &'static str> {
         match bank.sessions.find(self.session) {
             Some((_, session)) if session.owner != self.owner => Err(NOT_ITS_OWN),
             found => Ok(found),
@@ -84,18 +84,18 @@ impl Request {
     }
 
     /// Where the session is, if it is still there.
-    pub(in crate::bank) fn place(&self, bank: &Bank) -> Result<Option<Place>, &'static str> {
+    pub(in crate::bank) fn place(&self, bank: &Bank) -> Result<Option<SlotIndex>, &'static str> {
         Ok(self.find(bank)?.map(|(place, _)| place))
     }
 
     /// Whether this entry's number is the session's next.
     #[inline]
-    fn check_next(&self, bank: &Bank, place: Place) -> Result<(), &'static str> {
+    fn check_next(&self, bank: &Bank, place: SlotIndex) -> Result<(), &'static str> {
         bank.sessions.at(place).ok_or("its session is not where it was found")?.check_next(self.number, self.acked_below)
     }
 
     #[inline]
-    fn record(&self, bank: &mut Bank, place: Place, command: Option<Command>, outcome: Outcome, balance: Amount) -> Applied {
+    fn record(&self, bank: &mut Bank, place: SlotIndex, command: Option<Command>, outcome: Outcome, balance: Amount) -> Applied {
         let body = Body { outcome, balance, lsn: self.lsn };
         bank.sessions.update(place, self.lsn, |session| session.record(self.acked_below, Recorded { command, body }));
         Applied::Answer { body, replayed: false }

@@ -63,7 +63,7 @@ struct Owned {
 
 /// Where a session stands in the table; good until the next session is opened or removed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place(u32);
+pub(super) struct SlotIndex(u32);
 
 impl Sessions {
     /// How many there are.
@@ -73,14 +73,14 @@ impl Sessions {
 
     /// The session that this entry opened.
     #[inline]
-    pub(super) fn find(&self, session: Lsn) -> Option<(Place, &Session)> {
+    pub(super) fn find(&self, session: Lsn) -> Option<(SlotIndex, &Session)> {
         let at = *self.index.get(&session)?;
-        Some((Place(at), &self.slab.get(index(at))?.session))
+        Some((SlotIndex(at), &self.slab.get(index(at))?.session))
     }
 
     /// The session at a place.
     #[inline]
-    pub(super) fn at(&self, place: Place) -> Option<&Session> {
+    pub(super) fn at(&self, place: SlotIndex) -> Option<&Session> {
         self.slab.get(index(place.0)).map(|slot| &slot.session)
     }
 
@@ -154,7 +154,7 @@ impl Sessions {
 
     /// Changes a session on behalf of the entry `used`, and keeps the lists.
     #[inline]
-    pub(super) fn update(&mut self, place: Place, used: Lsn, change: impl FnOnce(&mut Session)) {
+    pub(super) fn update(&mut self, place: SlotIndex, used: Lsn, change: impl FnOnce(&mut Session)) {
         let Some(slot) = self.slab.get_mut(index(place.0)) else { return };
         let was_idle = slot.session.is_idle();
         change(&mut slot.session);

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::frames::Answers;
 use crate::bench::BenchError;
-use crate::client::{Intent, JournalError, JournalStream, Login, Record, Settled, World};
+use crate::client::{Intent, JournalError, JournalStream, Login, Record, Settled};
+use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
@@ -20,9 +21,9 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    pub(super) fn create(world: &World, path: &Path, store: StoreId, login: &Login, address: &str) -> Result<Self, JournalError> {
-        let stream = JournalStream::create(world, path)?;
-        let at = u64::try_from(world.clock.wall().as_micros()).unwrap_or(u64::MAX);
+    pub(super) fn create(env: &Env, path: &Path, store: StoreId, login: &Login, address: &str) -> Result<Self, JournalError> {
+        let stream = JournalStream::create(env, path)?;
+        let at = u64::try_from(env.clock.wall().as_micros()).unwrap_or(u64::MAX);
         let id = request(SessionId { epoch: Default::default(), lsn: Lsn(0) }, 0);
         let command = Command::Deposit { account: AccountId(0), amount: Amount::ZERO };
         let (role, name, address) = (login.role, login.name.clone(), address.to_owned());

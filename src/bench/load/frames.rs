@@ -80,14 +80,14 @@ fn framed(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
 
 /// A recorded answer, on its own or as an item of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told<'a> {
+pub(super) struct AnswerFrame<'a> {
     /// Outcome, balance and LSN, as they were recorded.
     pub(super) body: &'a [u8; BODY],
     /// Whether it was told before.
     pub(super) replayed: bool,
 }
 
-impl Told<'_> {
+impl AnswerFrame<'_> {
     /// The outcome's variant: 0 is done, 1 is insufficient balance.
     pub(super) const fn outcome(&self) -> u32 {
         let [o0, o1, o2, o3, ..] = *self.body;
@@ -122,13 +122,13 @@ impl<'a> Answers<'a> {
     }
 
     /// The recorded answers; none for an item that is a refusal.
-    pub(super) fn told(&self) -> impl Iterator<Item = Option<Told<'a>>> {
+    pub(super) fn told(&self) -> impl Iterator<Item = Option<AnswerFrame<'a>>> {
         let variant = if self.is_run { 4 } else { 0 };
         self.items.chunks(variant + BODY + 1).map(move |item| {
             let (variant, rest) = item.split_at_checked(variant)?;
             let (body, rest) = rest.split_first_chunk::<BODY>()?;
             match (variant, rest) {
-                ([] | [0, 0, 0, 0], [replayed @ (0 | 1)]) => Some(Told { body, replayed: *replayed == 1 }),
+                ([] | [0, 0, 0, 0], [replayed @ (0 | 1)]) => Some(AnswerFrame { body, replayed: *replayed == 1 }),
                 _ => None,
             }
         })

@@ -19,7 +19,8 @@ use super::plan::Plan;
 use super::schedule::{Schedule, nanos};
 use super::tally::{Measured, Tally};
 use crate::bench::BenchError;
-use crate::client::{Connection, Deadline, Login, World};
+use crate::client::{Connection, Deadline, Login};
+use crate::env::Env;
 use crate::env::alarm::Alarm;
 use crate::model::types::StoreId;
 use crate::wire::message::{Ask, Reply};
@@ -53,7 +54,7 @@ pub enum Mark {
 /// # Errors
 /// [`BenchError`]: a plan that makes no sense, a bank that does not do what it should, a journal that cannot be written.
 pub fn load(
-    world: &World,
+    env: &Env,
     server: SocketAddr,
     login: &Login,
     plan: &Plan,
@@ -61,15 +62,15 @@ pub fn load(
     mark: &mut dyn FnMut(Mark),
 ) -> Result<Measured, BenchError> {
     plan.check()?;
-    let (lanes, store) = connect(world, server, login, plan)?;
-    let audit = journal.map(|path| Audit::create(world, path, store, login, &server.to_string())).transpose()?;
+    let (lanes, store) = connect(env, server, login, plan)?;
+    let audit = journal.map(|path| Audit::create(env, path, store, login, &server.to_string())).transpose()?;
     let source = Source { draw: Draw::new(plan), audit, run: plan.run, depth: plan.depth };
     let poll = Poll::new().map_err(|error| system(&error))?;
     let alarm = Alarm::new().map_err(|error| system(&error))?;
-    let began = world.clock.monotonic();
+    let began = env.clock.monotonic();
     let (warm, end) = (began + plan.warm_up, began + plan.warm_up + plan.duration);
     let tally = Tally::new(plan.rate.map(|_| (nanos(warm), nanos(end))))?;
-    let mut generator = Generator { world, poll, alarm, lanes, source, tally, buffer: vec![0; READ], waited: Duration::ZERO, last: began };
+    let mut generator = Generator { env, poll, alarm, lanes, source, tally, buffer: vec![0; READ], waited: Duration::ZERO, last: began };
     generator.register()?;
     let mut events = Events::with_capacity(1024);
     let mut schedule = Schedule::new(plan, began);
@@ -80,12 +81,12 @@ pub fn load(
 }
 
 /// Connects every lane, logs it in and opens its session.
-fn connect(world: &World, server: SocketAddr, login: &Login, plan: &Plan) -> Result<(Vec<Lane>, StoreId), BenchError> {
+fn connect(env: &Env, server: SocketAddr, login: &Login, plan: &Plan) -> Result<(Vec<Lane>, StoreId), BenchError> {
     let bank = |error: &dyn std::fmt::Display| BenchError::Bank(error.to_string());
     let mut lanes = Vec::with_capacity(plan.connections);
     let mut store = StoreId::default();
     for _ in 0..plan.connections {
-        let deadline = Deadline::after(&world.clock, PATIENCE);
+        let deadline = Deadline::after(&env.clock, PATIENCE);
         let mut connection = Connection::tcp(&server.to_string(), &deadline)
             .map_err(|source| BenchError::Unreachable { address: server.to_string(), source })?;
         store = connection.welcome().store;
@@ -108,7 +109,7 @@ fn connect(world: &World, server: SocketAddr, login: &Login, plan: &Plan) -> Res
 
 /// Everything of a load under way.
 struct Generator<'a> {
-    world: &'a World,
+    env: &'a Env,
     poll: Poll,
     alarm: Alarm,
     lanes: Vec<Lane>,
@@ -208,7 +209,7 @@ impl Generator<'_> {
     fn read(&mut self, index: usize) -> Result<Duration, BenchError> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(self.last) };
         while let Some((bytes, is_more)) = lane.read(&mut self.buffer)? {
-            self.last = self.world.clock.monotonic();
+            self.last = self.env.clock.monotonic();
             lane.take(bytes, nanos(self.last), &mut self.tally, &mut self.source)?;
             if !is_more {
                 break;
@@ -289,7 +290,7 @@ impl Generator<'_> {
     }
 
     fn now(&self) -> Duration {
-        self.world.clock.monotonic()
+        self.env.clock.monotonic()
     }
 }
 

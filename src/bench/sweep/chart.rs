@@ -13,7 +13,7 @@ const SIZE: (u32, u32) = (760, 460);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::bench) enum Look {
+pub(in crate::bench) enum LineStyle {
     /// Dark, solid, discs.
     Disc,
     /// Lighter, solid, triangles.
@@ -29,7 +29,7 @@ pub(in crate::bench) enum Look {
 /// One line.
 pub(in crate::bench) struct Line {
     pub(in crate::bench) name: String,
-    pub(in crate::bench) look: Look,
+    pub(in crate::bench) look: LineStyle,
     pub(in crate::bench) points: Vec<(f64, f64)>,
 }
 
@@ -40,7 +40,7 @@ pub(in crate::bench) struct Words {
     pub(in crate::bench) y: &'static str,
 }
 
-impl Look {
+impl LineStyle {
     const fn colour(self) -> RGBColor {
         match self {
             Self::Disc | Self::Dashed => RGBColor(16, 42, 92),
@@ -106,10 +106,10 @@ fn draw_into(svg: &mut String, words: &Words, lines: &[Line]) -> Result<(), Draw
             (_, Some((dash, gap))) => {
                 anno.legend(move |(x, y)| DashedPathElement::new([(x, y), (x + 36, y)], dash, gap, colour.stroke_width(2)));
             }
-            (Look::Triangle, None) => {
+            (LineStyle::Triangle, None) => {
                 anno.legend(move |at| piece(at) + TriangleMarker::new((18, 0), 6, colour.filled()));
             }
-            (Look::Cross, None) => {
+            (LineStyle::Cross, None) => {
                 anno.legend(move |at| piece(at) + Cross::new((18, 0), 4, colour.stroke_width(2)));
             }
             (_, None) => {
@@ -117,10 +117,10 @@ fn draw_into(svg: &mut String, words: &Words, lines: &[Line]) -> Result<(), Draw
             }
         }
         match line.look {
-            Look::Disc => drop(chart.draw_series(points().map(|at| Circle::new(at, 4, colour.filled())))?),
-            Look::Triangle => drop(chart.draw_series(points().map(|at| TriangleMarker::new(at, 6, colour.filled())))?),
-            Look::Cross => drop(chart.draw_series(points().map(|at| Cross::new(at, 4, colour.stroke_width(2))))?),
-            Look::Dashed | Look::Dotted => {}
+            LineStyle::Disc => drop(chart.draw_series(points().map(|at| Circle::new(at, 4, colour.filled())))?),
+            LineStyle::Triangle => drop(chart.draw_series(points().map(|at| TriangleMarker::new(at, 6, colour.filled())))?),
+            LineStyle::Cross => drop(chart.draw_series(points().map(|at| Cross::new(at, 4, colour.stroke_width(2))))?),
+            LineStyle::Dashed | LineStyle::Dotted => {}
         }
     }
     chart
@@ -144,8 +144,12 @@ mod tests {
     fn a_chart_names_everything_that_it_shows() {
         let words = Words { title: "Title".to_owned(), x: "errors [%]", y: "time [ms]" };
         let line = |name: &str, look| Line { name: name.to_owned(), look, points: vec![(0.0, 1.0), (30.0, 2.0), (60.0, 4.0)] };
-        let lines =
-            [line("discs", Look::Disc), line("triangles", Look::Triangle), line("dashes", Look::Dashed), line("dots", Look::Dotted)];
+        let lines = [
+            line("discs", LineStyle::Disc),
+            line("triangles", LineStyle::Triangle),
+            line("dashes", LineStyle::Dashed),
+            line("dots", LineStyle::Dotted),
+        ];
         let svg = draw(&words, &lines).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         for text in ["Title", "errors [%]", "time [ms]", "discs", "triangles", "dashes", "dots"] {

@@ -19,7 +19,8 @@ use super::bank::OwnBank;
 use super::load::{BadPlan, Plan};
 use super::trial::{Target, trial};
 use crate::bench::sweep::worker::{Clerk, Kind, Taken};
-use crate::client::{ConnectError, JournalError, World};
+use crate::client::{ConnectError, JournalError};
+use crate::env::Env;
 use crate::env::sim::Random;
 use crate::model::types::AccountId;
 use crate::prove::{Faults, Proxy, Share};
@@ -133,8 +134,8 @@ pub(super) struct Rate {
 ///
 /// # Errors
 /// [`BenchError`]; some files may have been written.
-pub fn sweep(world: &World, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec<PathBuf>, BenchError> {
-    let disk = &*world.disk;
+pub fn sweep(env: &Env, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec<PathBuf>, BenchError> {
+    let disk = &*env.disk;
     let daemon = OwnBank::with_opening(disk, &plan.exe, &plan.dir, ACCOUNTS, bank::OPENING)?;
     let mut random = Random::new(plan.seed);
     let transactions = if plan.is_quick { 40 } else { 1500 };
@@ -145,14 +146,14 @@ pub fn sweep(world: &World, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec
         for kind in [Kind::Money, Kind::Utility] {
             progress(&format!("{name}, {kind:?}"));
             let account = AccountId(u32::try_from(all.len()).unwrap_or(0));
-            all.push(series(world, daemon.address(), random.next_u64(), (error, kind, account), transactions)?);
+            all.push(series(env, daemon.address(), random.next_u64(), (error, kind, account), transactions)?);
         }
     }
     let mut rates = Vec::new();
     let lasting = if plan.is_quick { Duration::from_millis(100) } else { Duration::from_secs(3) };
     for connections in CONNECTIONS {
         progress(&format!("{connections} connections"));
-        let (per_second, mean) = throughput(world, &daemon, connections, lasting)?;
+        let (per_second, mean) = throughput(env, &daemon, connections, lasting)?;
         rates.push(Rate { connections, per_second, mean });
     }
     if !disk.exists(&plan.out).map_err(|source| BenchError::Io { what: plan.out.display().to_string(), source })? {
@@ -173,7 +174,7 @@ pub fn sweep(world: &World, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec
 
 /// One series, from no errors to many; and that no deposit was made twice or lost in it.
 fn series(
-    world: &World,
+    env: &Env,
     to: SocketAddr,
     seed: u64,
     (error, kind, account): (ErrorKind, Kind, AccountId),
@@ -182,7 +183,7 @@ fn series(
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let proxy =
         Proxy::start(any_port, to, seed, Faults::default()).map_err(|source| BenchError::Io { what: "the proxy".to_owned(), source })?;
-    let mut clerk = Clerk::new(world, proxy.address().to_string(), account);
+    let mut clerk = Clerk::new(env, proxy.address().to_string(), account);
     // The first ones find cold caches.
     let mut paid_in = clerk.work(kind, transactions / 10 + 1)?.paid_in;
     let mut measured = RATES.map(|percent| (percent, Taken::default()));
@@ -214,9 +215,9 @@ fn series(
 
 /// How many deposits a second the bank answers on so many connections, one in flight each, and the mean time of one in
 /// microseconds.
-fn throughput(world: &World, bank: &OwnBank, connections: usize, lasting: Duration) -> Result<(f64, f64), BenchError> {
+fn throughput(env: &Env, bank: &OwnBank, connections: usize, lasting: Duration) -> Result<(f64, f64), BenchError> {
     let plan = Plan { connections, warm_up: lasting / 10, duration: lasting, accounts: ACCOUNTS, ..Plan::default() };
-    let measured = trial(world, &Target::Own(bank), &plan, None, &mut |_| {})?.measured;
+    let measured = trial(env, &Target::Own(bank), &plan, None, &mut |_| {})?.measured;
     Ok((measured.rate(), measured.latency.mean() / 1e3))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Left out: measuring (`sweep/mod.rs`), drawing (`chart.rs`).
 
-use crate::bench::sweep::chart::{Line, Look, Words, draw};
+use crate::bench::sweep::chart::{Line, LineStyle, Words, draw};
 use crate::bench::sweep::worker::Kind;
 use crate::bench::sweep::{BenchError, ErrorKind, NOTICED, Rate, Series, attempts_expected};
 
@@ -84,7 +84,7 @@ pub(in crate::bench) fn html(all: &[Series], rates: &[Rate], seed: u64) -> Resul
     figure(&draw(&words, &attempt_lines(all))?, "Attempts a transaction against the error rate, and 1/(1&minus;<i>p</i>). Deposits.");
     let words = Words { title: "Throughput".to_owned(), x: "connections, one request in flight each", y: "deposits a second [thousands]" };
     let points = rates.iter().map(|rate| (rate.connections as f64, rate.per_second / 1e3)).collect();
-    let line = Line { name: "deposits".to_owned(), look: Look::Disc, points };
+    let line = Line { name: "deposits".to_owned(), look: LineStyle::Disc, points };
     figure(
         &draw(&words, &[line])?,
         "Synced deposits a second against connections, without errors and without the proxy. One sync serves all who asked meanwhile.",
@@ -100,8 +100,8 @@ fn time_lines(all: &[Series], error: ErrorKind) -> Vec<Line> {
     let mut lines = Vec::new();
     for series in all.iter().filter(|series| series.error == error) {
         let (look, expected, name) = match series.kind {
-            Kind::Money => (Look::Disc, Look::Dashed, "deposit"),
-            Kind::Utility => (Look::Triangle, Look::Dotted, "lower-case (idempotent)"),
+            Kind::Money => (LineStyle::Disc, LineStyle::Dashed, "deposit"),
+            Kind::Utility => (LineStyle::Triangle, LineStyle::Dotted, "lower-case (idempotent)"),
         };
         let measured = series.points.iter().map(|point| (f64::from(point.percent), point.mean / 1e3)).collect();
         let curve = (0..=60_u8).map(f64::from).map(|percent| (percent, series.expected(percent) / 1e3)).collect();
@@ -112,7 +112,8 @@ fn time_lines(all: &[Series], error: ErrorKind) -> Vec<Line> {
 }
 
 fn attempt_lines(all: &[Series]) -> Vec<Line> {
-    let looks = [(ErrorKind::Answered, Look::Disc), (ErrorKind::ReplyLost, Look::Triangle), (ErrorKind::RequestLost, Look::Cross)];
+    let looks =
+        [(ErrorKind::Answered, LineStyle::Disc), (ErrorKind::ReplyLost, LineStyle::Triangle), (ErrorKind::RequestLost, LineStyle::Cross)];
     let mut lines: Vec<Line> = Vec::new();
     for (error, look) in looks {
         for series in all.iter().filter(|series| series.error == error && series.kind == Kind::Money) {
@@ -121,7 +122,7 @@ fn attempt_lines(all: &[Series]) -> Vec<Line> {
         }
     }
     let expected = (0..=60_u8).map(|percent| (f64::from(percent), attempts_expected(f64::from(percent)))).collect();
-    lines.push(Line { name: "1/(1-p)".to_owned(), look: Look::Dashed, points: expected });
+    lines.push(Line { name: "1/(1-p)".to_owned(), look: LineStyle::Dashed, points: expected });
     lines
 }
 

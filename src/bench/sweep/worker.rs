@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::bench::bank::teller;
 use crate::bench::sweep::BenchError;
-use crate::client::{Connection, Deadline, Login, World};
+use crate::client::{Connection, Deadline, Login};
+use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::{Command, Outcome};
 use crate::model::types::{AccountId, RequestNumber, SessionId};
@@ -53,7 +54,7 @@ impl Taken {
 
 /// A connection, made again as needed, and what it is about.
 pub(in crate::bench) struct Clerk<'a> {
-    world: &'a World,
+    env: &'a Env,
     server: String,
     connection: Option<Connection>,
     session: Option<SessionId>,
@@ -62,8 +63,8 @@ pub(in crate::bench) struct Clerk<'a> {
 }
 
 impl<'a> Clerk<'a> {
-    pub(in crate::bench) const fn new(world: &'a World, server: String, account: AccountId) -> Self {
-        Self { world, server, connection: None, session: None, number: 0, account }
+    pub(in crate::bench) const fn new(env: &'a Env, server: String, account: AccountId) -> Self {
+        Self { env, server, connection: None, session: None, number: 0, account }
     }
 
     /// Does so many transactions.
@@ -79,9 +80,9 @@ impl<'a> Clerk<'a> {
                 if attempts > MOST_ATTEMPTS {
                     return Err(BenchError::Bank("a transaction was never answered".to_owned()));
                 }
-                let sent = self.world.clock.monotonic();
+                let sent = self.env.clock.monotonic();
                 let is_answered = self.once(kind, &ask)?;
-                let spent = self.world.clock.monotonic().saturating_sub(sent);
+                let spent = self.env.clock.monotonic().saturating_sub(sent);
                 if is_answered {
                     taken.answered += spent;
                     break;
@@ -158,7 +159,7 @@ impl<'a> Clerk<'a> {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(&self.world.clock, PATIENCE)
+        Deadline::after(&self.env.clock, PATIENCE)
     }
 }
 

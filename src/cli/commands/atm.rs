@@ -8,7 +8,8 @@
 
 use std::io;
 
-use bankd::client::{Client, ClientError, JournalError, Login, Request, World};
+use bankd::client::{Client, ClientError, JournalError, Login, Request};
+use bankd::env::Env;
 use bankd::model::amount::Amount;
 use bankd::model::command::{Command, Outcome};
 use bankd::model::types::{AccountId, Owner, StoreId};
@@ -50,12 +51,12 @@ pub struct Atm {
 impl Atm {
     /// Holds the dialogue until its end, or the end of input.
     pub fn run(self) -> Result<Exit, Failure> {
-        let world = World::real();
-        let mut client = Client::new(&world, &self.server.server, &self.journal.path()?, self.server.timeout());
+        let env = Env::os();
+        let mut client = Client::new(&env, &self.server.server, &self.journal.path()?, self.server.timeout());
         tell("Socket created successfully");
-        let start = world.clock.monotonic();
+        let start = env.clock.monotonic();
         let welcome = client.connect().map_err(|error| Failure::client("connection with the bank's server failed", &error))?;
-        let connection_time = world.clock.monotonic().saturating_sub(start);
+        let connection_time = env.clock.monotonic().saturating_sub(start);
         tell("Connected with the bank's server successfully");
         let mut machine =
             Machine { client, store: welcome.store, decimals: welcome.decimals, verbose: self.verbose, on_doubt: self.on_doubt };
@@ -68,7 +69,7 @@ impl Atm {
         if end.is_ok() {
             tell("Connection closed!");
             tell(&format!("Connection time: {:.6} seconds", connection_time.as_secs_f64()));
-            tell(&format!("Total time: {:.6} seconds", world.clock.monotonic().saturating_sub(start).as_secs_f64()));
+            tell(&format!("Total time: {:.6} seconds", env.clock.monotonic().saturating_sub(start).as_secs_f64()));
         }
         end
     }

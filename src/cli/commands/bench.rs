@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use bankd::bench::{self, BenchError};
-use bankd::client::World;
+use bankd::env::Env;
 use bankd::env::os;
 use clap::{Args, Subcommand};
 
@@ -58,7 +58,7 @@ impl Sweep {
         let exe = std::env::current_exe().map_err(|error| cannot(&error))?;
         let dir = os::make_temporary_dir_on_disk("sweep").map_err(|error| cannot(&error))?;
         let plan = bench::Sweep { seed: self.seed, is_quick: self.quick, out: self.out.clone(), dir: dir.clone(), exe };
-        let written = bench::sweep(&World::real(), &plan, &|word| say(word));
+        let written = bench::sweep(&Env::os(), &plan, &|word| say(word));
         remove(&dir);
         let written = written.map_err(|error| {
             let exit = if matches!(error, BenchError::Io { .. }) { Exit::CannotStart } else { Exit::Internal };

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bankd::bench::load::{Mix, Plan, Spread};
 use bankd::bench::{self, BenchError, OwnBank, Report, Target};
-use bankd::client::{Login, World};
+use bankd::client::Login;
+use bankd::env::Env;
 use bankd::env::os;
 use bankd::wire::message::Role;
 use clap::Args;
@@ -89,13 +90,13 @@ impl Run {
             .map_err(|error| Failure::usage("cannot run this load", format!("it needs {error}"), "see `bankd bench run --help`"))?;
         // Each connection takes a descriptor.
         os::raise_descriptor_limit();
-        let world = World::real();
+        let env = Env::os();
         let report = match &self.server {
             Some(server) => {
                 let (address, login) = (resolve(server)?, self.login()?);
-                self.measure(&world, &Target::Other { address, login }, &plan)
+                self.measure(&env, &Target::Other { address, login }, &plan)
             }
-            None => self.on_own_bank(&world, &plan),
+            None => self.on_own_bank(&env, &plan),
         }?;
         report.warnings().iter().for_each(|warning| say(&format!("NOTE: {warning}")));
         if self.json {
@@ -103,7 +104,7 @@ impl Run {
         } else {
             report.lines().iter().for_each(|line| tell(line));
         }
-        self.write(&world, &plan, &report)?;
+        self.write(&env, &plan, &report)?;
         Ok(Exit::Done)
     }
 
@@ -130,7 +131,7 @@ impl Run {
         }
     }
 
-    fn on_own_bank(&self, world: &World, plan: &Plan) -> Result<Report, Failure> {
+    fn on_own_bank(&self, env: &Env, plan: &Plan) -> Result<Report, Failure> {
         let cannot = |why: &dyn std::fmt::Display| {
             Failure::because(
                 Exit::CannotStart,
@@ -142,27 +143,27 @@ impl Run {
         let exe = std::env::current_exe().map_err(|error| cannot(&error))?;
         let dir = match &self.dir {
             Some(dir) if dir.exists() => dir.clone(),
-            Some(dir) => world.disk.create_dir(dir).map(|()| dir.clone()).map_err(|error| cannot(&error))?,
+            Some(dir) => env.disk.create_dir(dir).map(|()| dir.clone()).map_err(|error| cannot(&error))?,
             None => os::make_temporary_dir_on_disk("bench").map_err(|error| cannot(&error))?,
         };
         say(&format!("making a bank of {} accounts in {}", plan.accounts, dir.display()));
-        let report = OwnBank::start(&*world.disk, &exe, &dir, plan.accounts)
+        let report = OwnBank::start(&*env.disk, &exe, &dir, plan.accounts)
             .map_err(|error| cannot(&error))
-            .and_then(|bank| self.measure(world, &Target::Own(&bank), plan));
+            .and_then(|bank| self.measure(env, &Target::Own(&bank), plan));
         if self.dir.is_none() {
             remove(&dir);
         }
         report
     }
 
-    fn measure(&self, world: &World, target: &Target<'_>, plan: &Plan) -> Result<Report, Failure> {
+    fn measure(&self, env: &Env, target: &Target<'_>, plan: &Plan) -> Result<Report, Failure> {
         let (began, mut before) = (Instant::now(), 0);
         let countdown = Countdown::new(plan.warm_up + plan.duration);
         let mut progress = |answered: u64| {
             countdown.tell(began.elapsed(), format!("{} answers in the last second", answered - before));
             before = answered;
         };
-        bench::trial(world, target, plan, self.journal.as_deref(), &mut progress).map_err(|error| match error {
+        bench::trial(env, target, plan, self.journal.as_deref(), &mut progress).map_err(|error| match error {
             BenchError::Journal(error) => Failure::journal("cannot keep the journal", &error),
             BenchError::Unreachable { .. } => {
                 Failure::because(Exit::Unreachable, "cannot put a load on it", error, "name another bank with --server, or none")
@@ -172,15 +173,15 @@ impl Run {
         })
     }
 
-    fn write(&self, world: &World, plan: &Plan, report: &Report) -> Result<(), Failure> {
+    fn write(&self, env: &Env, plan: &Plan, report: &Report) -> Result<(), Failure> {
         let failed = |path: &Path, error: std::io::Error| {
             Failure::because(Exit::Internal, format!("cannot write {}", path.display()), error, "the figures are above")
         };
         if let Some(path) = &self.csv {
-            append(world, path, bench::CSV_HEADER, &report.csv(plan)).map_err(|error| failed(path, error))?;
+            append(env, path, bench::CSV_HEADER, &report.csv(plan)).map_err(|error| failed(path, error))?;
         }
         if let Some(path) = &self.quantiles {
-            let file = if path.exists() { world.disk.open(path) } else { world.disk.create(path) };
+            let file = if path.exists() { env.disk.open(path) } else { env.disk.create(path) };
             let text = report.quantiles();
             let written = file.and_then(|file| {
                 file.set_len(0)?;
@@ -194,14 +195,14 @@ impl Run {
 }
 
 /// Appends a row to a table, which begins with its header.
-fn append(world: &World, path: &Path, header: &str, row: &str) -> std::io::Result<()> {
+fn append(env: &Env, path: &Path, header: &str, row: &str) -> std::io::Result<()> {
     if path.exists() {
-        let file = world.disk.open(path)?;
+        let file = env.disk.open(path)?;
         let end = file.len()?;
         file.write_all_at(row.as_bytes(), end)?;
         return file.sync();
     }
-    let file = world.disk.create(path)?;
+    let file = env.disk.create(path)?;
     file.write_all_at(format!("{header}{row}").as_bytes(), 0)?;
     file.sync()
 }

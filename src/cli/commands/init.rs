@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bankd::engine::{self, Created, Env, NewRecord, NewStore};
+use bankd::engine::{self, Created, NewRecord, NewStore, StoreEnv};
 use bankd::env::os;
 use bankd::model::amount::MAX_DECIMALS;
 
@@ -52,7 +52,7 @@ impl Init {
     pub fn run(self) -> Result<(), Failure> {
         os::restrict_umask();
         let began = Instant::now();
-        let env = Env::os();
+        let env = StoreEnv::os();
         engine::refuse_place(&env, &self.data_dir, self.place.allow_tmpfs)?;
         let key_file = store_paths::key_file(self.key_file, &self.data_dir)?;
         let created = match &self.accounts {
@@ -82,14 +82,14 @@ impl Init {
 ///
 /// # Errors
 /// [`Failure`], as [`Init::run`].
-pub fn create_demo(env: &Env, dir: &Path, key_file: &Path) -> Result<(), Failure> {
+pub fn create_demo(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<(), Failure> {
     let created = create(env, dir, key_file, 0, accounts_file::read(DEMO_ACCOUNTS.as_bytes(), "data/demo/accounts.csv", 0, true))?;
     log::info!("made the store {} with the lab's {} accounts", dir.display(), created.accounts);
     Ok(())
 }
 
 fn create(
-    env: &Env,
+    env: &StoreEnv,
     dir: &Path,
     key_file: &Path,
     decimals: u8,

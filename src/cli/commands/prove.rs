@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bankd::client::World;
+use bankd::env::Env;
 use bankd::env::os;
 use bankd::prove::{self, Flaw, OnTrial, Plan, Verdict};
 use clap::{Args, Subcommand};
@@ -76,7 +76,7 @@ impl Prove {
         let bank = self.broken.map_or(OnTrial::Daemon, |flaw| OnTrial::Small(Some(flaw)));
         let lasting = self.seconds;
         let plan = Plan { seed: self.seed, lasting, clients: self.clients, bank, dir: dir.clone(), exe };
-        let verdict = prove::prove(&World::real(), &plan, &|word| say(word)).map_err(|error| {
+        let verdict = prove::prove(&Env::os(), &plan, &|word| say(word)).map_err(|error| {
             say(&format!("what was written is in {}", dir.display()));
             cannot(&error)
         })?;
@@ -165,7 +165,7 @@ fn serve_small_bank(dir: &std::path::Path, name: &str) -> Result<Exit, Failure> 
         "none" => None,
         name => Some(flaw(name).map_err(|why| Failure::usage("cannot serve", why, "see `bankd prove --list-broken`"))?),
     };
-    prove::serve_small_bank(&World::real(), dir, flaw, &|address| tell(&format!("ready native {address}")))
+    prove::serve_small_bank(&Env::os(), dir, flaw, &|address| tell(&format!("ready native {address}")))
         .map_err(|error| Failure::because(Exit::CannotStart, "the small bank cannot serve", error, "it is for `bankd prove` alone"))?;
     Ok(Exit::Done)
 }

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use bankd::client::{Answer, Client, ClientError, ClosedReason, Deadline, End, Journal, Login, Request, World};
+use bankd::client::{Answer, Client, ClientError, ClosedReason, Deadline, End, Journal, Login, Request};
+use bankd::env::Env;
 use bankd::model::command::Body;
 use bankd::model::types::{RequestId, RequestNumber, SessionId};
 use bankd::wire::message::Role;
@@ -152,9 +153,9 @@ impl Resolve {
     }
 
     fn journal(&self) -> Result<(Journal, Deadline), Failure> {
-        let world = World::real();
-        let deadline = Deadline::after(&world.clock, self.options.server.timeout());
-        Ok((Journal::new(&world, &self.options.journal.path()?), deadline))
+        let env = Env::os();
+        let deadline = Deadline::after(&env.clock, self.options.server.timeout());
+        Ok((Journal::new(&env, &self.options.journal.path()?), deadline))
     }
 
     /// Notes who was told what. What cannot be noted is told once more.

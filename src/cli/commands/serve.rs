@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use bankd::engine::{self, Env, Keeping, StoreError};
+use bankd::engine::{self, Keeping, StoreEnv, StoreError};
 use bankd::env::os;
 use bankd::server::{ErrorRate, EventLoop, LabPort, LabRules, Listen, Service, connections_that_fit};
 use clap::builder::FalseyValueParser;
@@ -114,7 +114,7 @@ impl Lab {
         ports.into_iter().filter_map(|(port, address)| address.0.filter(|_| self.lab).map(|address| (port, address))).collect()
     }
 
-    fn rules(&self, env: &Env) -> Result<LabRules, Failure> {
+    fn rules(&self, env: &StoreEnv) -> Result<LabRules, Failure> {
         let seed = match self.lab_seed {
             Some(seed) => seed,
             None => {
@@ -151,7 +151,7 @@ impl Serve {
         }
         let (env, _) = progress::env(|line| log::info!("{line}"));
         let keeping = Keeping { packs: !self.no_compress, drops: self.retain_log == Retain::Needed };
-        let env = Env { keeping, ..env };
+        let env = StoreEnv { keeping, ..env };
         let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };
         let dir = self.data_dir.unwrap_or_else(|| os::canonical(Path::new(default)));

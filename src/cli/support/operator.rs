@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bankd::client::{AskError, ConnectError, Connection, Deadline, World};
+use bankd::client::{AskError, ConnectError, Connection, Deadline};
 use bankd::env::Disk;
+use bankd::env::Env;
 use bankd::env::os::OsDisk;
 use bankd::wire::message::{Ask, Operation, Reply, Welcome};
 use clap::Args;
@@ -38,7 +39,7 @@ impl OperatorOptions {
     /// Connects. `what` is what cannot be done if that fails.
     pub fn connect(&self, what: &str) -> Result<Operator, Failure> {
         let path = store_paths::operator_socket(&self.data_dir);
-        let deadline = Deadline::after(&World::real().clock, TIMEOUT);
+        let deadline = Deadline::after(&Env::os().clock, TIMEOUT);
         // A Unix socket's path is short; this one is, however deep the directory lies.
         let held = OsDisk.anchored(&self.data_dir).ok().flatten();
         let short = held.as_ref().and_then(|disk| disk.by_handle(&self.data_dir));

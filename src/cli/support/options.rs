@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bankd::client::{Client, Deadline, Link, Login, World};
+use bankd::client::{Client, Deadline, Link, Login};
+use bankd::env::Env;
 use bankd::model::amount::Amount;
 use bankd::model::types::{AccountId, Owner};
 use bankd::wire::message::{Role, Welcome};
@@ -36,9 +37,9 @@ impl ServerOptions {
 
     /// A connection for what needs no login.
     pub fn link(&self, what: &str) -> Result<(Link, Deadline), Failure> {
-        let world = World::real();
-        let deadline = Deadline::after(&world.clock, self.timeout());
-        let mut link = Link::new(&world, &self.server);
+        let env = Env::os();
+        let deadline = Deadline::after(&env.clock, self.timeout());
+        let mut link = Link::new(&env, &self.server);
         link.connect(&deadline).map_err(|error| Failure::client(what, &error))?;
         Ok((link, deadline))
     }
@@ -130,7 +131,7 @@ pub struct Desk {
 impl ClientOptions {
     /// A client that is connected, but not logged in.
     pub fn client(&self, what: &str) -> Result<(Client, Welcome), Failure> {
-        let mut client = Client::new(&World::real(), &self.server.server, &self.journal.path()?, self.server.timeout());
+        let mut client = Client::new(&Env::os(), &self.server.server, &self.journal.path()?, self.server.timeout());
         let welcome = client.connect().map_err(|error| Failure::client(what, &error))?;
         Ok((client, welcome))
     }

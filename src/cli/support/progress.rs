@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bankd::engine::{Env, Progress as Moment, Reading, Watch};
+use bankd::engine::{Progress as Moment, ProgressSink, Reading, StoreEnv};
 use bankd::env::Clock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -47,11 +47,11 @@ trait Show: Send {
 }
 
 /// This machine, and who is shown how far the reading of a store is; `line` takes lines where there is no terminal.
-pub fn env(line: fn(&str)) -> (Env, Arc<Progress>) {
-    let env = Env::os();
+pub fn env(line: fn(&str)) -> (StoreEnv, Arc<Progress>) {
+    let env = StoreEnv::os();
     let show: Box<dyn Show> = if has_bar() { Box::new(Bar(None)) } else { Box::new(Lines(line)) };
     let progress = Arc::new(Progress::new(env.clock.clone(), show));
-    (Env { watch: progress.clone(), ..env }, progress)
+    (StoreEnv { watch: progress.clone(), ..env }, progress)
 }
 
 /// Whether somebody sees a bar move.
@@ -93,7 +93,7 @@ fn bar(length: u64) -> ProgressBar {
 }
 
 /// [`env`] of a tool, which writes plain lines.
-pub fn tool() -> (Env, Arc<Progress>) {
+pub fn tool() -> (StoreEnv, Arc<Progress>) {
     env(say)
 }
 
@@ -119,7 +119,7 @@ impl Progress {
     }
 }
 
-impl Watch for Progress {
+impl ProgressSink for Progress {
     fn see(&self, moment: Moment) {
         let mut guard = self.state();
         let state = &mut *guard;

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use bankd::client::{Client, ClosedReason, Deadline, End, Request, World};
+use bankd::client::{Client, ClosedReason, Deadline, End, Request};
+use bankd::env::Env;
 use bankd::model::types::{RequestId, StoreId};
 use bankd::wire::message::Role;
 
@@ -46,7 +47,7 @@ pub fn end_in_words(request: &Request, decimals: u8) -> Option<String> {
 /// Shows them by `print`, which says whether it could, what nobody was shown, and notes that. Remarks on stderr what they
 /// have in doubt. A journal that is in use or out of order is no matter here: that is told when it is needed.
 pub fn catch_up(client: &mut Client, whose: Whose<'_>, decimals: u8, print: &dyn Fn(&str) -> bool) {
-    let at_once = Deadline::after(&World::real().clock, Duration::ZERO);
+    let at_once = Deadline::after(&Env::os().clock, Duration::ZERO);
     let Ok(mut journal) = client.journal().open(&at_once) else { return };
     let doubts = journal.in_doubt().filter(|request| request.intent.role == whose.role && request.intent.name == whose.name).count();
     let mut told: Vec<RequestId> = Vec::new();

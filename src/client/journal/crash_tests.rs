@@ -9,18 +9,19 @@ use crate::client::journal::index::End;
 use crate::client::journal::record::samples::{id, intent, settled};
 use crate::client::journal::record::{ClosedReason, Intent, Record};
 use crate::client::journal::{Journal, JournalError};
-use crate::client::retry::{Deadline, World};
+use crate::client::retry::Deadline;
 use crate::env::Disk;
+use crate::env::Env;
 use crate::env::sim::{Fault, Operation, Random, SimDisk};
 
 const PATH: &str = "/journal";
 
-fn world(disk: &SimDisk) -> World {
-    World { disk: Arc::new(disk.clone()), ..World::real() }
+fn env(disk: &SimDisk) -> Env {
+    Env { disk: Arc::new(disk.clone()), ..Env::os() }
 }
 
 fn soon() -> Deadline {
-    Deadline::after(&World::real().clock, Duration::from_secs(5))
+    Deadline::after(&Env::os().clock, Duration::from_secs(5))
 }
 
 /// What must be there after a crash: each number, and how it ended.
@@ -76,7 +77,7 @@ fn nothing_that_was_synced_is_lost_in_a_power_cut() {
     for seed in 0..400 {
         let mut random = Random::new(seed);
         let disk = SimDisk::new();
-        let (mut model, mut journal) = (Model::default(), Journal::new(&world(&disk), Path::new(PATH)));
+        let (mut model, mut journal) = (Model::default(), Journal::new(&env(&disk), Path::new(PATH)));
         drop(journal.open(&soon()).unwrap());
         for _ in 0..6 {
             let mut open = journal.open(&soon()).unwrap();
@@ -98,7 +99,7 @@ fn nothing_that_was_synced_is_lost_in_a_power_cut() {
             disk.heal();
             disk.crash(random.next_u64());
             cuts += 1;
-            journal = Journal::new(&world(&disk), Path::new(PATH));
+            journal = Journal::new(&env(&disk), Path::new(PATH));
             let Some(found) = check(&mut journal, &model, &after, seed) else {
                 refused += 1;
                 break;
@@ -113,7 +114,7 @@ fn nothing_that_was_synced_is_lost_in_a_power_cut() {
 #[test]
 fn a_group_is_one_sync() {
     let disk = SimDisk::new();
-    let mut journal = Journal::new(&world(&disk), Path::new(PATH));
+    let mut journal = Journal::new(&env(&disk), Path::new(PATH));
     let mut open = journal.open(&soon()).unwrap();
     let before = disk.count(Operation::Sync);
     open.write(&(1..=300).map(|number| Record::Intent(intent(number))).collect::<Vec<_>>()).unwrap();
@@ -129,7 +130,7 @@ fn a_group_is_one_sync() {
 #[test]
 fn who_was_told_is_remembered_and_who_was_not_as_well() {
     let disk = SimDisk::new();
-    let mut journal = Journal::new(&world(&disk), Path::new(PATH));
+    let mut journal = Journal::new(&env(&disk), Path::new(PATH));
     let mut open = journal.open(&soon()).unwrap();
     for number in 1..=3 {
         open.intend(intent(number)).unwrap();
@@ -150,7 +151,7 @@ fn who_was_told_is_remembered_and_who_was_not_as_well() {
 #[test]
 fn a_journal_of_version_1_is_rewritten_and_nobody_is_told_anew() {
     let disk = SimDisk::new();
-    let mut journal = Journal::new(&world(&disk), Path::new(PATH));
+    let mut journal = Journal::new(&env(&disk), Path::new(PATH));
     let mut open = journal.open(&soon()).unwrap();
     open.intend(intent(1)).unwrap();
     open.settle(id(1), settled()).unwrap();

@@ -13,14 +13,15 @@ use std::time::Duration;
 use crate::client::journal::JournalError;
 use crate::client::journal::format;
 use crate::client::journal::record::Record;
-use crate::client::retry::{Deadline, World};
+use crate::client::retry::Deadline;
+use crate::env::Env;
 use crate::env::{Disk, File, Lock, Standing};
 
 /// The pause between two tries of a lock that another process has.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// A journal's file, locked until it is dropped.
-pub(in crate::client) struct Place {
+pub(in crate::client) struct JournalFile {
     /// The file's own path, without links.
     pub(in crate::client) path: PathBuf,
     pub(in crate::client) file: Box<dyn File>,
@@ -32,8 +33,8 @@ pub(in crate::client) struct Place {
 ///
 /// # Errors
 /// [`JournalError`], with the path as it was named.
-pub(in crate::client) fn take(world: &World, named: &Path, deadline: &Deadline) -> Result<Place, JournalError> {
-    let disk = world.disk.as_ref();
+pub(in crate::client) fn take(env: &Env, named: &Path, deadline: &Deadline) -> Result<JournalFile, JournalError> {
+    let disk = env.disk.as_ref();
     let failed = |what: &'static str| move |error: io::Error| JournalError::Io { path: named.to_owned(), what, why: error.to_string() };
     make_dirs(disk, parent(named)).map_err(failed("given its directory"))?;
     loop {
@@ -44,7 +45,7 @@ pub(in crate::client) fn take(world: &World, named: &Path, deadline: &Deadline) 
         }
         if !disk.exists(&path).map_err(failed("looked for"))? {
             let file = replace(disk, &path, 1, &[]).map_err(failed("created"))?;
-            return Ok(Place { path, file, locks });
+            return Ok(JournalFile { path, file, locks });
         }
         let mut file = disk.open(&path).map_err(failed("opened"))?;
         let is_locked = file.try_lock().map_err(failed("locked"))?;
@@ -53,7 +54,7 @@ pub(in crate::client) fn take(world: &World, named: &Path, deadline: &Deadline) 
                 if file.is_empty().map_err(failed("read"))? {
                     file = replace(disk, &path, 1, &[]).map_err(failed("created"))?;
                 }
-                return Ok(Place { path, file, locks });
+                return Ok(JournalFile { path, file, locks });
             }
             // It was replaced between the opening and the lock, or another process has it.
             _ => drop((file, locks)),
@@ -156,11 +157,11 @@ mod tests {
     use crate::client::journal::record::samples::{id, intent, settled};
 
     fn soon() -> Deadline {
-        Deadline::after(&World::real().clock, Duration::from_secs(20))
+        Deadline::after(&Env::os().clock, Duration::from_secs(20))
     }
 
     fn at_once() -> Deadline {
-        Deadline::after(&World::real().clock, Duration::ZERO)
+        Deadline::after(&Env::os().clock, Duration::ZERO)
     }
 
     fn scene() -> (tempfile::TempDir, PathBuf, PathBuf) {
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_link_and_its_file_have_one_lock() {
         let (_dir, file, link) = scene();
-        let (mut by_file, mut by_link) = (Journal::new(&World::real(), &file), Journal::new(&World::real(), &link));
+        let (mut by_file, mut by_link) = (Journal::new(&Env::os(), &file), Journal::new(&Env::os(), &link));
         drop(by_file.open(&soon()).unwrap());
         let held = by_file.open(&soon()).unwrap();
         assert!(matches!(by_link.open(&at_once()).err(), Some(JournalError::InUse { .. })));
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn the_file_itself_is_locked_whatever_becomes_of_the_lock_files() {
         let (dir, file, _) = scene();
-        let (mut one, mut other) = (Journal::new(&World::real(), &file), Journal::new(&World::real(), &file));
+        let (mut one, mut other) = (Journal::new(&Env::os(), &file), Journal::new(&Env::os(), &file));
         let held = one.open(&soon()).unwrap();
         fs::remove_file(dir.path().join("journal.lock")).unwrap();
         assert!(matches!(other.open(&at_once()).err(), Some(JournalError::InUse { .. })));
@@ -198,14 +199,14 @@ mod tests {
     #[test]
     fn a_rewriting_leaves_a_link_a_link_and_carries_the_lock_over() {
         let (dir, file, link) = scene();
-        let mut by_link = Journal::new(&World::real(), &link);
+        let mut by_link = Journal::new(&Env::os(), &link);
         fs::write(&file, b"").unwrap();
         let mut open = by_link.open(&soon()).unwrap();
         open.intend(intent(1)).unwrap();
         open.settle(id(1), settled()).unwrap();
         open.rewrite().unwrap();
         fs::remove_file(dir.path().join("journal.lock")).unwrap();
-        let mut by_file = Journal::new(&World::real(), &file);
+        let mut by_file = Journal::new(&Env::os(), &file);
         assert!(matches!(by_file.open(&at_once()).err(), Some(JournalError::InUse { .. })), "the new file is locked, too");
         open.intend(intent(2)).unwrap();
         drop(open);
@@ -216,12 +217,12 @@ mod tests {
     #[test]
     fn whoever_waited_for_a_file_that_was_replaced_goes_on_with_the_new_one() {
         let (_dir, file, _) = scene();
-        let mut one = Journal::new(&World::real(), &file);
+        let mut one = Journal::new(&Env::os(), &file);
         let mut open = one.open(&soon()).unwrap();
         let waiting = {
             let file = file.clone();
             std::thread::spawn(move || {
-                let mut other = Journal::new(&World::real(), &file);
+                let mut other = Journal::new(&Env::os(), &file);
                 let mut open = other.open(&soon()).unwrap();
                 open.intend(intent(2)).unwrap();
             })
@@ -237,11 +238,11 @@ mod tests {
     #[test]
     fn what_cannot_be_made_safe_is_refused() {
         let (dir, file, _) = scene();
-        let refused = |path: &Path| match Journal::new(&World::real(), path).open(&at_once()).err() {
+        let refused = |path: &Path| match Journal::new(&Env::os(), path).open(&at_once()).err() {
             Some(JournalError::Io { why, .. }) => why,
             other => panic!("{other:?}"),
         };
-        drop(Journal::new(&World::real(), &file).open(&soon()).unwrap());
+        drop(Journal::new(&Env::os(), &file).open(&soon()).unwrap());
         let second = dir.path().join("second");
         fs::hard_link(&file, &second).unwrap();
         assert!(refused(&file).contains("2 names") && refused(&second).contains("2 names"));
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn a_file_that_is_moved_away_or_linked_while_in_use_takes_no_new_request() {
         let (dir, file, _) = scene();
-        let mut journal = Journal::new(&World::real(), &file);
+        let mut journal = Journal::new(&Env::os(), &file);
         let mut open = journal.open(&soon()).unwrap();
         open.intend(intent(1)).unwrap();
         fs::hard_link(&file, dir.path().join("second")).unwrap();
@@ -271,8 +272,8 @@ mod tests {
     fn an_empty_file_is_a_new_journal() {
         let (_dir, file, _) = scene();
         fs::write(&file, b"").unwrap();
-        assert_eq!(crate::client::journal::audit::told(&*World::real().disk, &file).unwrap(), []);
-        let mut journal = Journal::new(&World::real(), &file);
+        assert_eq!(crate::client::journal::audit::told(&*Env::os().disk, &file).unwrap(), []);
+        let mut journal = Journal::new(&Env::os(), &file);
         journal.open(&soon()).unwrap().intend(intent(1)).unwrap();
         assert_eq!(journal.open(&soon()).unwrap().requests().count(), 1);
     }

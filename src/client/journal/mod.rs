@@ -17,11 +17,12 @@ pub(super) mod stream;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::retry::{Deadline, World};
-use crate::client::journal::file::{Place, usable};
+use super::retry::Deadline;
+use crate::client::journal::file::{JournalFile, usable};
 use crate::client::journal::format::{FormatError, Frame, HEADER, MAX_RECORD, Mark, Scan};
 use crate::client::journal::index::{Book, Contradiction, End, Request};
 use crate::client::journal::record::{ClosedReason, Intent, Record, Settled};
+use crate::env::Env;
 use crate::env::File;
 use crate::model::types::{RequestId, RequestNumber, SessionId};
 
@@ -32,7 +33,7 @@ const KEPT: usize = 256;
 
 /// Where a journal is. No file is touched until it is [opened](Journal::open).
 pub struct Journal {
-    world: World,
+    env: Env,
     path: PathBuf,
     /// Set by a failed write or sync: what the file holds is unknown to this process from then on.
     failed: Option<String>,
@@ -80,8 +81,8 @@ pub enum JournalError {
 impl Journal {
     /// The journal at `path`.
     #[must_use]
-    pub fn new(world: &World, path: &Path) -> Self {
-        Self { world: world.clone(), path: path.to_owned(), failed: None }
+    pub fn new(env: &Env, path: &Path) -> Self {
+        Self { env: env.clone(), path: path.to_owned(), failed: None }
     }
 
     /// Its path.
@@ -98,12 +99,12 @@ impl Journal {
         if let Some(why) = &self.failed {
             return Err(JournalError::Io { path: self.path.clone(), what: "used any further by this process", why: why.clone() });
         }
-        let Place { path, mut file, locks } = file::take(&self.world, &self.path, deadline)?;
+        let JournalFile { path, mut file, locks } = file::take(&self.env, &self.path, deadline)?;
         let mut scan = self.read(file.as_ref())?;
         if scan.version < format::VERSION {
             let marked = |frame: Frame| frame.records.into_iter().map(move |record| (record, frame.mark.is_told));
             let records: Vec<(Record, bool)> = scan.frames.into_iter().flat_map(marked).collect();
-            let replaced = file::replace(self.world.disk.as_ref(), &path, scan.generation + 1, &records);
+            let replaced = file::replace(self.env.disk.as_ref(), &path, scan.generation + 1, &records);
             file = replaced.map_err(|error| self.io("rewritten in the present format", &error))?;
             scan = self.read(file.as_ref())?;
         }
@@ -298,7 +299,7 @@ impl OpenJournal<'_> {
 
     /// Puts a file with these records in the place of this one, and goes on with it.
     fn reopen(&mut self, records: &[(Record, bool)]) -> Result<(), JournalError> {
-        let replaced = file::replace(self.journal.world.disk.as_ref(), &self.path, self.generation, records);
+        let replaced = file::replace(self.journal.env.disk.as_ref(), &self.path, self.generation, records);
         let file = replaced.map_err(|error| self.journal.io("rewritten", &error))?;
         let scan = self.journal.read(file.as_ref())?;
         assert!(scan.end >= HEADER, "a journal has a header");
@@ -333,11 +334,11 @@ mod tests {
     use crate::client::journal::record::samples::{id, intent, settled};
 
     fn soon() -> Deadline {
-        Deadline::after(&World::real().clock, Duration::from_secs(5))
+        Deadline::after(&Env::os().clock, Duration::from_secs(5))
     }
 
     fn at(dir: &tempfile::TempDir) -> Journal {
-        Journal::new(&World::real(), &dir.path().join("a/b/journal"))
+        Journal::new(&Env::os(), &dir.path().join("a/b/journal"))
     }
 
     #[test]
@@ -393,7 +394,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut mine, mut theirs) = (at(&dir), at(&dir));
         let held = mine.open(&soon()).unwrap();
-        let short = Deadline::after(&World::real().clock, Duration::from_millis(40));
+        let short = Deadline::after(&Env::os().clock, Duration::from_millis(40));
         let Err(JournalError::InUse { holder, .. }) = theirs.open(&short).map(|_| ()) else { panic!("in use") };
         assert_eq!(holder, format!("process {}", std::process::id()));
         drop(held);

@@ -9,7 +9,7 @@ use crate::client::journal::JournalError;
 use crate::client::journal::audit::MAX_BYTES;
 use crate::client::journal::format;
 use crate::client::journal::record::Record;
-use crate::client::retry::World;
+use crate::env::Env;
 use crate::env::File;
 
 /// So many bytes are written at a time.
@@ -28,9 +28,9 @@ impl JournalStream {
     ///
     /// # Errors
     /// [`JournalError::Io`]; a file that is there already is left alone.
-    pub fn create(world: &World, path: &Path) -> Result<Self, JournalError> {
+    pub fn create(env: &Env, path: &Path) -> Result<Self, JournalError> {
         let failed = |error: std::io::Error| JournalError::Io { path: path.to_owned(), what: "created", why: error.to_string() };
-        let file = world.disk.create(path).map_err(failed)?;
+        let file = env.disk.create(path).map_err(failed)?;
         let header = format::header(1);
         // At once: a writer that is killed before its first chunk leaves a journal, and no unknown file.
         file.write_all_at(&header, 0).map_err(failed)?;
@@ -86,18 +86,18 @@ mod tests {
     fn a_stream_that_ends_anywhere_is_sound() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let world = World::real();
-        let mut stream = JournalStream::create(&world, &path).unwrap();
-        assert_eq!(told(&*world.disk, &path).unwrap(), [], "before the first chunk");
+        let env = Env::os();
+        let mut stream = JournalStream::create(&env, &path).unwrap();
+        assert_eq!(told(&*env.disk, &path).unwrap(), [], "before the first chunk");
         for number in 1..=8 {
             stream.put(&Record::Intent(intent(number))).unwrap();
             stream.put(&Record::Reply(id(number), settled())).unwrap();
         }
         stream.sync().unwrap();
-        let file = world.disk.open(&path).unwrap();
+        let file = env.disk.open(&path).unwrap();
         for length in (24..=file.len().unwrap()).rev() {
             file.set_len(length).unwrap();
-            assert!(told(&*world.disk, &path).is_ok(), "cut at {length}");
+            assert!(told(&*env.disk, &path).is_ok(), "cut at {length}");
         }
     }
 
@@ -105,16 +105,16 @@ mod tests {
     fn what_was_put_is_told_and_an_older_file_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let world = World::real();
-        let mut stream = JournalStream::create(&world, &path).unwrap();
+        let env = Env::os();
+        let mut stream = JournalStream::create(&env, &path).unwrap();
         for number in 1..=10_000 {
             stream.put(&Record::Intent(intent(number))).unwrap();
             stream.put(&Record::Reply(id(number), settled())).unwrap();
         }
         stream.sync().unwrap();
-        let found = told(&*world.disk, &path).unwrap();
+        let found = told(&*env.disk, &path).unwrap();
         assert_eq!((found.len(), found[9999].request), (10_000, id(10_000)));
-        assert!(matches!(JournalStream::create(&world, &path).err(), Some(JournalError::Io { what: "created", .. })));
-        assert_eq!(told(&*world.disk, &path).unwrap().len(), 10_000);
+        assert!(matches!(JournalStream::create(&env, &path).err(), Some(JournalError::Io { what: "created", .. })));
+        assert_eq!(told(&*env.disk, &path).unwrap().len(), 10_000);
     }
 }

@@ -9,10 +9,10 @@ use super::header::Header;
 use super::start::{known, list};
 use crate::engine::copy::copy;
 use crate::engine::error::StoreError;
-use crate::engine::progress::Watch;
+use crate::engine::progress::ProgressSink;
 use crate::engine::store_dir::io_error;
 use crate::env::{Disk, File, ReadOnly};
-use crate::wal::{Anchor, Known, Survey};
+use crate::wal::{Anchor, Known, SegmentScan};
 
 /// A checkpoint that is open: it can be copied even if the store no longer needs it.
 pub(in crate::engine) struct Held {
@@ -43,7 +43,7 @@ impl Held {
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
-pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Vec<Held>, StoreError> {
+pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &SegmentScan) -> Result<Vec<Held>, StoreError> {
     let disk = ReadOnly(disk);
     let mut held = Vec::new();
     for lsn in list(&disk, dir).map_err(io_error("list", dir))? {
@@ -62,7 +62,12 @@ pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &Survey) -> R
 ///
 /// # Errors
 /// [`StoreError::Io`].
-pub(in crate::engine) fn keep_sound(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Vec<Known>, StoreError> {
+pub(in crate::engine) fn keep_sound(
+    disk: &dyn Disk,
+    dir: &Path,
+    survey: &SegmentScan,
+    watch: &dyn ProgressSink,
+) -> Result<Vec<Known>, StoreError> {
     let mut sound = Vec::new();
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
         let read =

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Unusable;
 use super::header::{Header, LENGTH};
 use crate::bank::{Bank, ImageDigest};
-use crate::engine::progress::{Progress, Reading, Unwatched, Watch};
+use crate::engine::progress::{NoProgress, Progress, ProgressSink, Reading};
 use crate::env::{Disk, File};
 use crate::model::invariant::to_u64;
 use crate::model::types::{Lsn, StoreId};
@@ -99,16 +99,16 @@ pub(super) fn read_header(disk: &dyn Disk, dir: &Path, lsn: Lsn, store: StoreId)
 ///
 /// # Errors
 /// [`Unusable`].
-pub(super) fn load(disk: &dyn Disk, dir: &Path, header: &Header, watch: &dyn Watch) -> Result<Bank, Unusable> {
+pub(super) fn load(disk: &dyn Disk, dir: &Path, header: &Header, watch: &dyn ProgressSink) -> Result<Bank, Unusable> {
     read(disk, dir, header, &AtomicBool::new(false), watch)
 }
 
 /// [`load`], unless it is cancelled, and unwatched.
 pub(super) fn load_unless(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool) -> Result<Bank, Unusable> {
-    read(disk, dir, header, cancelled, &Unwatched)
+    read(disk, dir, header, cancelled, &NoProgress)
 }
 
-fn read(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool, watch: &dyn Watch) -> Result<Bank, Unusable> {
+fn read(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool, watch: &dyn ProgressSink) -> Result<Bank, Unusable> {
     let file = disk.open_read(&dir.join(name(header.lsn())))?;
     let mut source = Source { file: file.as_ref(), offset: IMAGE, of: header.image.length, cancelled, watch };
     let bank = Bank::read_image(&mut source, &header.image)?;
@@ -125,7 +125,7 @@ struct Source<'a> {
     /// The image's length.
     of: u64,
     cancelled: &'a AtomicBool,
-    watch: &'a dyn Watch,
+    watch: &'a dyn ProgressSink,
 }
 
 impl Read for Source<'_> {

@@ -16,9 +16,9 @@ use super::{Unusable, list};
 use crate::bank::Bank;
 use crate::engine::maintenance::{Keeping, Upkeep};
 use crate::engine::replay::Replay;
-use crate::env::{Disk, Gentle};
+use crate::env::{Disk, ThrottledDisk};
 use crate::model::types::{Lsn, StoreId};
-use crate::wal::{self, Anchor, Finished, Survey, WalError};
+use crate::wal::{self, Anchor, Finished, SegmentScan, WalError};
 
 /// A checkpoint that was made and verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl From<WalError> for CheckpointError {
 
 /// The one who makes the checkpoints of a store.
 #[derive(Clone)]
-pub(in crate::engine) struct Maker {
+pub(in crate::engine) struct CheckpointMaker {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
@@ -99,12 +99,12 @@ pub(in crate::engine) struct Maker {
 struct Ground {
     bank: Bank,
     header: Option<Header>,
-    survey: Survey,
+    survey: SegmentScan,
 }
 
-impl Maker {
+impl CheckpointMaker {
     pub(in crate::engine) fn new(disk: Arc<dyn Disk>, dir: &Path, store: StoreId, keeping: Keeping) -> Self {
-        let disk: Arc<dyn Disk> = Arc::new(Gentle(disk));
+        let disk: Arc<dyn Disk> = Arc::new(ThrottledDisk(disk));
         let upkeep = Upkeep::new(disk.clone(), dir.to_owned(), store, keeping);
         Self { disk, dir: dir.to_owned(), store, upkeep, accounts: Arc::default(), cancelled: Arc::default() }
     }
@@ -167,7 +167,7 @@ impl Maker {
     /// The newest checkpoint that can be used, or the log's beginning, and the segments from there.
     fn ground(&self, finished: &Finished) -> Result<Ground, CheckpointError> {
         let (disk, dir) = (&*self.disk, self.dir.as_path());
-        let part = |first| Survey::part(disk, dir, self.store, first, finished.end.position.segment);
+        let part = |first| SegmentScan::part(disk, dir, self.store, first, finished.end.position.segment);
         for lsn in list(disk, dir).map_err(CheckpointError::io("list", "the data directory"))? {
             let pass_over = |why: Unusable| log::warn!("the checkpoint {} is passed over: {why}", file::name(lsn));
             let header = match file::read_header(disk, dir, lsn, self.store) {

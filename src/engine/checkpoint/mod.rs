@@ -14,7 +14,7 @@ mod start;
 mod thread;
 
 pub(super) use copies::{Held, hold, keep_sound};
-pub(super) use maker::Maker;
+pub(super) use maker::CheckpointMaker;
 pub use maker::{CheckpointError, Made};
 pub(super) use start::{Start, each_start, known_ends, newest, oldest};
 pub(super) use thread::Base;
@@ -31,7 +31,7 @@ use crate::wal::{Finished, Preparer};
 
 /// The maker, and what the log has moved on from.
 pub(in crate::engine) struct Checkpoints {
-    workshop: Workshop,
+    workshop: Backend,
     upkeep: Upkeep,
     /// Tells the maker how large the bank is.
     accounts: Arc<AtomicU32>,
@@ -41,8 +41,8 @@ pub(in crate::engine) struct Checkpoints {
     finished: Option<Finished>,
 }
 
-enum Workshop {
-    Inline(Maker),
+enum Backend {
+    Inline(CheckpointMaker),
     Background(Thread),
 }
 
@@ -51,11 +51,11 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(in crate::engine) fn start(maker: Maker, base: Base, preparer: Preparer) -> std::io::Result<Self> {
+    pub(in crate::engine) fn start(maker: CheckpointMaker, base: Base, preparer: Preparer) -> std::io::Result<Self> {
         let (upkeep, accounts) = (maker.upkeep().clone(), Arc::clone(&maker.accounts));
         let workshop = match preparer {
-            Preparer::Inline => Workshop::Inline(maker),
-            Preparer::Background => Workshop::Background(Thread::spawn(maker, base)?),
+            Preparer::Inline => Backend::Inline(maker),
+            Preparer::Background => Backend::Background(Thread::spawn(maker, base)?),
         };
         Ok(Self { workshop, upkeep, accounts, dropped_below: 0, finished: None })
     }
@@ -64,7 +64,7 @@ impl Checkpoints {
     pub(in crate::engine) fn moved_on(&mut self, finished: Finished, accounts: u32) {
         self.accounts.store(accounts, Ordering::Relaxed);
         self.finished = Some(finished);
-        if let Workshop::Background(thread) = &self.workshop {
+        if let Backend::Background(thread) = &self.workshop {
             thread.tell(finished);
         }
     }
@@ -82,8 +82,8 @@ impl Checkpoints {
     /// The manifest has stopped naming the segments before `first`: their files go. Never waits for the thread.
     pub(in crate::engine) fn remove_dropped(&self, first: u64) {
         match &self.workshop {
-            Workshop::Inline(_) => self.upkeep.remove_dropped(first),
-            Workshop::Background(thread) => thread.remove_dropped(first),
+            Backend::Inline(_) => self.upkeep.remove_dropped(first),
+            Backend::Background(thread) => thread.remove_dropped(first),
         }
     }
 
@@ -93,7 +93,7 @@ impl Checkpoints {
     /// [`CheckpointError`].
     pub(in crate::engine) fn pack_now(&self) -> Result<u64, CheckpointError> {
         match (&self.workshop, &self.finished) {
-            (Workshop::Inline(maker), Some(finished)) => maker.pack(finished),
+            (Backend::Inline(maker), Some(finished)) => maker.pack(finished),
             // A thread does so by itself.
             _ => Ok(0),
         }
@@ -105,8 +105,8 @@ impl Checkpoints {
     /// [`Fatal::Damaged`].
     pub(in crate::engine) fn poll(&self) -> Result<(), Fatal> {
         match &self.workshop {
-            Workshop::Background(thread) => thread.damage().map_or(Ok(()), |what| Err(Fatal::Damaged(what))),
-            Workshop::Inline(_) => Ok(()),
+            Backend::Background(thread) => thread.damage().map_or(Ok(()), |what| Err(Fatal::Damaged(what))),
+            Backend::Inline(_) => Ok(()),
         }
     }
 
@@ -117,8 +117,8 @@ impl Checkpoints {
     pub(in crate::engine) fn make_now(&self) -> Result<Option<Made>, CheckpointError> {
         match (&self.workshop, &self.finished) {
             (_, None) => Ok(None),
-            (Workshop::Inline(maker), Some(finished)) => maker.make(finished),
-            (Workshop::Background(thread), Some(finished)) => thread.make(*finished),
+            (Backend::Inline(maker), Some(finished)) => maker.make(finished),
+            (Backend::Background(thread), Some(finished)) => thread.make(*finished),
         }
     }
 }

@@ -8,11 +8,11 @@ use std::path::Path;
 use super::file;
 use crate::bank::{Bank, ImageError};
 use crate::engine::error::StoreError;
-use crate::engine::progress::Watch;
+use crate::engine::progress::ProgressSink;
 use crate::engine::store_dir::io_error;
 use crate::env::Disk;
 use crate::model::types::{Lsn, StoreId};
-use crate::wal::{Anchor, Known, Survey};
+use crate::wal::{Anchor, Known, SegmentScan};
 
 /// What a start begins with: the bank that the newest sound checkpoint holds, or an empty one.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub(super) enum Unusable {
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
-pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Start, StoreError> {
+pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &SegmentScan, watch: &dyn ProgressSink) -> Result<Start, StoreError> {
     let mut start = Start::default();
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
         let name = file::name(lsn);
@@ -83,7 +83,7 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &Survey, wa
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
-pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Vec<Known>, StoreError> {
+pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &SegmentScan) -> Result<Vec<Known>, StoreError> {
     let all = list(disk, dir).map_err(io_error("list", dir))?;
     Ok(all
         .into_iter()
@@ -100,8 +100,8 @@ pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey
 pub(in crate::engine) fn each_start<T>(
     disk: &dyn Disk,
     dir: &Path,
-    survey: &Survey,
-    watch: &dyn Watch,
+    survey: &SegmentScan,
+    watch: &dyn ProgressSink,
     try_one: &mut dyn FnMut(Start) -> Option<T>,
 ) -> Result<Option<T>, StoreError> {
     for lsn in list(disk, dir).map_err(io_error("list", dir))? {
@@ -123,7 +123,7 @@ pub(in crate::engine) fn each_start<T>(
 ///
 /// # Errors
 /// [`StoreError::Io`]; [`StoreError::Damaged`] if there is none.
-pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &Survey, watch: &dyn Watch) -> Result<Start, StoreError> {
+pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &SegmentScan, watch: &dyn ProgressSink) -> Result<Start, StoreError> {
     if !survey.is_cut() {
         return Ok(Start::default());
     }

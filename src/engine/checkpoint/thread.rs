@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
-use super::maker::{CheckpointError, Made, Maker};
+use super::maker::{CheckpointError, CheckpointMaker, Made};
 use crate::env::os;
 use crate::wal::Finished;
 
@@ -61,7 +61,7 @@ impl Thread {
     ///
     /// # Errors
     /// What the system says.
-    pub(in crate::engine) fn spawn(maker: Maker, base: Base) -> std::io::Result<Self> {
+    pub(in crate::engine) fn spawn(maker: CheckpointMaker, base: Base) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, damage) = mpsc::channel();
         let cancelled = Arc::clone(&maker.cancelled);
@@ -112,7 +112,7 @@ impl Drop for Thread {
     }
 }
 
-fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Sender<String>) {
+fn serve(maker: &CheckpointMaker, mut base: Base, inbox: &Receiver<Request>, damage: &Sender<String>) {
     // Whoever serves customers goes first.
     os::lower_thread_priority();
     let mut behind = None;
@@ -166,7 +166,7 @@ fn serve(maker: &Maker, mut base: Base, inbox: &Receiver<Request>, damage: &Send
 }
 
 /// Packs what is finished. Segments that stay as they are, are as good.
-fn pack(maker: &Maker, finished: &Finished) {
+fn pack(maker: &CheckpointMaker, finished: &Finished) {
     match maker.pack(finished) {
         Ok(_) => {}
         Err(error) if error.is_no_space() => log::warn!("finished segments stay unpacked for now, for lack of space: {error}"),

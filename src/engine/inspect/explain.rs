@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::bank::{Applied, Bank};
 use crate::engine::error::StoreError;
 use crate::engine::inspect::history::{History, Moment, replay};
-use crate::engine::store_dir::Env;
+use crate::engine::store_dir::StoreEnv;
 use crate::model::command::{Body, Command};
 use crate::model::entry::{Action, LineageCause, Origin};
 use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestId, RequestNumber};
@@ -100,7 +100,7 @@ pub struct Explanation {
 ///
 /// # Errors
 /// As [`crate::engine::replay`].
-pub fn explain(env: &Env, dir: &Path, request: RequestId) -> Result<Explanation, StoreError> {
+pub fn explain(env: &StoreEnv, dir: &Path, request: RequestId) -> Result<Explanation, StoreError> {
     let mut found = Found { request, ..Found::default() };
     let (history, bank) = replay(env, dir, &mut |moment| found.see(moment))?;
     let Found { is_epoch_known, was_repaired, session, executed, acknowledged, last_number, ending, .. } = found;

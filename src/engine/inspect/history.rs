@@ -12,12 +12,12 @@ use crate::engine::error::StoreError;
 use crate::engine::inspect::judge;
 use crate::engine::progress::LogWatch;
 use crate::engine::replay::Replay;
-use crate::engine::store_dir::Env;
+use crate::engine::store_dir::StoreEnv;
 use crate::env::{Disk, ReadOnly};
 use crate::model::entry::Entry;
 use crate::model::types::Lsn;
 use crate::wal::inspect;
-use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, Survey, Writer};
+use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, SegmentScan, Writer};
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl History {
 /// # Errors
 /// As [`crate::engine::open`], but for lock and key: a stopped store is judged by the same code. [`StoreError::Damaged`] also
 /// where a start would not look: before the checkpoint that it begins with.
-pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
+pub fn look(env: &StoreEnv, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
     let mut first = None;
     let (history, _) = read(env, dir, &mut |writer, seen, state| {
         let bank = first.get_or_insert_with(|| state.bank.clone());
@@ -80,7 +80,7 @@ pub fn look(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Re
 ///
 /// # Errors
 /// As [`look`].
-pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Result<(History, Bank), StoreError> {
+pub fn replay(env: &StoreEnv, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Result<(History, Bank), StoreError> {
     let mut counted = None;
     let (history, bank) = read(env, dir, &mut |writer, seen, state| {
         let (batch, is_sealed) = (&seen.batch, seen.is_sealed);
@@ -99,7 +99,7 @@ pub fn replay(env: &Env, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) -> Resu
 type Show<'a> = dyn FnMut(Writer, &Seen<'_>, &mut Replay) -> Result<(), String> + 'a;
 
 /// Judges the store as a start does, and then reads all of its log that is there. Writes, syncs and evicts nothing.
-fn read(env: &Env, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), StoreError> {
+fn read(env: &StoreEnv, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), StoreError> {
     let env = &env.beside(dir)?;
     judge::look_for_store(env, dir)?;
     let holder = env.holder(dir)?;
@@ -130,8 +130,8 @@ fn read(env: &Env, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), S
 
 /// What a start says to a stopped store: the entry up to which it does not read the log, if there is one. Where a start
 /// reads everything, nothing is judged here: [`all`] does so.
-pub(in crate::engine) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
-    let survey = Survey::read(disk, dir)?;
+pub(in crate::engine) fn start_verdict(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
+    let survey = SegmentScan::read(disk, dir)?;
     if !survey.is_cut() && checkpoint::known_ends(disk, dir, &survey)?.is_empty() {
         return Ok(None);
     }
@@ -139,7 +139,7 @@ pub(in crate::engine) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -
 }
 
 /// Whether all of a stopped store's log holds, from its first entry that is there.
-pub(in crate::engine) fn check_history(env: &Env, dir: &Path) -> Result<(), StoreError> {
+pub(in crate::engine) fn check_history(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
     all(env, &ReadOnly(&*env.disk), dir, Writer::None, &mut |_, seen, state| state.batch(&seen.batch)).map(drop)
 }
 
@@ -151,7 +151,7 @@ pub(in crate::engine) fn before_checkpoint(what: &str, from: Lsn) -> String {
 }
 
 /// Reads the whole log: where its first segments were dropped, from the oldest checkpoint on.
-fn all(env: &Env, disk: &dyn Disk, dir: &Path, writer: Writer, show: &mut Show<'_>) -> Result<(Inspected, Lsn, Bank), StoreError> {
+fn all(env: &StoreEnv, disk: &dyn Disk, dir: &Path, writer: Writer, show: &mut Show<'_>) -> Result<(Inspected, Lsn, Bank), StoreError> {
     let survey = wal::survey(disk, dir, writer)?;
     let (known, _) = judge::known_ends(disk, dir, &survey)?;
     let Start { bank, anchor, .. } = checkpoint::oldest(disk, dir, &survey, &*env.watch)?;

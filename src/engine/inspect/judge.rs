@@ -14,10 +14,10 @@ use crate::engine::error::StoreError;
 use crate::engine::progress::LogWatch;
 use crate::engine::replay::Replay;
 use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
-use crate::engine::store_dir::{CREATING, Env, io_error};
+use crate::engine::store_dir::{CREATING, StoreEnv, io_error};
 use crate::env::Disk;
 use crate::model::types::Lsn;
-use crate::wal::{self, Anchor, Known, Recovered, Survey};
+use crate::wal::{self, Anchor, Known, Recovered, SegmentScan};
 
 /// A directory that holds a store, sound or not.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub(in crate::engine) struct Judged {
 /// # Errors
 /// [`StoreError::NoStore`], [`StoreError::LooseMode`], [`StoreError::Unfinished`]; [`StoreError::Damaged`] for segments
 /// without a manifest; [`StoreError::Io`].
-pub(in crate::engine) fn look_for_store(env: &Env, dir: &Path) -> Result<Present, StoreError> {
+pub(in crate::engine) fn look_for_store(env: &StoreEnv, dir: &Path) -> Result<Present, StoreError> {
     let no_store = || StoreError::NoStore { dir: dir.to_owned() };
     if !env.disk.exists(dir).map_err(io_error("look for", dir))? {
         return Err(no_store());
@@ -75,7 +75,7 @@ pub(in crate::engine) fn look_for_store(env: &Env, dir: &Path) -> Result<Present
 ///
 /// # Errors
 /// [`StoreError::Damaged`] for a snapshot's marker that is not whole; [`StoreError::Io`].
-pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<(Vec<Known>, Option<Marker>), StoreError> {
+pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &SegmentScan) -> Result<(Vec<Known>, Option<Marker>), StoreError> {
     let mut known = checkpoint::known_ends(disk, dir, survey)?;
     let marker = Marker::read(disk, dir)?;
     if let Some(marker) = &marker {
@@ -88,13 +88,13 @@ pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Survey
 ///
 /// # Errors
 /// [`StoreError::Damaged`], [`StoreError::Unsupported`], or as the system says.
-pub(in crate::engine) fn judge(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Judged, StoreError> {
-    let survey = Survey::read(disk, dir)?;
+pub(in crate::engine) fn judge(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Judged, StoreError> {
+    let survey = SegmentScan::read(disk, dir)?;
     let start = checkpoint::newest(disk, dir, &survey, &*env.watch)?;
     judge_from(env, disk, dir, survey, start)
 }
 
-fn judge_from(env: &Env, disk: &dyn Disk, dir: &Path, survey: Survey, start: Start) -> Result<Judged, StoreError> {
+fn judge_from(env: &StoreEnv, disk: &dyn Disk, dir: &Path, survey: SegmentScan, start: Start) -> Result<Judged, StoreError> {
     let (known, snapshot) = known_ends(disk, dir, &survey)?;
     let Start { bank, anchor: from, image_bytes } = start;
     let first = bank.applied();

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::bank::Applied;
 use crate::engine::error::StoreError;
 use crate::engine::inspect::history::{History, Moment, replay};
-use crate::engine::store_dir::Env;
+use crate::engine::store_dir::StoreEnv;
 use crate::model::command::Body;
 use crate::model::entry::{Action, LineageCause, Origin};
 use crate::model::types::{Lsn, RequestId, StoreId};
@@ -88,7 +88,7 @@ pub struct Verified {
 ///
 /// # Errors
 /// [`StoreError::Damaged`] with file and offset for a log that is not sound, otherwise as [`crate::engine::look`].
-pub fn verify(env: &Env, dir: &Path, evidence: &[Evidence]) -> Result<Verified, StoreError> {
+pub fn verify(env: &StoreEnv, dir: &Path, evidence: &[Evidence]) -> Result<Verified, StoreError> {
     let mut holds = Holding::new(evidence);
     let mut repairs = Vec::new();
     // Replay shows entries, not seals; those are counted by their numbers.

@@ -14,10 +14,10 @@ use crate::engine::inspect::judge;
 use crate::engine::inspect::judge::Judged;
 use crate::engine::repair::{Found, Repair, copy_file, find_good_part, free_name};
 use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
-use crate::engine::store_dir::{Env, io_error, sync_parent, take_lock};
+use crate::engine::store_dir::{StoreEnv, io_error, sync_parent, take_lock};
 use crate::env::Disk;
 use crate::model::types::Lsn;
-use crate::wal::{self, Fix, Mended, Proof, Survey};
+use crate::wal::{self, Fix, Mended, Proof, SegmentScan};
 
 /// What can be done.
 pub enum Remedy {
@@ -33,7 +33,7 @@ pub enum Remedy {
 
 /// A repair that loses nothing. The store stays locked as long as it lives.
 pub struct Mend {
-    env: Env,
+    env: StoreEnv,
     dir: PathBuf,
     /// What a start says.
     why: String,
@@ -49,7 +49,7 @@ pub struct Mend {
 ///
 /// # Errors
 /// As [`crate::engine::open`], for whatever is no damage: no store, a lock, another version, the system.
-pub fn find_remedy(env: &Env, dir: &Path) -> Result<Remedy, StoreError> {
+pub fn find_remedy(env: &StoreEnv, dir: &Path) -> Result<Remedy, StoreError> {
     // `store/` and `store` name the same directory, but only from one of them a neighbour's name can be made.
     let dir = dir.components().as_path();
     if dir.file_name().is_none() {
@@ -96,7 +96,7 @@ pub fn find_remedy(env: &Env, dir: &Path) -> Result<Remedy, StoreError> {
 }
 
 /// A store that a start takes: what else there is to say or to heal.
-fn sound(env: &Env, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Result<Remedy, StoreError> {
+fn sound(env: &StoreEnv, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Result<Remedy, StoreError> {
     let lsn = judged.bank.applied();
     if judged.recovered.has_damaged_slot {
         let why = "one of the manifest's two slots is damaged; the other one serves".to_owned();
@@ -113,10 +113,10 @@ fn sound(env: &Env, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Result<
 }
 
 /// Adds a snapshot's marker, if it is damaged and the manifest says what was in it.
-fn with_marker(env: &Env, dir: &Path, mut fixes: Vec<Fix>) -> Result<Vec<Fix>, StoreError> {
+fn with_marker(env: &StoreEnv, dir: &Path, mut fixes: Vec<Fix>) -> Result<Vec<Fix>, StoreError> {
     let view = Mended::new(Arc::clone(&env.disk), dir, &fixes);
     if let Err(StoreError::Damaged(_)) = Marker::read(&view, dir) {
-        let survey = Survey::read(&view, dir)?;
+        let survey = SegmentScan::read(&view, dir)?;
         if let Some(known) = survey.known_end() {
             let marker = Marker { store: survey.store(), end: known.anchor.end };
             let what = "the marker is damaged: written anew, from what the manifest says".to_owned();
@@ -127,13 +127,13 @@ fn with_marker(env: &Env, dir: &Path, mut fixes: Vec<Fix>) -> Result<Vec<Fix>, S
 }
 
 /// Whether the store in the view is sound, and nothing that was answered can have been in what is made anew: its last entry.
-fn loses_nothing(env: &Env, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> Result<Option<Lsn>, StoreError> {
+fn loses_nothing(env: &StoreEnv, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> Result<Option<Lsn>, StoreError> {
     let judged = match judge::judge(env, &**view, dir) {
         Ok(judged) => judged,
         Err(StoreError::Damaged(_)) => return Ok(None),
         Err(other) => return Err(other),
     };
-    let survey = Survey::read(&**view, dir)?;
+    let survey = SegmentScan::read(&**view, dir)?;
     let holds = |fix: &Fix| match fix.proof {
         Proof::Sound => true,
         Proof::Closed => survey.was_closed_at(&judged.recovered.end) && fix.is_behind(&judged.recovered.end),
@@ -143,9 +143,9 @@ fn loses_nothing(env: &Env, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> 
 }
 
 /// If the log was closed where its good part ends: zeros behind it, and everything else, if that makes it sound.
-fn closed_there(env: &Env, dir: &Path, fixes: &[Fix], found: &Found) -> Result<Option<(Vec<Fix>, Lsn)>, StoreError> {
+fn closed_there(env: &StoreEnv, dir: &Path, fixes: &[Fix], found: &Found) -> Result<Option<(Vec<Fix>, Lsn)>, StoreError> {
     let view = Mended::new(Arc::clone(&env.disk), dir, fixes);
-    let survey = Survey::read(&view, dir)?;
+    let survey = SegmentScan::read(&view, dir)?;
     if !survey.was_closed_at(&found.tail().end) {
         return Ok(None);
     }
@@ -155,7 +155,7 @@ fn closed_there(env: &Env, dir: &Path, fixes: &[Fix], found: &Found) -> Result<O
     Ok(loses_nothing(env, &view, dir, &all)?.map(|lsn| (all, lsn)))
 }
 
-fn mend(env: &Env, dir: &Path, why: String, fixes: Vec<Fix>, lsn: Lsn, lock: Box<dyn Send>) -> Remedy {
+fn mend(env: &StoreEnv, dir: &Path, why: String, fixes: Vec<Fix>, lsn: Lsn, lock: Box<dyn Send>) -> Remedy {
     Remedy::Mend(Box::new(Mend { env: env.clone(), dir: dir.to_owned(), why, fixes, heals_slot: false, lsn, _lock: lock }))
 }
 
@@ -224,7 +224,7 @@ impl Mend {
 }
 
 /// Copies the file as it is, and makes it what it is to be, durably.
-pub(in crate::engine) fn make(env: &Env, dir: &Path, copies: &Path, fix: &Fix) -> Result<(), StoreError> {
+pub(in crate::engine) fn make(env: &StoreEnv, dir: &Path, copies: &Path, fix: &Fix) -> Result<(), StoreError> {
     let disk = &*env.disk;
     let (path, aside) = (dir.join(&fix.name), copies.join(&fix.name));
     let is_file = match disk.open_read(&path) {

@@ -16,7 +16,7 @@ use super::clock::BankClock;
 use super::copy::{CHUNK, copy};
 use super::error::StoreError;
 use super::replay::Replay;
-use super::store_dir::{Env, io_error, sync_parent};
+use super::store_dir::{StoreEnv, io_error, sync_parent};
 use crate::bank::{Bank, Epochs};
 use crate::engine::new_lineage;
 use crate::engine::progress::LogWatch;
@@ -26,7 +26,7 @@ use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, LineageCause, Origin, Setting};
 use crate::model::invariant::to_len;
 use crate::model::types::{Epoch, Lineage, Lsn, RequestId};
-use crate::wal::{Batch, Diagnosis, DroppedBatch, Fix, Known, Log, Position, SegmentSizes, Survey, Tail, WalError, diagnose};
+use crate::wal::{Batch, Diagnosis, DroppedBatch, Fix, Known, Log, Position, SegmentScan, SegmentSizes, Tail, WalError, diagnose};
 
 /// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.
 const LIST: &str = "DROPPED";
@@ -46,7 +46,7 @@ pub struct DroppedRequest {
 
 /// A repair that could be done. The store stays locked as long as it lives.
 pub struct Repair {
-    env: Env,
+    env: StoreEnv,
     dir: PathBuf,
     bank: Bank,
     tail: Box<Tail>,
@@ -85,12 +85,12 @@ pub(super) struct Found {
 /// is no such part, and the `Err` of the inner result where no repair may drop what stands behind it. `disk` shows the store
 /// with `fixes` done; `lost` says what they have replaced.
 pub(super) fn find_good_part(
-    env: &Env,
+    env: &StoreEnv,
     disk: &dyn Disk,
     dir: &Path,
     lost: Option<&str>,
 ) -> Result<Option<Result<Found, String>>, StoreError> {
-    let survey = Survey::read(disk, dir)?;
+    let survey = SegmentScan::read(disk, dir)?;
     let known = checkpoint::known_ends(disk, dir, &survey)?;
     let known: Vec<Known> =
         known.into_iter().chain(Marker::read(disk, dir).ok().flatten().and_then(|marker| marker.known(survey.store()).ok())).collect();
@@ -138,7 +138,7 @@ impl Found {
 
 impl Repair {
     /// The repair that drops what stands behind the good part, and makes `fixes`.
-    pub(super) fn new(env: &Env, dir: &Path, found: Found, fixes: Vec<Fix>, lock: Box<dyn Send>) -> Self {
+    pub(super) fn new(env: &StoreEnv, dir: &Path, found: Found, fixes: Vec<Fix>, lock: Box<dyn Send>) -> Self {
         let Found { bank, tail, dropped, batches, entries } = found;
         let requests = in_epochs(bank.epochs().clone(), dropped);
         Self { env: env.clone(), dir: dir.to_owned(), bank, tail, requests, batches, entries, fixes, _lock: lock }
@@ -253,7 +253,7 @@ pub(super) fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), S
 }
 
 /// The first of `DIR.repair-1`, `DIR.repair-2` ... that is not there yet.
-pub(super) fn free_name(env: &Env, dir: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn free_name(env: &StoreEnv, dir: &Path) -> Result<PathBuf, StoreError> {
     let mut number = 0_u32;
     loop {
         number = number.saturating_add(1);

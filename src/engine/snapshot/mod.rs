@@ -16,13 +16,13 @@ use super::checkpoint::{self, Held};
 use super::copy::copy;
 use super::error::StoreError;
 use super::replay::Replay;
-use super::store_dir::{Env, LOCK, io_error, make_dir, take_lock};
+use super::store_dir::{LOCK, StoreEnv, io_error, make_dir, take_lock};
 use crate::engine::inspect::judge;
 use crate::engine::progress::LogWatch;
 use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
 use crate::env::{Disk, File, ReadOnly};
 use crate::model::types::{Chain, Lsn, StoreId};
-use crate::wal::{self, Anchor, Hold, Inspected, LogEnd, Survey, Writer};
+use crate::wal::{self, Anchor, Hold, Inspected, LogEnd, SegmentScan, Writer};
 
 /// How often a segment is looked for that is just being packed.
 const LOOKS: usize = 4;
@@ -53,7 +53,7 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// [`StoreError`]; what was made until then is removed again, as far as that works, and is no store.
-pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreError> {
+pub fn snapshot(env: &StoreEnv, dir: &Path, target: &Path) -> Result<Snapshot, StoreError> {
     let env = &env.beside(dir)?;
     judge::look_for_store(env, dir)?;
     // Opened before the log is read: so the log is known to go on beyond each of them, and none can vanish.
@@ -83,7 +83,7 @@ pub fn snapshot(env: &Env, dir: &Path, target: &Path) -> Result<Snapshot, StoreE
 /// Reads the log of the store to its end, which the snapshot ends with. Beside a daemon, that is the end of what is sealed,
 /// once it holds everything that could have been answered before this call: a daemon seals 100 ms after its last answer. One
 /// that does not, for lack of space, leaves a last batch that stands whole; it is taken.
-fn sealed(env: &Env, source: &dyn Disk, dir: &Path, survey: &Survey, from: Option<&Anchor>) -> Result<Inspected, StoreError> {
+fn sealed(env: &StoreEnv, source: &dyn Disk, dir: &Path, survey: &SegmentScan, from: Option<&Anchor>) -> Result<Inspected, StoreError> {
     let mut answered = None;
     let mut looks = 0;
     loop {
@@ -108,7 +108,7 @@ fn sealed(env: &Env, source: &dyn Disk, dir: &Path, survey: &Survey, from: Optio
 
 /// A copy on its way.
 struct Copying<'a> {
-    env: &'a Env,
+    env: &'a StoreEnv,
     /// The disk as the store is seen on it.
     source: &'a dyn Disk,
     dir: &'a Path,
@@ -175,7 +175,7 @@ impl Copying<'_> {
     /// Replays the copy from the device, and tells how many checkpoints it has.
     fn verify(&self) -> Result<usize, StoreError> {
         let (disk, target) = (&*self.env.disk, self.target);
-        let survey = Survey::part(disk, target, self.marker.store, self.first, self.marker.end.position.segment)?;
+        let survey = SegmentScan::part(disk, target, self.marker.store, self.first, self.marker.end.position.segment)?;
         let known = checkpoint::keep_sound(disk, target, &survey, &*self.env.watch)?;
         let start = checkpoint::oldest(disk, target, &survey, &*self.env.watch)?;
         let mut replay = Replay::new(start.bank);
@@ -194,7 +194,7 @@ impl Copying<'_> {
 }
 
 /// Only the lock that was just taken may be there.
-fn refuse_content(env: &Env, target: &Path) -> Result<(), StoreError> {
+fn refuse_content(env: &StoreEnv, target: &Path) -> Result<(), StoreError> {
     let names = env.disk.list(target).map_err(io_error("list", target))?;
     match names.into_iter().find(|name| name != LOCK) {
         Some(found) => Err(StoreError::NotEmpty { dir: target.to_owned(), found }),
@@ -203,7 +203,7 @@ fn refuse_content(env: &Env, target: &Path) -> Result<(), StoreError> {
 }
 
 /// Removes the parts of a copy that came to nothing; the marker last.
-fn discard(env: &Env, target: &Path) {
+fn discard(env: &StoreEnv, target: &Path) {
     let Ok(names) = env.disk.list(target) else { return };
     for name in names.iter().filter(|name| *name != SNAPSHOT) {
         let _ = env.disk.remove(&target.join(name));

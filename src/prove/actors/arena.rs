@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::client::{Login, World};
+use crate::client::Login;
+use crate::env::Env;
 use crate::env::sim::Random;
 use crate::model::amount::Amount;
 use crate::model::command::Command;
@@ -34,7 +35,7 @@ const BOARD: usize = 32;
 
 /// The shared part of a proof.
 pub(in crate::prove) struct Arena {
-    pub(in crate::prove) world: World,
+    pub(in crate::prove) env: Env,
     pub(in crate::prove) exe: PathBuf,
     pub(in crate::prove) dir: PathBuf,
     /// The proxy's address.
@@ -64,9 +65,9 @@ pub(in crate::prove) struct Posted {
 }
 
 impl Arena {
-    pub(in crate::prove) fn new(world: &World, exe: &Path, dir: &Path, server: String) -> Self {
+    pub(in crate::prove) fn new(env: &Env, exe: &Path, dir: &Path, server: String) -> Self {
         Self {
-            world: world.clone(),
+            env: env.clone(),
             exe: exe.to_owned(),
             dir: dir.to_owned(),
             server,
@@ -84,7 +85,7 @@ impl Arena {
 
     /// The time that all events are noted in.
     pub(in crate::prove) fn now(&self) -> Duration {
-        self.world.clock.monotonic()
+        self.env.clock.monotonic()
     }
 
     /// A journal for that login, to be resolved and read in the end.
@@ -97,7 +98,7 @@ impl Arena {
 
     /// Whether a journal has become so long that another should be begun.
     pub(in crate::prove) fn is_long(&self, journal: &Path) -> bool {
-        self.world.disk.open_read(journal).and_then(|file| file.len()).is_ok_and(|length| length > JOURNAL)
+        self.env.disk.open_read(journal).and_then(|file| file.len()).is_ok_and(|length| length > JOURNAL)
     }
 
     /// Every journal of the proof, with the login whose it is.

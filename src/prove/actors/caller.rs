@@ -33,7 +33,7 @@ impl<'a> Caller<'a> {
     /// One try, in that session if one is named. None where no reply came, whether the message arrived or not; and
     /// with the reply, as whom it was asked.
     pub(in crate::prove) fn once(&mut self, ask: &Ask, session: Option<SessionId>) -> Option<(Reply, Owner)> {
-        let deadline = Deadline::after(&self.arena.world.clock, PATIENCE);
+        let deadline = Deadline::after(&self.arena.env.clock, PATIENCE);
         let reply = self.ready(session, &deadline).and_then(|owner| {
             let (connection, ..) = self.live.as_mut()?;
             Some((connection.ask(ask, &deadline).ok()?, owner))

@@ -28,7 +28,7 @@ pub(in crate::prove) fn run(arena: &Arena, login: &Login, seed: u64) {
     let mut journal = arena.new_journal("run", login);
     while !arena.is_over() {
         let patience = PATIENCE.get(random.index(PATIENCE.len())).copied().unwrap_or(1000);
-        let mut client = Client::new(&arena.world, &arena.server, &journal, Duration::from_millis(patience));
+        let mut client = Client::new(&arena.env, &arena.server, &journal, Duration::from_millis(patience));
         if let Ok(owner) = client.log_in(login.clone()) {
             one_run(arena, &mut client, owner, &mut random);
         }
@@ -43,7 +43,7 @@ pub(in crate::prove) fn run(arena: &Arena, login: &Login, seed: u64) {
 
 /// Ends what is in doubt in a journal, and tells the bank what it holds. Gives how much is still in doubt.
 pub(in crate::prove) fn settle(arena: &Arena, journal: &Path, login: &Login, patience: Duration, random: &mut Random) -> usize {
-    let mut client = Client::new(&arena.world, &arena.server, journal, patience);
+    let mut client = Client::new(&arena.env, &arena.server, journal, patience);
     let _ = client.log_in(login.clone());
     resolve(arena, &mut client, random)
 }

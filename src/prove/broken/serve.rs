@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Flaw;
 use super::books::{Books, Reply as Recorded};
-use crate::client::World;
+use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::codec;
 use crate::model::command::{Body, Command, Outcome};
@@ -66,8 +66,8 @@ struct Peer {
 ///
 /// # Errors
 /// [`SmallBankError`].
-pub fn serve(world: &World, dir: &Path, flaw: Option<Flaw>, ready: &dyn Fn(SocketAddr)) -> Result<(), SmallBankError> {
-    let bank = Arc::new(Mutex::new(Bank::open(world, dir, flaw)?));
+pub fn serve(env: &Env, dir: &Path, flaw: Option<Flaw>, ready: &dyn Fn(SocketAddr)) -> Result<(), SmallBankError> {
+    let bank = Arc::new(Mutex::new(Bank::open(env, dir, flaw)?));
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     ready(listener.local_addr()?);
     let pause = match flaw {
@@ -234,13 +234,13 @@ fn numbered<'a>(
 }
 
 impl Bank {
-    fn open(world: &World, dir: &Path, flaw: Option<Flaw>) -> Result<Self, SmallBankError> {
+    fn open(env: &Env, dir: &Path, flaw: Option<Flaw>) -> Result<Self, SmallBankError> {
         let mut random = [0; 8];
-        world.entropy.fill(&mut random)?;
+        env.entropy.fill(&mut random)?;
         let random = u64::from_le_bytes(random);
         let mut books = Books::default();
-        if wal::exists(&*world.disk, dir)? {
-            let recovered = wal::recover(&*world.disk, dir, &mut |batch| {
+        if wal::exists(&*env.disk, dir)? {
+            let recovered = wal::recover(&*env.disk, dir, &mut |batch| {
                 for record in batch.records() {
                     for (lsn, entry) in (record.first.0..).zip(Entry::all(record.bytes, record.count)) {
                         books.apply(Lsn(lsn), &entry.map_err(|error| error.to_string())?);
@@ -250,12 +250,12 @@ impl Bank {
             })?;
             books.restarted(flaw);
             let store = recovered.store;
-            let log = Log::start(world.disk.clone(), dir, recovered, SIZES, random, Preparer::Inline)?;
+            let log = Log::start(env.disk.clone(), dir, recovered, SIZES, random, Preparer::Inline)?;
             return Ok(Self { books, log, store, flaw });
         }
-        world.disk.create_dir(dir)?;
+        env.disk.create_dir(dir)?;
         let store = StoreId([7; 16]);
-        let log = Log::create(world.disk.clone(), dir, store, SIZES, random, Preparer::Inline)?;
+        let log = Log::create(env.disk.clone(), dir, store, SIZES, random, Preparer::Inline)?;
         let mut bank = Self { books, log, store, flaw };
         bank.begin(random);
         bank.log.publish()?;

@@ -34,7 +34,7 @@ const MAX_FRAME: usize = FRAME + 1024;
 
 /// The name of a packed segment's file.
 #[must_use]
-pub fn packed_name(sequence: u64) -> String {
+pub fn compressed_name(sequence: u64) -> String {
     format!("{}.zst", file_name(sequence))
 }
 
@@ -64,10 +64,10 @@ pub(in crate::wal) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(WalError::open(&plain, error)),
     }
-    let name = packed_name(sequence);
+    let name = compressed_name(sequence);
     match disk.open_read(&dir.join(&name)) {
         Ok(file) => {
-            let packed = Packed::open(file, &name)?;
+            let packed = Compressed::open(file, &name)?;
             if packed.sequence != sequence {
                 return Err(damaged(&name, 40, format!("it says that it is segment {}", packed.sequence)));
             }
@@ -140,7 +140,7 @@ pub(in crate::wal) fn header(store: StoreId, sequence: u64, size: u64, frames: &
 }
 
 /// A packed segment, open for reading: its offsets and its length are those of the segment.
-pub(in crate::wal) struct Packed {
+pub(in crate::wal) struct Compressed {
     file: Box<dyn File>,
     sequence: u64,
     size: u64,
@@ -159,7 +159,7 @@ struct Unpacked {
     frame: Vec<u8>,
 }
 
-impl Packed {
+impl Compressed {
     /// Reads the header and the index; `name` is for messages.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl Packed {
     }
 }
 
-impl File for Packed {
+impl File for Compressed {
     fn len(&self) -> io::Result<u64> {
         Ok(self.size)
     }

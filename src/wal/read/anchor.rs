@@ -12,8 +12,8 @@ use crate::model::types::StoreId;
 use crate::wal::format::batch::{Batch, BatchHeader, VoucherKind};
 use crate::wal::format::bytes::BLOCK_LEN;
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{LogEnd, Recovered, Walk, damaged, describe};
-use crate::wal::read::segment_scan::{Survey, unsupported};
+use crate::wal::read::recover::{LogCursor, LogEnd, Recovered, damaged, describe};
+use crate::wal::read::segment_scan::{SegmentScan, unsupported};
 use crate::wal::read::tail_check::judge;
 use crate::wal::{Position, WalError, file_name};
 
@@ -40,14 +40,14 @@ pub struct Known {
 
 /// Everything that says how far a log once came: it must go through each of these ends.
 pub(in crate::wal) struct Vouched<'a> {
-    survey: &'a Survey,
+    survey: &'a SegmentScan,
     from: Option<&'a Anchor>,
     known: Vec<Known>,
 }
 
 impl<'a> Vouched<'a> {
     /// For a reading that begins after `from`. What the manifest says is added.
-    pub(in crate::wal) fn new(survey: &'a Survey, from: Option<&'a Anchor>, known: &[Known]) -> Self {
+    pub(in crate::wal) fn new(survey: &'a SegmentScan, from: Option<&'a Anchor>, known: &[Known]) -> Self {
         Self { survey, from, known: known.iter().copied().chain(survey.known_end()).collect() }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Vouched<'a> {
     ///
     /// # Errors
     /// [`WalError::Damaged`].
-    pub(in crate::wal) fn check_passed(&self, walk: &Walk<'_>) -> Result<(), WalError> {
+    pub(in crate::wal) fn check_passed(&self, walk: &LogCursor<'_>) -> Result<(), WalError> {
         let contradicts = |known: &&Known| {
             let end = &known.anchor.end;
             end.batch_number == walk.end.batch_number && *end != walk.end
@@ -97,7 +97,7 @@ pub struct Finished {
     pub bytes: u64,
 }
 
-impl Survey {
+impl SegmentScan {
     /// The store.
     #[must_use]
     pub const fn store(&self) -> StoreId {
@@ -155,14 +155,14 @@ impl Survey {
         let mut reader = Reader::new(disk, dir);
         let vouched = Vouched::new(&self, from, known);
         let end = self.begin(&mut reader, from)?;
-        let mut walk = Walk::new(&self, reader, end);
+        let mut walk = LogCursor::new(&self, reader, end);
         let stop = loop {
             if let Some(stop) = walk.step(replay)? {
                 break stop;
             }
             vouched.check_passed(&walk)?;
         };
-        let Walk { mut reader, end, batches, entries, bytes, repairs, .. } = walk;
+        let LogCursor { mut reader, end, batches, entries, bytes, repairs, .. } = walk;
         let tail = judge(&mut reader, &self, &end, &stop)?;
         if end.batch_number == 0 {
             return Err(damaged(self.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
@@ -182,7 +182,7 @@ impl Survey {
     }
 
     /// Reads the finished part of a log that is in use, from `from`, or from the beginning, exactly to `to`, and gives
-    /// the anchor there. The survey is one by [`Survey::part`]; segments in use are never touched.
+    /// the anchor there. The survey is one by [`SegmentScan::part`]; segments in use are never touched.
     ///
     /// # Errors
     /// As [`crate::wal::read::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
@@ -196,7 +196,7 @@ impl Survey {
     ) -> Result<Anchor, WalError> {
         let mut reader = Reader::new(disk, dir);
         let end = self.begin(&mut reader, from)?;
-        let mut walk = Walk::new(self, reader, end);
+        let mut walk = LogCursor::new(self, reader, end);
         walk.last_batch = from.map_or(end.position, |anchor| anchor.last_batch);
         while walk.end.batch_number < to.batch_number {
             if let Some(stop) = walk.step(replay)? {

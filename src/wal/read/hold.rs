@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::env::{Disk, File, FileSystem, Lock};
 use crate::model::invariant::{to_len, to_u64};
 use crate::wal::WalError;
-use crate::wal::format::compressed::{packed_name, sequence_of_any};
+use crate::wal::format::compressed::{compressed_name, sequence_of_any};
 use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::file_name;
@@ -83,7 +83,7 @@ impl Hold {
     fn segment(&self, sequence: u64) -> Result<(String, Option<Arc<dyn File>>), WalError> {
         let plain = file_name(sequence);
         let mut missing = None;
-        for name in [plain, packed_name(sequence)] {
+        for name in [plain, compressed_name(sequence)] {
             match self.disk.open_read(&self.dir.join(&name)) {
                 Ok(file) => return Ok((name, Some(Arc::from(file)))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {

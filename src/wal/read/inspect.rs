@@ -14,8 +14,8 @@ use crate::wal::format::batch::{Batch, BatchHeader};
 use crate::wal::format::bytes::BLOCK;
 use crate::wal::read::anchor::{Anchor, Known, Vouched};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{LogEnd, Walk, damaged};
-use crate::wal::read::segment_scan::{Stored, Survey};
+use crate::wal::read::recover::{LogCursor, LogEnd, damaged};
+use crate::wal::read::segment_scan::{SegmentScan, Stored};
 use crate::wal::read::tail_check::{Stop, Torn, judge, scan};
 use crate::wal::{Position, WalError};
 
@@ -90,7 +90,7 @@ pub fn inspect(
             None => survey.begin(&mut reader, from)?,
         };
         let vouched = Vouched::new(&survey, from, known);
-        let mut walk = Walk::new(&survey, reader, begin);
+        let mut walk = LogCursor::new(&survey, reader, begin);
         let stop = go(&mut walk, &vouched, &mut held, visit)?;
         repairs.append(&mut walk.repairs);
         let stood = end.replace(walk.end) == Some(walk.end);
@@ -114,7 +114,7 @@ pub fn inspect(
 }
 
 /// Walks as far as batches are good, handing each on when the next is there.
-fn go(walk: &mut Walk<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut Visit<'_>) -> Result<Stop, WalError> {
+fn go(walk: &mut LogCursor<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut Visit<'_>) -> Result<Stop, WalError> {
     loop {
         let before = walk.end;
         let mut refused = None;
@@ -136,7 +136,7 @@ fn go(walk: &mut Walk<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut V
 }
 
 fn finish(
-    survey: &Survey,
+    survey: &SegmentScan,
     end: LogEnd,
     mut held: Held,
     torn: Option<Torn>,
@@ -165,10 +165,10 @@ fn finish(
 ///
 /// # Errors
 /// As [`crate::wal::read::recover`].
-pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<Survey, WalError> {
+pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<SegmentScan, WalError> {
     let mut looks = 1;
     loop {
-        match Survey::read(disk, dir) {
+        match SegmentScan::read(disk, dir) {
             Err(WalError::Damaged { .. } | WalError::Io { .. }) if writer == Writer::Running && looks < LOOKS => looks += 1,
             other => return other,
         }
@@ -176,7 +176,7 @@ pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<Survey, Wal
 }
 
 /// A batch that cannot be there unless another one stood right at the end, in words.
-fn proof_beyond(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd) -> Result<Option<String>, WalError> {
+fn proof_beyond(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd) -> Result<Option<String>, WalError> {
     let mut at = end.position;
     while let Some(size) = survey.size(at.segment) {
         if let Some((offset, number)) = scan(reader, at, size)?.first_batch {

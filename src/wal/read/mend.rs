@@ -19,7 +19,7 @@ use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
 use crate::wal::read::recover::{LogEnd, Recovered};
-use crate::wal::read::segment_scan::Survey;
+use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::{Position, WalError};
 
 /// What a fix must be held against before it counts as losing nothing.
@@ -76,7 +76,7 @@ pub fn find_fixes(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Fix>, WalError
     let mut fixes: Vec<Fix> = Vec::new();
     loop {
         let view = Mended::new(Arc::clone(disk), dir, &fixes);
-        let error = match Survey::read(&view, dir) {
+        let error = match SegmentScan::read(&view, dir) {
             Ok(_) => return Ok(fixes),
             Err(error) => error,
         };
@@ -214,7 +214,7 @@ pub fn heal_manifest(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
     manifest.advance(file.as_ref(), first_retained, highest)
 }
 
-impl Survey {
+impl SegmentScan {
     /// Whether the log's last segment is one to which nothing was ever written, behind an end.
     #[must_use]
     pub fn ends_untouched(&self, recovered: &Recovered) -> bool {

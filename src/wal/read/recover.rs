@@ -12,7 +12,7 @@ use crate::wal::format::batch::{BadHeader, Batch, BatchHeader, Incarnation, Vouc
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, is_zero};
 use crate::wal::format::manifest::Manifest;
 use crate::wal::read::reader::Reader;
-use crate::wal::read::segment_scan::{Survey, unsupported};
+use crate::wal::read::segment_scan::{SegmentScan, unsupported};
 use crate::wal::read::tail_check::{Stop, Torn};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
@@ -77,7 +77,7 @@ pub struct Recovered {
 /// [`WalError::NoStore`] where there is neither manifest nor segment, [`WalError::Damaged`] for anything that no crash
 /// can explain, [`WalError::Unsupported`] for other versions, [`WalError::Io`] for what the system says.
 pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Recovered, WalError> {
-    Survey::read(disk, dir)?.recover(disk, dir, None, &[], replay)
+    SegmentScan::read(disk, dir)?.recover(disk, dir, None, &[], replay)
 }
 
 /// How a batch may come to stand where it is found.
@@ -90,8 +90,8 @@ pub(in crate::wal) enum Place {
 }
 
 /// The way through the log, as far as it has come.
-pub(in crate::wal) struct Walk<'a> {
-    survey: &'a Survey,
+pub(in crate::wal) struct LogCursor<'a> {
+    survey: &'a SegmentScan,
     pub(in crate::wal) reader: Reader<'a>,
     /// Where the log ends, as far as is known by now.
     pub(in crate::wal) end: LogEnd,
@@ -105,9 +105,9 @@ pub(in crate::wal) struct Walk<'a> {
     pub(in crate::wal) repairs: Vec<u64>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> LogCursor<'a> {
     /// At `end`, which is known to be good.
-    pub(in crate::wal) fn new(survey: &'a Survey, reader: Reader<'a>, end: LogEnd) -> Self {
+    pub(in crate::wal) fn new(survey: &'a SegmentScan, reader: Reader<'a>, end: LogEnd) -> Self {
         Self { survey, reader, end, last_batch: end.position, batches: 0, entries: 0, bytes: 0, repairs: Vec::new() }
     }
 

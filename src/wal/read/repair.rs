@@ -16,8 +16,8 @@ use crate::wal::format::record;
 use crate::wal::format::record::Record;
 use crate::wal::read::anchor::{Anchor, Known, Vouched};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{LogEnd, Recovered, Walk};
-use crate::wal::read::segment_scan::Survey;
+use crate::wal::read::recover::{LogCursor, LogEnd, Recovered};
+use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::read::tail_check::{Torn, judge};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
@@ -75,18 +75,18 @@ pub fn diagnose(
     replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>,
     dropped: &mut dyn FnMut(&DroppedBatch<'_>),
 ) -> Result<Diagnosis, WalError> {
-    let survey = Survey::read(disk, dir)?;
+    let survey = SegmentScan::read(disk, dir)?;
     let vouched = Vouched::new(&survey, from, known);
     let mut reader = Reader::new(disk, dir);
     let begin = survey.begin(&mut reader, from)?;
-    let mut walk = Walk::new(&survey, reader, begin);
+    let mut walk = LogCursor::new(&survey, reader, begin);
     let stop = loop {
         if let Some(stop) = walk.step(replay)? {
             break stop;
         }
         vouched.check_passed(&walk)?;
     };
-    let Walk { mut reader, end, repairs, .. } = walk;
+    let LogCursor { mut reader, end, repairs, .. } = walk;
     let judged = judge(&mut reader, &survey, &end, &stop);
     let why = match judged.and_then(|tail| vouched.check_reached(&end, &repairs).map(|()| tail)) {
         Ok(tail) => match lost {

@@ -34,7 +34,7 @@ pub struct Stored {
 }
 
 /// What stands where, before any batch is read.
-pub struct Survey {
+pub struct SegmentScan {
     /// The manifest's newest slot.
     pub(in crate::wal) manifest: Manifest,
     /// The manifest's other slot is damaged: the store can do without, but somebody should know.
@@ -45,7 +45,7 @@ pub struct Survey {
     pub(in crate::wal) starts: Vec<(Voucher, u64)>,
 }
 
-impl Survey {
+impl SegmentScan {
     /// Looks at the whole store, from the device and not from the page cache. Writes nothing.
     ///
     /// # Errors

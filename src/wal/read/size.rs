@@ -4,7 +4,7 @@
 
 use crate::wal::Position;
 use crate::wal::read::anchor::Anchor;
-use crate::wal::read::segment_scan::{Stored, Survey};
+use crate::wal::read::segment_scan::{SegmentScan, Stored};
 
 /// The bytes of the segments from where a reading begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Extent {
     ends: Vec<u64>,
 }
 
-impl Survey {
+impl SegmentScan {
     /// What there is to read after `from`, or from the beginning.
     #[must_use]
     pub fn extent(&self, from: Option<&Anchor>) -> Extent {

@@ -13,7 +13,7 @@ use crate::wal::format::batch::BatchHeader;
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, SECTOR, is_zero};
 use crate::wal::read::reader::Reader;
 use crate::wal::read::recover::{LogEnd, Place, damaged, describe, misfit};
-use crate::wal::read::segment_scan::{Survey, is_whole, unsupported};
+use crate::wal::read::segment_scan::{SegmentScan, is_whole, unsupported};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
 /// The most segments that can be untouched: the one that a log has just gone on to, and the one made ahead of need,
@@ -67,7 +67,7 @@ pub(in crate::wal) struct Tail {
 }
 
 /// Judges everything from the end of the good batches to the last segment's end.
-pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &Survey, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
+pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
     let mut tail = Tail { torn: None, spares: Vec::new() };
     let mut at = end.position;
     let mut is_rest_zero = stop.rest_is_zero;
@@ -110,7 +110,7 @@ pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &Survey, end: &LogE
 /// Judges one segment's part of the tail by itself: zero (`None`), torn, or damage.
 fn torn_part(
     reader: &mut Reader<'_>,
-    survey: &Survey,
+    survey: &SegmentScan,
     end: &LogEnd,
     (at, size): (Position, u64),
     places: &[Place],

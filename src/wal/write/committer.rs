@@ -20,14 +20,14 @@ const ASIDE: u32 = 512;
 const LATER: u32 = 3;
 
 /// The one who writes. Invariant: at most one batch is under way, and nothing else is written meanwhile.
-pub(in crate::wal) struct Writer {
-    hand: Hand,
+pub(in crate::wal) struct Committer {
+    hand: Mode,
     /// The open batch while another is under way.
     spare: OpenBatch,
     is_under_way: bool,
 }
 
-enum Hand {
+enum Mode {
     /// Its owner's, when the batch is to be done with.
     Own(Option<Job>),
     Thread(Thread),
@@ -54,15 +54,15 @@ struct Done {
     written: Result<(), WalError>,
 }
 
-impl Writer {
+impl Committer {
     /// With a thread, if segments have one, too.
     ///
     /// # Errors
     /// If the system gives none.
     pub(in crate::wal) fn new(preparer: Preparer) -> Result<Self, WalError> {
         let hand = match preparer {
-            Preparer::Inline => Hand::Own(None),
-            Preparer::Background => Hand::Thread(Thread::spawn()?),
+            Preparer::Inline => Mode::Own(None),
+            Preparer::Background => Mode::Thread(Thread::spawn()?),
         };
         Ok(Self { hand, spare: OpenBatch::new(), is_under_way: false })
     }
@@ -84,10 +84,10 @@ impl Writer {
     }
 
     /// Begins to write and sync a finished batch of so many entries, and makes `batch` an open one. It may be done on
-    /// return; [`Writer::end`] tells.
+    /// return; [`Committer::end`] tells.
     ///
     /// # Errors
-    /// As [`Writer::write_now`].
+    /// As [`Committer::write_now`].
     pub(in crate::wal) fn begin(
         &mut self,
         segment: &Arc<Segment>,
@@ -96,8 +96,8 @@ impl Writer {
         entries: u32,
     ) -> Result<(), WalError> {
         let least = match self.hand {
-            Hand::Own(_) => LATER,
-            Hand::Thread(_) => ASIDE,
+            Mode::Own(_) => LATER,
+            Mode::Thread(_) => ASIDE,
         };
         if entries < least {
             return self.write_now(segment, offset, batch);
@@ -107,25 +107,25 @@ impl Writer {
         let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
         let job = Job { segment: Arc::clone(segment), offset, batch };
         match &mut self.hand {
-            Hand::Own(kept) => {
+            Mode::Own(kept) => {
                 *kept = Some(job);
                 Ok(())
             }
-            Hand::Thread(thread) => thread.send(job),
+            Mode::Thread(thread) => thread.send(job),
         }
     }
 
     /// Waits until the batch that was begun is durable.
     ///
     /// # Errors
-    /// As [`Writer::write_now`]; the batch then stays under way for ever, and this must not be called again.
+    /// As [`Committer::write_now`]; the batch then stays under way for ever, and this must not be called again.
     pub(in crate::wal) fn end(&mut self) -> Result<(), WalError> {
         if !self.is_under_way {
             return Ok(());
         }
         let done = match &mut self.hand {
-            Hand::Own(kept) => kept.take().map(Job::run),
-            Hand::Thread(thread) => thread.results.recv().ok(),
+            Mode::Own(kept) => kept.take().map(Job::run),
+            Mode::Thread(thread) => thread.results.recv().ok(),
         };
         let done = done.ok_or_else(gone)?;
         self.spare = done.batch;

@@ -13,7 +13,7 @@ use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::StoreId;
 use crate::wal::WalError;
 use crate::wal::format::bytes::BLOCK_LEN;
-use crate::wal::format::compressed::{FRAME, Frame, Packed, header, header_len, packed_name};
+use crate::wal::format::compressed::{Compressed, FRAME, Frame, compressed_name, header, header_len};
 use crate::wal::format::segment::{SegmentHeader, file_name, sequence_of};
 
 /// How hard zstd tries: its own default. Padding and zeros vanish at any level.
@@ -34,7 +34,7 @@ pub struct Shrunk {
 /// What the system says; [`WalError::Damaged`] for a segment whose header does not fit it, and for a packed one that
 /// does not read back. The segment stays then.
 pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelled: &AtomicBool) -> Result<Option<Shrunk>, WalError> {
-    let (plain, name) = (file_name(sequence), packed_name(sequence));
+    let (plain, name) = (file_name(sequence), compressed_name(sequence));
     let (path, temporary) = (dir.join(&plain), format!("{name}.tmp"));
     let segment = match disk.open_read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -54,7 +54,7 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
     match written {
         Ok(Some(length)) => {
             let packed = dir.join(&name);
-            // Packed once before, and the segment outlived it: the segment is what counts, and it is still there.
+            // Compressed once before, and the segment outlived it: the segment is what counts, and it is still there.
             if disk.exists(&packed).map_err(WalError::io("look for", name.as_str()))? {
                 disk.remove(&packed).map_err(WalError::io("remove", name.as_str()))?;
             }
@@ -134,7 +134,7 @@ impl Attempt<'_> {
         file.write_all_at(&header(store, sequence, self.size, &frames), 0).map_err(io("write"))?;
         file.sync().map_err(io("sync"))?;
         file.evict().map_err(io("evict"))?;
-        let packed = Packed::open(file, self.temporary)?;
+        let packed = Compressed::open(file, self.temporary)?;
         let mut again = vec![0; FRAME];
         let is_same = self.each_chunk(&mut |bytes, offset| {
             let again = held(again.get_mut(..bytes.len()), "a chunk is no longer than a frame");

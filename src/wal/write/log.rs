@@ -16,10 +16,10 @@ use crate::wal::format::segment::file_name;
 use crate::wal::read::anchor::Finished;
 use crate::wal::read::recover::{LogEnd, Recovered};
 use crate::wal::read::repair::Tail;
-use crate::wal::write::committer::Writer;
+use crate::wal::write::committer::Committer;
 use crate::wal::write::open_batch::OpenBatch;
-use crate::wal::write::segment_pool::{Preparer, Supplier};
-use crate::wal::write::segment_writer::{Maker, Segment, remove_dropped, remove_temporaries, remove_unnamed};
+use crate::wal::write::segment_pool::{Preparer, SegmentPool};
+use crate::wal::write::segment_writer::{Segment, SegmentWriter, remove_dropped, remove_temporaries, remove_unnamed};
 use crate::wal::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError};
 
 /// Why an entry was not appended. Nothing has changed then.
@@ -43,8 +43,8 @@ pub struct Log {
     incarnation: Incarnation,
     /// What the first batch of this incarnation says about the log before it. Taken when that batch is durable.
     voucher: Option<Voucher>,
-    supplier: Supplier,
-    writer: Writer,
+    supplier: SegmentPool,
+    writer: Committer,
     /// The segment in use, and where its next batch goes. None before the first batch.
     current: Option<(Arc<Segment>, u64)>,
     /// The open batch: room for its header, then records.
@@ -83,13 +83,13 @@ impl Log {
         random: u64,
         preparer: Preparer,
     ) -> Result<Self, WalError> {
-        let maker = Maker::create(disk, dir, store)?;
-        let mut supplier = Supplier::new(maker, VecDeque::new(), sizes, preparer)?;
+        let maker = SegmentWriter::create(disk, dir, store)?;
+        let mut supplier = SegmentPool::new(maker, VecDeque::new(), sizes, preparer)?;
         if !supplier.obtain()? {
             return Err(supplier.take_no_space().unwrap_or(WalError::Misuse("a log without space")));
         }
         let incarnation = Incarnation { counter: 1, random };
-        Ok(Self::new(store, incarnation, None, (supplier, Writer::new(preparer)?), &LogEnd::default()))
+        Ok(Self::new(store, incarnation, None, (supplier, Committer::new(preparer)?), &LogEnd::default()))
     }
 
     /// Takes the next incarnation of a store whose log was read. The first batch goes to a fresh segment and says
@@ -136,20 +136,20 @@ impl Log {
             let file = disk.open(&dir.join(&name)).map_err(WalError::io("open", name))?;
             ready.push_back(Segment { sequence, size, file });
         }
-        let maker = Maker::resume(disk, dir, recovered.manifest)?;
-        let mut supplier = Supplier::new(maker, ready, sizes, preparer)?;
+        let maker = SegmentWriter::resume(disk, dir, recovered.manifest)?;
+        let mut supplier = SegmentPool::new(maker, ready, sizes, preparer)?;
         supplier.obtain()?;
         let (end, bytes) = (recovered.end, recovered.bytes);
         let incarnation = Incarnation { counter: end.incarnation.counter + 1, random };
         let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
-        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (supplier, Writer::new(preparer)?), &end) })
+        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (supplier, Committer::new(preparer)?), &end) })
     }
 
     fn new(
         store: StoreId,
         incarnation: Incarnation,
         voucher: Option<Voucher>,
-        (supplier, writer): (Supplier, Writer),
+        (supplier, writer): (SegmentPool, Committer),
         end: &LogEnd,
     ) -> Self {
         Self {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::model::invariant::held;
 use crate::wal::read::recover::LogEnd;
-use crate::wal::write::segment_writer::{Made, Maker, Segment};
+use crate::wal::write::segment_writer::{Made, Segment, SegmentWriter};
 use crate::wal::{SegmentSizes, WalError};
 
 /// How often the thread tries again while there is no space.
@@ -29,7 +29,7 @@ pub enum Preparer {
 }
 
 /// The segments that the log has not yet taken.
-pub(in crate::wal) struct Supplier {
+pub(in crate::wal) struct SegmentPool {
     /// Made or found untouched; in order.
     pub(in crate::wal) ready: VecDeque<Segment>,
     sizes: SegmentSizes,
@@ -39,11 +39,11 @@ pub(in crate::wal) struct Supplier {
     no_space: Option<WalError>,
     /// The manifest has stopped naming what lies before this segment, and whoever removes the files does not know yet.
     dropped: Option<u64>,
-    workshop: Workshop,
+    workshop: Backend,
 }
 
-enum Workshop {
-    Inline(Box<Maker>),
+enum Backend {
+    Inline(Box<SegmentWriter>),
     Background(Thread),
 }
 
@@ -75,12 +75,17 @@ enum Answer {
     Failed(WalError),
 }
 
-impl Supplier {
+impl SegmentPool {
     /// `ready` are untouched segments of an earlier life; they count as this one's first.
-    pub(in crate::wal) fn new(maker: Maker, ready: VecDeque<Segment>, sizes: SegmentSizes, preparer: Preparer) -> Result<Self, WalError> {
+    pub(in crate::wal) fn new(
+        maker: SegmentWriter,
+        ready: VecDeque<Segment>,
+        sizes: SegmentSizes,
+        preparer: Preparer,
+    ) -> Result<Self, WalError> {
         let workshop = match preparer {
-            Preparer::Inline => Workshop::Inline(Box::new(maker)),
-            Preparer::Background => Workshop::Background(Thread::spawn(maker)?),
+            Preparer::Inline => Backend::Inline(Box::new(maker)),
+            Preparer::Background => Backend::Background(Thread::spawn(maker)?),
         };
         let made = held(u32::try_from(ready.len()).ok(), "few segments are made ahead of need");
         Ok(Self { ready, sizes, made, no_space: None, dropped: None, workshop })
@@ -107,7 +112,7 @@ impl Supplier {
     /// Asks for a segment ahead of need. Inline there is no ahead.
     pub(in crate::wal) fn request(&mut self) {
         let size = self.sizes.nth(self.made);
-        if let Workshop::Background(thread) = &mut self.workshop
+        if let Backend::Background(thread) = &mut self.workshop
             && self.ready.is_empty()
         {
             thread.hurried.store(false, Ordering::Relaxed);
@@ -125,7 +130,7 @@ impl Supplier {
     /// # Errors
     /// What ended the thread, or the attempt. Fatal.
     pub(in crate::wal) fn look(&mut self) -> Result<(), WalError> {
-        if self.lacks_space() && matches!(self.workshop, Workshop::Inline(_)) {
+        if self.lacks_space() && matches!(self.workshop, Backend::Inline(_)) {
             self.obtain()?;
         }
         self.poll()
@@ -136,7 +141,7 @@ impl Supplier {
     /// # Errors
     /// What ended the thread. Fatal.
     pub(in crate::wal) fn poll(&mut self) -> Result<(), WalError> {
-        while let Workshop::Background(thread) = &mut self.workshop {
+        while let Backend::Background(thread) = &mut self.workshop {
             match thread.answers.try_recv() {
                 Ok(answer) => self.take(answer)?,
                 Err(mpsc::TryRecvError::Empty) => break,
@@ -155,14 +160,14 @@ impl Supplier {
         let size = self.sizes.nth(self.made);
         while self.ready.is_empty() {
             let answer = match &mut self.workshop {
-                Workshop::Inline(maker) => match maker.make(size)? {
+                Backend::Inline(maker) => match maker.make(size)? {
                     Made::Segment(segment) => Answer::Made(segment),
                     Made::NoSpace(error) => Answer::NoSpace(error),
                     Made::Cancelled => return Err(gone()),
                 },
                 // The thread tells once, and tries on by itself.
-                Workshop::Background(_) if self.no_space.is_some() => return Ok(false),
-                Workshop::Background(thread) => {
+                Backend::Background(_) if self.no_space.is_some() => return Ok(false),
+                Backend::Background(thread) => {
                     thread.hurried.store(true, Ordering::Relaxed);
                     thread.ask(size);
                     thread.answers.recv().map_err(|_| gone())?
@@ -176,19 +181,19 @@ impl Supplier {
         Ok(true)
     }
 
-    /// The manifest is to stop naming the segments before `first`; [`Supplier::take_dropped`] says when it has. Never waits
+    /// The manifest is to stop naming the segments before `first`; [`SegmentPool::take_dropped`] says when it has. Never waits
     /// for the thread.
     ///
     /// # Errors
-    /// Whatever went wrong, now or at a later [`Supplier::poll`]. Fatal.
+    /// Whatever went wrong, now or at a later [`SegmentPool::poll`]. Fatal.
     pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         match &mut self.workshop {
-            Workshop::Inline(maker) => {
+            Backend::Inline(maker) => {
                 maker.retain(first)?;
                 self.dropped = Some(first);
                 Ok(())
             }
-            Workshop::Background(thread) => {
+            Backend::Background(thread) => {
                 thread.send(Request::Retain(first));
                 Ok(())
             }
@@ -201,8 +206,8 @@ impl Supplier {
     /// Whatever went wrong. Fatal.
     pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
         match &mut self.workshop {
-            Workshop::Inline(maker) => return maker.publish(),
-            Workshop::Background(thread) => thread.send(Request::Publish),
+            Backend::Inline(maker) => return maker.publish(),
+            Backend::Background(thread) => thread.send(Request::Publish),
         }
         self.await_published()
     }
@@ -213,8 +218,8 @@ impl Supplier {
     /// Whatever went wrong.
     pub(in crate::wal) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
         match &mut self.workshop {
-            Workshop::Inline(maker) => return maker.record_end(end, true),
-            Workshop::Background(thread) => {
+            Backend::Inline(maker) => return maker.record_end(end, true),
+            Backend::Background(thread) => {
                 thread.cancelled.store(true, Ordering::Relaxed);
                 thread.send(Request::End(*end));
             }
@@ -223,7 +228,7 @@ impl Supplier {
     }
 
     fn await_published(&mut self) -> Result<(), WalError> {
-        while let Workshop::Background(thread) = &mut self.workshop {
+        while let Backend::Background(thread) = &mut self.workshop {
             let answer = thread.answers.recv().map_err(|_| gone())?;
             if self.take(answer)? {
                 break;
@@ -236,7 +241,7 @@ impl Supplier {
     fn take(&mut self, answer: Answer) -> Result<bool, WalError> {
         match answer {
             Answer::Made(segment) => {
-                if let Workshop::Background(thread) = &mut self.workshop {
+                if let Backend::Background(thread) = &mut self.workshop {
                     thread.is_asked = false;
                 }
                 self.made += 1;
@@ -259,7 +264,7 @@ impl Supplier {
 }
 
 impl Thread {
-    fn spawn(maker: Maker) -> Result<Self, WalError> {
+    fn spawn(maker: SegmentWriter) -> Result<Self, WalError> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = mpsc::channel();
         let (hurried, cancelled) = (Arc::clone(&maker.hurried), Arc::clone(&maker.cancelled));
@@ -297,7 +302,7 @@ impl Drop for Thread {
 }
 
 /// The thread: makes what is asked for until nobody asks any more, or something fails.
-fn serve(mut maker: Maker, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
+fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
     let mut wanted = None;
     let mut told = false;
     loop {

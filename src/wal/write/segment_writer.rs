@@ -55,7 +55,7 @@ pub(in crate::wal) enum Made {
 }
 
 /// The one who makes the segments of a store, and writes its manifest.
-pub(in crate::wal) struct Maker {
+pub(in crate::wal) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
@@ -75,7 +75,7 @@ pub(in crate::wal) struct Maker {
     pub(in crate::wal) cancelled: Arc<AtomicBool>,
 }
 
-impl Maker {
+impl SegmentWriter {
     /// For a store that is being created, in a directory that holds no log.
     pub(in crate::wal) fn create(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Result<Self, WalError> {
         let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::str::FromStr;
 
 use bankd::bank::{Applied, Bank, Epochs};
-use bankd::engine::{self, Env, Moment};
+use bankd::engine::{self, Moment, StoreEnv};
 use bankd::model::command::Command;
 use bankd::model::entry::{Action, Entry, Origin};
 use bankd::model::types::{AccountId, Lineage, Lsn, Owner, SessionId};
@@ -65,7 +65,7 @@ impl FromStr for Range {
 
 impl Dump {
     pub fn run(self) -> Result<Exit, Failure> {
-        let env = Env::os();
+        let env = StoreEnv::os();
         let mut printer = Printer { out: buffered(), is_closed: false, epochs: Epochs::default(), decimals: 0 };
         let mut is_known = true;
         let history = if self.outcomes || self.account.is_some() {

@@ -4,7 +4,7 @@
 
 use bankd::engine;
 use bankd::model::types::{BankTime, Lsn};
-use bankd::wal::{Seen, Stored, file_name, packed_name};
+use bankd::wal::{Seen, Stored, compressed_name, file_name};
 use clap::Args;
 use serde_json::json;
 
@@ -117,7 +117,7 @@ impl Part {
 
     /// The name of the file that it is kept in.
     fn file(&self) -> String {
-        if self.stored == self.size { file_name(self.sequence) } else { packed_name(self.sequence) }
+        if self.stored == self.size { file_name(self.sequence) } else { compressed_name(self.sequence) }
     }
 
     fn line(&self) -> String {

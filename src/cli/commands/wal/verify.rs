@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use bankd::client;
-use bankd::engine::{self, Env, Evidence, Verified};
+use bankd::engine::{self, Evidence, StoreEnv, Verified};
 use clap::Args;
 use serde_json::json;
 
@@ -53,7 +53,7 @@ impl Verify {
     }
 }
 
-fn read_journal(env: &Env, path: &Path) -> Result<Vec<Evidence>, Failure> {
+fn read_journal(env: &StoreEnv, path: &Path) -> Result<Vec<Evidence>, Failure> {
     let told = client::told(&*env.disk, path).map_err(|error| Failure::journal("cannot read the receipts", &error))?;
     let evidence = told.into_iter().map(|told| {
         let client::Told { store, request, settled } = told;

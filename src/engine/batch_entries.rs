@@ -14,7 +14,7 @@ const AHEAD: usize = 64;
 /// Invariants: `commands` holds those of every part of requests, one part after the other; `next` is at a part with entries
 /// that are not applied, or behind the last.
 #[derive(Default)]
-pub struct Pending {
+pub struct BatchEntries {
     parts: Vec<Part>,
     commands: Vec<Command>,
     len: usize,
@@ -48,7 +48,7 @@ pub enum Next<'a> {
     None,
 }
 
-impl Pending {
+impl BatchEntries {
     /// How many entries there are, applied or not.
     pub const fn len(&self) -> usize {
         self.len
@@ -157,7 +157,7 @@ mod tests {
     }
 
     /// Applies everything, at most so many at once: the numbers of the requests, 0 for another entry.
-    fn walk(pending: &mut Pending, most: usize) -> (Vec<u64>, usize) {
+    fn walk(pending: &mut BatchEntries, most: usize) -> (Vec<u64>, usize) {
         let (mut numbers, mut fetched) = (Vec::new(), 0);
         loop {
             fetched += pending.fetch().map_or(0, <[Command]>::len);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn everything_is_applied_once_and_in_order() {
-        let mut pending = Pending::default();
+        let mut pending = BatchEntries::default();
         for most in [1, 3, 64, 1_000] {
             pending.push_requests(requests(1, 5), &commands(1));
             pending.join(&commands(99));

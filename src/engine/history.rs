@@ -129,7 +129,7 @@ fn read(env: &Env, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), S
 
 /// What a start says to a stopped store: the entry up to which it does not read the log, if there is one. Where a start
 /// reads everything, nothing is judged here: [`all`] does so.
-pub(super) fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
+fn start_verdict(env: &Env, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
     let survey = Survey::read(disk, dir)?;
     if !survey.is_cut() && checkpoint::known_ends(disk, dir, &survey)?.is_empty() {
         return Ok(None);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StoreError;
-use super::history::{before_checkpoint, check_history, start_verdict};
+use super::history::{before_checkpoint, check_history};
 use super::judge::{self, Judged};
 use super::repair::{Found, Repair, copy_file, find_good_part, free_name};
 use super::snapshot_marker::{Marker, SNAPSHOT};
@@ -135,7 +135,10 @@ fn loses_nothing(env: &Env, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> 
     let survey = Survey::read(&**view, dir)?;
     let holds = |fix: &Fix| match fix.proof {
         Proof::Sound => true,
-        Proof::Closed => survey.was_closed_at(&judged.recovered.end) && fix.is_behind(&judged.recovered.end),
+        Proof::Closed => {
+            let end = &judged.recovered.end;
+            (survey.was_closed_at(end) && fix.is_behind(end)) || fix.is_passed(judged.from.as_ref(), end)
+        }
         Proof::Spare => survey.ends_untouched(&judged.recovered),
     };
     Ok(fixes.iter().all(holds).then(|| judged.bank.applied()))
@@ -148,7 +151,7 @@ fn closed_there(env: &Env, dir: &Path, fixes: &[Fix], found: &Found) -> Result<O
     if !survey.was_closed_at(&found.tail().end) {
         return Ok(None);
     }
-    let mut all = wal::zero_behind(&view, dir, &found.tail().parts);
+    let mut all = wal::zero_behind(&view, dir, &found.tail().parts)?;
     all.extend(fixes.iter().filter(|fix| found.tail().parts.iter().all(|(at, _)| at.file() != fix.name)).cloned());
     let view: Arc<dyn Disk> = Arc::new(Mended::new(Arc::clone(&env.disk), dir, &all));
     Ok(loses_nothing(env, &view, dir, &all)?.map(|lsn| (all, lsn)))
@@ -217,7 +220,7 @@ impl Mend {
             wal::heal_manifest(disk, &dir)?;
         }
         fixes.iter().try_for_each(|fix| make(&env, &dir, &copies, fix))?;
-        start_verdict(&env, disk, &dir)?;
+        judge::judge(&env, disk, &dir)?;
         Ok(copies)
     }
 }

@@ -215,9 +215,17 @@ fn judge(case: &Case, disk: &SimDisk, seed: u64) -> Result<&'static str, String>
     match (serve, remedy) {
         (0, Ok(Remedy::Sound(_))) => Ok("sound"),
         (0, Ok(Remedy::Mend(mend))) if !mend.is_refused() => {
+            let is_slot = mend.why().contains("slots");
             mend.apply().map_err(|error| format!("healing: {error}"))?;
             let after = engine::verify(&env(&mended), case.dir, &[]).map_err(|error| format!("healed: {error}"))?;
-            if after.history.log.has_damaged_slot { refuse("it was not healed") } else { Ok("a slot healed") }
+            let same = (after.history.log.end.chain, after.outcome_digest) == case.expected;
+            mended.kill();
+            let is_done = matches!(engine::find_remedy(&env(&mended), case.dir), Ok(Remedy::Sound(_)));
+            match (same && is_done, is_slot) {
+                (true, true) => Ok("a slot healed"),
+                (true, false) => Ok("a checkpoint put aside"),
+                (false, _) => refuse("it was not healed"),
+            }
         }
         (6, Ok(Remedy::Mend(mend))) => {
             let steps = mend.steps().join("; ");

@@ -365,7 +365,7 @@ fn run(disk: &SimDisk, seed: u64, lie: Option<Lie>) -> Counts {
         env.counts.joined += seen.batch.records().filter(|record| record.count > 1).count() as u64;
         Ok(())
     };
-    engine::look(&env(&env.disk, seed), Path::new(STORE), &mut count).unwrap();
+    engine::look(&crate::env(&env.disk, seed), Path::new(STORE), &mut count).unwrap();
     env.counts
 }
 

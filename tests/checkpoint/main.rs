@@ -15,6 +15,7 @@ mod sim;
 mod background;
 mod keeping;
 mod making;
+mod put_aside;
 mod snapshots;
 mod starts;
 mod support;

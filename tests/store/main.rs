@@ -6,5 +6,6 @@
 mod fail_stop;
 mod history;
 mod joined;
+mod mend_cuts;
 mod repair;
 mod support;

@@ -4,9 +4,11 @@
 //! over, loudly; but the log must go through every place that a sound one vouches for, or it has lost something.
 //! Here: an engine's checkpoints, made by a thread of their own, or by whoever asks (simulations, whose every run is
 //! the same). Left out: the file's layout (`header.rs`), reading and writing it (`file.rs`), which one a start begins
-//! with (`start.rs`), the ones in a snapshot (`copies.rs`), making one (`maker.rs`), and when that is done (`thread.rs`).
+//! with (`start.rs`), the ones in a snapshot (`copies.rs`), naming damaged
+//! ones (`damaged.rs`), making one (`maker.rs`), and when that is done (`thread.rs`).
 
 mod copies;
+mod damaged;
 mod file;
 mod header;
 mod maker;
@@ -14,6 +16,7 @@ mod start;
 mod thread;
 
 pub(super) use copies::{Held, hold, keep_sound};
+pub(super) use damaged::{DamagedFile, find_damaged};
 pub(super) use maker::CheckpointMaker;
 pub use maker::{CheckpointError, Made};
 pub(super) use start::{Start, each_start, known_ends, newest, oldest};

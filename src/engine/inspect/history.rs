@@ -130,7 +130,7 @@ fn read(env: &StoreEnv, dir: &Path, show: &mut Show<'_>) -> Result<(History, Ban
 
 /// What a start says to a stopped store: the entry up to which it does not read the log, if there is one. Where a start
 /// reads everything, nothing is judged here: [`all`] does so.
-pub(in crate::engine) fn start_verdict(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
+fn start_verdict(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
     let survey = SegmentScan::read(disk, dir)?;
     if !survey.is_cut() && checkpoint::known_ends(disk, dir, &survey)?.is_empty() {
         return Ok(None);

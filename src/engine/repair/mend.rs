@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::engine::checkpoint::{self, DamagedFile};
 use crate::engine::error::StoreError;
-use crate::engine::inspect::history::{before_checkpoint, check_history, start_verdict};
+use crate::engine::inspect::history::{before_checkpoint, check_history};
 use crate::engine::inspect::judge;
 use crate::engine::inspect::judge::Judged;
 use crate::engine::repair::{Found, Repair, copy_file, find_good_part, free_name};
@@ -40,6 +41,10 @@ pub struct Mend {
     fixes: Vec<Fix>,
     /// The manifest's damaged slot is written anew, too.
     heals_slot: bool,
+    /// A start refuses the store as it is.
+    is_refused: bool,
+    /// Checkpoint files that are put aside: the store is sound without them.
+    damaged: Vec<DamagedFile>,
     /// The last entry that the store has with it.
     lsn: Lsn,
     _lock: Box<dyn Send>,
@@ -72,13 +77,13 @@ pub fn find_remedy(env: &StoreEnv, dir: &Path) -> Result<Remedy, StoreError> {
     let fixes = with_marker(env, dir, fixes)?;
     let view: Arc<dyn Disk> = Arc::new(Mended::new(Arc::clone(&env.disk), dir, &fixes));
     if let Some(lsn) = loses_nothing(env, &view, dir, &fixes)? {
-        return Ok(mend(env, dir, why, fixes, lsn, lock));
+        return mend(env, dir, why, fixes, lsn, lock);
     }
     let replaced = fixes.first().map(|fix| fix.what.clone());
     match find_good_part(env, &*view, dir, replaced.as_deref())? {
         Some(Ok(found)) => {
             if let Some((fixes, lsn)) = closed_there(env, dir, &fixes, &found)? {
-                return Ok(mend(env, dir, why, fixes, lsn, lock));
+                return mend(env, dir, why, fixes, lsn, lock);
             }
             if fixes.iter().any(|fix| fix.proof == Proof::Spare) {
                 let what = "the segments alone do not prove that no later one is missing, since the last of them is in use";
@@ -91,17 +96,24 @@ pub fn find_remedy(env: &StoreEnv, dir: &Path) -> Result<Remedy, StoreError> {
             Ok(Remedy::DropTail(Box::new(Repair::new(env, dir, found, fixes, lock))))
         }
         Some(Err(what)) => Ok(Remedy::Restore(what)),
-        None => Ok(Remedy::Restore(advice(&why, dir))),
+        None => Ok(Remedy::Restore(match needs_checkpoint(env, &*view, dir)? {
+            Some(which) => format!("{why}; {which}"),
+            None => advice(&why, dir),
+        })),
     }
 }
 
 /// A store that a start takes: what else there is to say or to heal.
 fn sound(env: &StoreEnv, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Result<Remedy, StoreError> {
     let lsn = judged.bank.applied();
-    if judged.recovered.has_damaged_slot {
-        let why = "one of the manifest's two slots is damaged; the other one serves".to_owned();
-        let mend = Mend { env: env.clone(), dir: dir.to_owned(), why, fixes: Vec::new(), heals_slot: true, lsn, _lock: lock };
-        return Ok(Remedy::Mend(Box::new(mend)));
+    let damaged = checkpoint::find_damaged(&*env.disk, dir, judged.recovered.store, &*env.watch)?;
+    let heals_slot = judged.recovered.has_damaged_slot;
+    if heals_slot || !damaged.is_empty() {
+        let slot = heals_slot.then(|| "one of the manifest's two slots is damaged; the other one serves".to_owned());
+        let passed_over = damaged.iter().map(|file| format!("the checkpoint {} is damaged; a start passes over it", file.name));
+        let why = slot.into_iter().chain(passed_over).collect::<Vec<_>>().join("; ");
+        let (env, dir, fixes) = (env.clone(), dir.to_owned(), Vec::new());
+        return Ok(Remedy::Mend(Box::new(Mend { env, dir, why, fixes, heals_slot, is_refused: false, damaged, lsn, _lock: lock })));
     }
     if let (Some(from), Err(StoreError::Damaged(what))) = (judged.from.as_ref(), check_history(env, dir)) {
         return Ok(Remedy::Restore(before_checkpoint(&what, judge::lsn_before(Some(from)))));
@@ -136,7 +148,10 @@ fn loses_nothing(env: &StoreEnv, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]
     let survey = SegmentScan::read(&**view, dir)?;
     let holds = |fix: &Fix| match fix.proof {
         Proof::Sound => true,
-        Proof::Closed => survey.was_closed_at(&judged.recovered.end) && fix.is_behind(&judged.recovered.end),
+        Proof::Closed => {
+            let end = &judged.recovered.end;
+            (survey.was_closed_at(end) && fix.is_behind(end)) || fix.is_passed(judged.from.as_ref(), end)
+        }
         Proof::Spare => survey.ends_untouched(&judged.recovered),
     };
     Ok(fixes.iter().all(holds).then(|| judged.bank.applied()))
@@ -149,14 +164,35 @@ fn closed_there(env: &StoreEnv, dir: &Path, fixes: &[Fix], found: &Found) -> Res
     if !survey.was_closed_at(&found.tail().end) {
         return Ok(None);
     }
-    let mut all = wal::zero_behind(&view, dir, &found.tail().parts);
+    let mut all = wal::zero_behind(&view, dir, &found.tail().parts)?;
     all.extend(fixes.iter().filter(|fix| found.tail().parts.iter().all(|(at, _)| at.file() != fix.name)).cloned());
     let view: Arc<dyn Disk> = Arc::new(Mended::new(Arc::clone(&env.disk), dir, &all));
     Ok(loses_nothing(env, &view, dir, &all)?.map(|lsn| (all, lsn)))
 }
 
-fn mend(env: &StoreEnv, dir: &Path, why: String, fixes: Vec<Fix>, lsn: Lsn, lock: Box<dyn Send>) -> Remedy {
-    Remedy::Mend(Box::new(Mend { env: env.clone(), dir: dir.to_owned(), why, fixes, heals_slot: false, lsn, _lock: lock }))
+fn mend(env: &StoreEnv, dir: &Path, why: String, fixes: Vec<Fix>, lsn: Lsn, lock: Box<dyn Send>) -> Result<Remedy, StoreError> {
+    let store = SegmentScan::read(&Mended::new(Arc::clone(&env.disk), dir, &fixes), dir)?.store();
+    let damaged = checkpoint::find_damaged(&*env.disk, dir, store, &*env.watch)?;
+    let (env, dir) = (env.clone(), dir.to_owned());
+    Ok(Remedy::Mend(Box::new(Mend { env, dir, why, fixes, heals_slot: false, is_refused: true, damaged, lsn, _lock: lock })))
+}
+
+/// What to restore where the log does not begin with its first segment, and no checkpoint is left to begin with.
+fn needs_checkpoint(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<String>, StoreError> {
+    let survey = SegmentScan::read(disk, dir)?;
+    match checkpoint::oldest(disk, dir, &survey, &*env.watch) {
+        Ok(_) => return Ok(None),
+        Err(StoreError::Damaged(_)) => {}
+        Err(other) => return Err(other),
+    }
+    let damaged = checkpoint::find_damaged(disk, dir, survey.store(), &*env.watch)?;
+    let named: Vec<String> = damaged.iter().map(|file| format!("the checkpoint {}: {}; ", file.name, file.why)).collect();
+    Ok(Some(format!(
+        "{named}the log begins with segment {first}, so a start needs a checkpoint: put one back, under the name that it has there, from a snapshot or backup of this store that was made since segment {first} was begun (a checkpoint of the same name is the same to the byte in each of them) and run `bankd wal verify --data-dir {dir}`; otherwise start the newest snapshot, in a directory of its own, with `bankd serve --data-dir SNAPSHOT`: it has everything up to the entry that it names, and its earlier sessions end",
+        named = named.concat(),
+        first = survey.first(),
+        dir = dir.display()
+    )))
 }
 
 /// What to do about a first look that fails for good.
@@ -185,14 +221,16 @@ impl Mend {
     /// Whether a start refuses the store as it is.
     #[must_use]
     pub const fn is_refused(&self) -> bool {
-        !self.heals_slot
+        self.is_refused
     }
 
     /// What is done, file by file.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let fixes = self.fixes.iter().map(|fix| format!("{}: {}", fix.name, fix.what));
-        fixes.chain(self.heals_slot.then(|| "MANIFEST: the damaged slot is written anew, from the other one".to_owned())).collect()
+        let slot = self.heals_slot.then(|| "MANIFEST: the damaged slot is written anew, from the other one".to_owned());
+        let damaged = self.damaged.iter().map(|file| format!("{}: {}: put aside as {}", file.name, file.why, file.aside));
+        fixes.chain(slot).chain(damaged).collect()
     }
 
     /// The last entry that the store has afterwards: the last that it ever answered for.
@@ -201,24 +239,39 @@ impl Mend {
         self.lsn
     }
 
-    /// Does it, after everything that is changed was copied; gives where the copies are. A crash leaves the store refused as
-    /// before, or mended.
+    /// Does it, after everything that is changed was copied; gives where the copies are, if anything was to be copied. A
+    /// crash leaves the store refused as before, or mended; checkpoint files are put aside last, one by one.
     ///
     /// # Errors
     /// [`StoreError`]; also if the store is not sound afterwards, which the view said it would be.
-    pub fn apply(self) -> Result<PathBuf, StoreError> {
-        let Self { env, dir, fixes, heals_slot, .. } = self;
+    pub fn apply(self) -> Result<Option<PathBuf>, StoreError> {
+        let disk = &*self.env.disk;
+        let copies = if self.heals_slot || !self.fixes.is_empty() { Some(self.make_anew()?) } else { None };
+        for DamagedFile { name, aside, .. } in &self.damaged {
+            let path = self.dir.join(name);
+            disk.rename_new(&path, &self.dir.join(aside)).map_err(io_error("put aside", &path))?;
+        }
+        if !self.damaged.is_empty() {
+            disk.sync_dir(&self.dir).map_err(io_error("sync", &self.dir))?;
+        }
+        judge::judge(&self.env, disk, &self.dir)?;
+        Ok(copies)
+    }
+
+    /// Copies what is changed, and changes it.
+    fn make_anew(&self) -> Result<PathBuf, StoreError> {
+        let Self { env, dir, fixes, .. } = self;
         let disk = &*env.disk;
-        let copies = free_name(&env, &dir)?;
+        let copies = free_name(env, dir)?;
         disk.create_dir(&copies).map_err(io_error("create", &copies))?;
-        sync_parent(&env, &copies)?;
-        if heals_slot {
+        sync_parent(env, &copies)?;
+        if self.heals_slot {
             copy_file(disk, &dir.join(wal::MANIFEST), &copies.join(wal::MANIFEST))?;
             disk.sync_dir(&copies).map_err(io_error("sync", &copies))?;
-            wal::heal_manifest(disk, &dir)?;
+            wal::heal_manifest(disk, dir)?;
         }
-        fixes.iter().try_for_each(|fix| make(&env, &dir, &copies, fix))?;
-        start_verdict(&env, disk, &dir)?;
+        fixes.iter().try_for_each(|fix| make(env, dir, &copies, fix))?;
+        judge::judge(env, disk, dir)?;
         Ok(copies)
     }
 }

@@ -18,6 +18,7 @@ use crate::wal::format::compressed::sequence_of_any;
 use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
+use crate::wal::read::anchor::Anchor;
 use crate::wal::read::recover::{LogEnd, Recovered};
 use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::{Position, WalError};
@@ -60,6 +61,16 @@ impl Fix {
         at.is_some_and(|at| at >= end.position)
     }
 
+    /// Whether a reading from there to that end of the log came through what it changes, in a segment. The log goes on
+    /// behind it by numbers and chain, so nothing of the log was in it: what a repair dropped may have been, and the repair
+    /// was interrupted before the file was made.
+    #[must_use]
+    pub fn is_passed(&self, from: Option<&Anchor>, end: &LogEnd) -> bool {
+        let offset = if self.head.is_empty() { self.zero_from } else { 0 };
+        let at = sequence_of(&self.name).map(|segment| Position { segment, offset });
+        at.is_some_and(|at| at.segment < end.position.segment && from.is_none_or(|from| at >= from.end.position))
+    }
+
     /// A file of exactly these bytes.
     #[must_use]
     pub fn whole(name: &str, what: String, proof: Proof, head: Vec<u8>) -> Self {
@@ -89,16 +100,24 @@ pub fn find_fixes(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Fix>, WalError
 }
 
 /// Puts zeros behind the end of a log in these places, each of which is in another segment.
-#[must_use]
-pub fn zero_behind(disk: &dyn Disk, dir: &Path, parts: &[(Position, u64)]) -> Vec<Fix> {
-    let fixes = parts.iter().filter_map(|(from, bytes)| {
-        let length = disk.open_read(&dir.join(from.file())).and_then(|file| file.len()).ok()?;
+///
+/// # Errors
+/// [`WalError::Io`].
+pub fn zero_behind(disk: &dyn Disk, dir: &Path, parts: &[(Position, u64)]) -> Result<Vec<Fix>, WalError> {
+    // What is packed has been moved on from, and is not behind an end.
+    let is_kept = |from: &Position| disk.exists(&dir.join(from.file())).map_err(WalError::io("look for", from.file()));
+    let fixes = parts.iter().map(|(from, bytes)| {
+        if !is_kept(from)? {
+            return Ok(None);
+        }
+        let file = disk.open_read(&dir.join(from.file()));
+        let length = file.and_then(|file| file.len()).map_err(WalError::io("measure", from.file()))?;
         let what =
             format!("{bytes} bytes stand in it from offset {} on, behind the end with which the log was closed: zeros again", from.offset);
         let (head, zero_from) = (Vec::new(), from.offset);
-        Some(Fix { name: from.file(), what, proof: Proof::Closed, keeps: true, head, zero_from, length: Some(length) })
+        Ok(Some(Fix { name: from.file(), what, proof: Proof::Closed, keeps: true, head, zero_from, length: Some(length) }))
     });
-    fixes.collect()
+    fixes.filter_map(Result::transpose).collect()
 }
 
 fn fix_for(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<Fix>, WalError> {
@@ -160,12 +179,14 @@ fn rebuilt_manifest(disk: &dyn Disk, dir: &Path, why: &str) -> Result<Option<Fix
     sequences.dedup();
     let (Some(&first), Some(&highest)) = (sequences.first(), sequences.last()) else { return Ok(None) };
     let has_all = highest.checked_sub(first).and_then(|more| usize::try_from(more).ok()) == sequences.len().checked_sub(1);
-    let Some(store) = sequences.iter().find_map(|sequence| match look(disk, &dir.join(file_name(*sequence))) {
-        Ok(Found::Header(header, _)) => Some(header.store),
-        _ => None,
-    }) else {
-        return Ok(None);
-    };
+    let mut store = None;
+    for sequence in &sequences {
+        if let Found::Header(header, _) = look(disk, &dir.join(file_name(*sequence)))? {
+            store = Some(header.store);
+            break;
+        }
+    }
+    let Some(store) = store else { return Ok(None) };
     let manifest = Manifest { store, generation: 2, first_retained: first, highest, known: None };
     let what = format!("{why}: written anew; the segments {first} to {highest} are there");
     Ok(has_all.then(|| Fix::whole(manifest::NAME, what, Proof::Spare, manifest.file_bytes())))
@@ -191,10 +212,12 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
         Err(error) => return Err(WalError::io("open", path.display().to_string())(error)),
     };
     let length = file.len().map_err(WalError::io("measure", path.display().to_string()))?;
-    let mut block = [0; BLOCK_LEN];
-    if length < 2 * BLOCK || file.read_exact_at(&mut block, 0).is_err() {
+    if length < 2 * BLOCK {
         return Ok(Found::Nothing);
     }
+    let mut block = [0; BLOCK_LEN];
+    // What cannot be read may be whole: a call that fails says nothing about the file.
+    file.read_exact_at(&mut block, 0).map_err(WalError::io("read", path.display().to_string()))?;
     let is_confined = block.get(BLOCK_LEN - SECTOR..).is_some_and(|end| end.iter().all(|byte| *byte == 0xFF));
     Ok(SegmentHeader::decode(&block).map_or(Found::Broken(length, is_confined), |header| Found::Header(header, length)))
 }

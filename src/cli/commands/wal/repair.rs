@@ -79,7 +79,8 @@ impl Repair {
             return Ok(if is_refused { Exit::Damaged } else { Exit::Done });
         }
         let copies = mend.apply()?;
-        let line = format!("mended, and nothing was lost: the log ends with entry {lsn}; copies in {}", copies.display());
+        let place = copies.as_ref().map_or_else(String::new, |copies| format!("; copies in {}", copies.display()));
+        let line = format!("mended, and nothing was lost: the log ends with entry {lsn}{place}");
         finish(self.json, shown, &json!({ "repaired": true, "copies": copies }), &line);
         Ok(Exit::Done)
     }

@@ -252,6 +252,11 @@ impl Connection {
         }
     }
 
+    /// Drops all output, which the client does not take.
+    pub fn discard_output(&mut self) {
+        (self.output, self.sent) = (Vec::new(), 0);
+    }
+
     /// Notes that output waits from now on, for the stall deadline.
     pub const fn began_output(&mut self, now: Duration) {
         if self.unsent_len() == 0 {

@@ -74,7 +74,7 @@ impl Service {
                 if let Some(why) = connection.overdue(time, is_behind, is_short) {
                     log::debug!("closing a connection: {why}");
                     connection.is_closing = true;
-                    connection.wrote(usize::MAX, false, time);
+                    connection.discard_output();
                     self.mark_dirty(slot);
                     closed += 1;
                 }

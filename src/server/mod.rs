@@ -7,7 +7,6 @@
 //! the turn.
 //! Left out: log and bank (`engine/`), flags and files (`cli/`).
 
-mod arrival;
 mod budget;
 mod connection;
 mod deadlines;
@@ -16,6 +15,7 @@ mod lab;
 mod native;
 mod places;
 mod price;
+mod requests;
 mod service;
 mod sockets;
 mod turn;

@@ -2,8 +2,8 @@
 //!
 //! Left out: how much of it a turn has (`budget.rs`).
 
-use super::arrival::Taken;
 use super::service::{ConnectionId, Service};
+use super::turn::Admitted;
 use crate::model::types::{MAX_NAME, Owner};
 use crate::model::utilities::MAX_DIGITS;
 use crate::wire::frame::MAX_PAYLOAD;
@@ -48,25 +48,25 @@ impl Service {
     }
 
     /// Takes a long question out of the turn, or tells to ask again later.
-    pub(super) fn pay(&mut self, id: ConnectionId, price: Price) -> Taken {
-        let Some(connection) = self.connections.get_mut(id.slot) else { return Taken::Yes };
+    pub(super) fn pay(&mut self, id: ConnectionId, price: Price) -> Admitted {
+        let Some(connection) = self.connections.get_mut(id.slot) else { return Admitted::Yes };
         if !self.budget.has_long(connection, price.nanos) || !self.budget.fits(connection, price.answer) {
-            return Taken::Later(price.answer);
+            return Admitted::Later(price.answer);
         }
         self.budget.charge_long(connection, price.nanos);
         self.budget.charge_answers(connection, price.answer);
-        Taken::Yes
+        Admitted::Yes
     }
 
     /// Takes a run of so many commands out of the turn, or tells to ask again later.
-    pub(super) fn pay_run(&mut self, id: ConnectionId, commands: usize) -> Taken {
-        let Some(connection) = self.connections.get_mut(id.slot) else { return Taken::Yes };
+    pub(super) fn pay_run(&mut self, id: ConnectionId, commands: usize) -> Admitted {
+        let Some(connection) = self.connections.get_mut(id.slot) else { return Admitted::Yes };
         let answer = commands.saturating_mul(RUN_ITEM).min(MAX_PAYLOAD).saturating_add(AROUND);
         if !self.budget.has_run(connection, commands) || !self.budget.fits(connection, answer) {
-            return Taken::Later(answer);
+            return Admitted::Later(answer);
         }
         self.budget.charge_requests(connection, commands);
         self.budget.charge_answers(connection, answer);
-        Taken::Yes
+        Admitted::Yes
     }
 }

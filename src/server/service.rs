@@ -263,7 +263,7 @@ impl Service {
         if !self.turn.is_empty() || self.is_full {
             self.engine.begin_commit()?;
             // The answers are made beside the disk; none leaves before it is done.
-            self.walk(self.deadlines.ready_time(now))?;
+            self.answer_all(self.deadlines.ready_time(now))?;
             self.seal_at = now.saturating_add(SEAL_DELAY);
         } else if now >= self.seal_at && self.engine.needs_seal() {
             self.engine.seal()?;

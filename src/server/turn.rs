@@ -1,48 +1,43 @@
-//! The walk: once the batch is with the disk, the turn's list is gone through in order; each logged entry is applied and
-//! each other question answered in its place. So `DEPOSIT; BALANCE` in one read shows the deposit.
+//! The turn: each request is admitted as it arrives and becomes one item of the turn's list, in order; once the batch is
+//! with the disk, each item is answered in its place. So `DEPOSIT; BALANCE` in one read shows the deposit.
 //!
-//! Nothing is sent here: the answers leave once the batch is durable (`service.rs`).
-//! Left out: judging what arrives (`arrival.rs`).
+//! This is the only file that knows both phases. What a kind of request is admitted for and answered with stands in
+//! `requests/`. Nothing is sent here: the answers leave once the batch is durable (`service.rs`).
 
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::bank::{Applied, Login, Lookup, Refused};
-use crate::engine::Fatal;
-use crate::model::command::{Body, Command};
-use crate::model::entry::Setting;
-use crate::model::types::{AccountId, Lsn, Owner, RequestNumber, SessionId};
+use crate::bank::Applied;
+use crate::engine::{Admission, Fatal};
+use crate::model::types::{Lsn, Owner, RequestNumber};
 use crate::model::utilities;
-use crate::server::arrival::check_command;
+use crate::server::budget::ANSWER;
 use crate::server::connection::FrontEnd;
-use crate::server::native;
+use crate::server::native::{self, Question};
+use crate::server::requests::refusal_of;
 use crate::server::service::{ConnectionId, Service};
-use crate::wire::fixed::{self, RunAnswer};
-use crate::wire::frame::MAX_PAYLOAD;
-use crate::wire::message::{
-    self, AccountInfo, Ask, Limits, MAX_PAGE, MAX_RUN, MAX_SESSIONS, Operation, Receipt, Refusal, Reply, SESSIONS_PAGE, SessionInfo,
-    Welcome,
-};
+use crate::wal::Full;
+use crate::wire::message::{Ask, MAX_SESSIONS, Operation, Receipt, Refusal, Reply, SESSIONS_PAGE};
 
-/// One question of the turn.
+/// One item of the turn's list.
 pub(super) enum Item {
-    /// It is the batch's next entry.
-    Logged { id: ConnectionId, logged: Logged },
-    /// So many questions are the batch's next entries: requests of consecutive numbers.
+    /// `count` money requests of consecutive numbers, which are the batch's next entries.
     Requests { id: ConnectionId, first: RequestNumber, count: usize },
-    /// Some of its commands, which stand there in the list of the turn's, are the batch's next entries.
+    /// A run. `commands` are its place in the turn's list of commands; those in `admitted` are the batch's next entries.
     Run { id: ConnectionId, first: RequestNumber, commands: Range<usize>, admitted: Range<usize> },
-    /// It is to be decided against applied state.
+    /// Any other request that became the batch's next entry.
+    Logged { id: ConnectionId, logged: Logged },
+    /// A request that is decided against applied state.
     Ask { id: ConnectionId, ask: Ask },
-    /// It was refused when it arrived.
+    /// A request that was refused when it arrived.
     Refused { id: ConnectionId, refusal: Refusal },
 }
 
-/// What kind of entry a question became.
+/// What kind of entry a request became.
 #[derive(Clone, Copy)]
 pub(super) enum Logged {
-    /// A request or a cancellation under this number.
-    Numbered(RequestNumber),
+    /// A cancellation of this number.
+    Cancel(RequestNumber),
     /// A login as this owner.
     Login(Owner),
     /// Opening a session, which may not outlive the connection.
@@ -51,7 +46,7 @@ pub(super) enum Logged {
     Close(Lsn),
     /// Acknowledging replies.
     Ack,
-    /// An operator's command.
+    /// An operator's request.
     Operation,
 }
 
@@ -62,10 +57,22 @@ impl Logged {
     }
 }
 
-/// Why a question got no reply of its own.
+/// Whether a request was admitted.
+#[must_use]
+pub(super) enum Admitted {
+    /// It is in the list.
+    Yes,
+    /// It does not fit the batch any more: all bytes wait for the next turn.
+    NextTurn,
+    /// The connection has used up its share of the turn, or there is no room for an answer of this many bytes: its bytes
+    /// wait.
+    Later(usize),
+}
+
+/// Why a request has no reply of its own.
 enum Undone {
     Refused(Refusal),
-    /// The question cannot have come here: a bug.
+    /// The request cannot have come here: a bug.
     Broken(&'static str),
 }
 
@@ -75,29 +82,178 @@ impl From<Refusal> for Undone {
     }
 }
 
-const NOT_A_REQUESTS_RESULT: Result<(), Fatal> = Err(Fatal::Broken("a request has a result that no request can have"));
-
+/// Admission.
 impl Service {
-    pub(super) fn walk(&mut self, now: Duration) -> Result<(), Fatal> {
+    /// Decodes and judges whole questions at the front of `bytes`; returns how many bytes they took.
+    ///
+    /// # Errors
+    /// [`Fatal`], as `Engine::new_tag`.
+    pub(super) fn decode(&mut self, slot: usize, bytes: &[u8]) -> Result<usize, Fatal> {
+        let mut consumed = 0;
+        let mut one_by_one = false;
+        while !self.is_full && consumed < bytes.len() {
+            let Some(connection) = self.connections.get(slot).filter(|connection| connection.may_decode()) else { break };
+            let id = ConnectionId { slot, generation: connection.generation };
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            if !one_by_one
+                && native::is_request(rest)
+                && let (Some(owner), Some(session)) = (connection.owner, connection.session)
+            {
+                let most = self.budget.requests(connection);
+                if most == 0 {
+                    self.pause(slot, ANSWER);
+                    break;
+                }
+                let length = self.admit_following(id, owner, session, rest, most);
+                consumed += length;
+                // What is not new, or does not fit, is judged by itself, and is likely to go on for a while.
+                one_by_one = length == 0;
+                continue;
+            }
+            if !self.budget.has_question(connection) {
+                self.pause(slot, ANSWER);
+                break;
+            }
+            match native::next(rest, &mut self.run_commands) {
+                Ok(None) => break,
+                Ok(Some((question, length))) => {
+                    let taken = match question {
+                        Question::Run { first, acked_below, commands } => self.admit_run(id, first, acked_below, commands),
+                        Question::Ask(ask) => self.admit(id, ask)?,
+                    };
+                    match taken {
+                        Admitted::Yes => consumed += length,
+                        Admitted::NextTurn => self.is_full = true,
+                        Admitted::Later(needs) => {
+                            self.pause(slot, needs);
+                            break;
+                        }
+                    }
+                }
+                Err(refusal) => {
+                    let _ = self.refused(id, refusal);
+                    self.hang_up(id);
+                    consumed = bytes.len();
+                }
+            }
+        }
+        Ok(consumed)
+    }
+
+    /// Admits one request.
+    ///
+    /// # Errors
+    /// [`Fatal`], as `Engine::new_tag`.
+    pub(super) fn admit(&mut self, id: ConnectionId, ask: Ask) -> Result<Admitted, Fatal> {
+        let Some(connection) = self.connection(id) else { return Ok(Admitted::Yes) };
+        let (owner, session) = (connection.owner, connection.session);
+        if connection.greeted == matches!(ask, Ask::Hello { .. }) {
+            return Ok(self.refuse_hello_first(id));
+        }
+        // The hot path first.
+        if let Ask::Request { number, acked_below, command } = ask {
+            return Ok(self.admit_request(id, owner, session, number, acked_below, command));
+        }
+        if let Some(price) = self.price(&ask, owner)
+            && let Admitted::Later(needs) = self.pay(id, price)
+        {
+            return Ok(Admitted::Later(needs));
+        }
+        let refusal = match (ask, owner, session) {
+            (Ask::Hello { version }, ..) => return Ok(self.admit_hello(id, version)),
+            (ask @ (Ask::Prime { .. } | Ask::Lower { .. } | Ask::Palindrome { .. } | Ask::Ping), ..) => {
+                return Ok(self.admit_query(id, ask));
+            }
+            (Ask::Login { role, name, secret }, ..) => return Ok(self.admit_login(id, owner, role, &name, &secret)),
+            (_, None, _) => Refusal::NotLoggedIn,
+            (Ask::Operate(operation), Some(owner @ Owner::Operator(_)), _) => return self.admit_operation(id, owner, operation),
+            (_, Some(Owner::Operator(_)), _) | (Ask::Operate(_), ..) => Refusal::NotPermitted,
+            (Ask::OpenSession, Some(owner), _) => return Ok(self.admit_open(id, owner)),
+            (Ask::ResumeSession { session }, ..) => return Ok(self.admit_resume(id, session)),
+            (Ask::CloseSession { session }, Some(owner), _) => return Ok(self.admit_close(id, owner, session)),
+            (ask @ (Ask::ListSessions | Ask::ListSessionsAfter { .. } | Ask::Balance { .. } | Ask::FindAccount { .. }), ..) => {
+                return Ok(self.admit_query(id, ask));
+            }
+            (Ask::Cancel { .. } | Ask::Ack { .. }, _, None) => Refusal::NoSession,
+            (Ask::Cancel { number, acked_below }, Some(owner), Some(session)) => {
+                return Ok(self.admit_cancel(id, owner, session, number, acked_below));
+            }
+            (Ask::Ack { acked_below }, Some(owner), Some(session)) => return Ok(self.admit_ack(id, owner, session, acked_below)),
+            (Ask::Request { .. } | Ask::Run { .. }, ..) => return Err(Fatal::Broken("a money request is admitted before this")),
+        };
+        Ok(self.refused(id, refusal))
+    }
+
+    /// Lists a request that became an entry.
+    pub(super) fn list_logged(&mut self, id: ConnectionId, logged: Logged) -> Admitted {
+        if logged.ends_the_reading() {
+            self.block(id);
+        }
+        self.list(id, Item::Logged { id, logged });
+        Admitted::Yes
+    }
+
+    /// Lists a request by what admission made of it: `logged` if it became an entry, `ask` if it is decided later.
+    pub(super) fn list_admission(&mut self, id: ConnectionId, admission: Result<Admission, Full>, logged: Logged, ask: Ask) -> Admitted {
+        match admission {
+            Ok(Admission::Logged) => self.list_logged(id, logged),
+            Ok(Admission::Listed) => {
+                self.list(id, Item::Ask { id, ask });
+                Admitted::Yes
+            }
+            Err(full) => self.full(id, full),
+        }
+    }
+
+    /// A request that found no room: it waits for the next batch, or is refused where the disk has none.
+    pub(super) fn full(&mut self, id: ConnectionId, full: Full) -> Admitted {
+        match full {
+            Full::Batch => Admitted::NextTurn,
+            Full::NoSpace => self.refused(id, Refusal::NoSpace),
+        }
+    }
+
+    /// Lists a refusal.
+    pub(super) fn refused(&mut self, id: ConnectionId, refusal: Refusal) -> Admitted {
+        self.list(id, Item::Refused { id, refusal });
+        Admitted::Yes
+    }
+
+    /// Reads the connection no further until its last request is answered.
+    pub(super) fn block(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.is_blocked = true;
+        }
+    }
+
+    /// Closes the connection behind its last answer.
+    pub(super) fn hang_up(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.is_closing = true;
+        }
+    }
+}
+
+/// Answering.
+impl Service {
+    /// Answers every item of the list, in order, and applies the batch's entries on the way.
+    ///
+    /// # Errors
+    /// [`Fatal`]: a core rule is broken, and no answer of this turn may leave.
+    pub(super) fn answer_all(&mut self, now: Duration) -> Result<(), Fatal> {
         let receipt = self.engine.receipt();
         let mut turn = std::mem::take(&mut self.turn);
         let mut run_commands = std::mem::take(&mut self.run_commands);
         for item in turn.drain(..) {
             match item {
-                Item::Logged { id, logged } => {
-                    let (lsn, applied) = self.engine.apply_next()?;
-                    if logged.ends_the_reading()
-                        && let Some(connection) = self.connection(id)
-                    {
-                        connection.is_blocked = false;
-                    }
-                    let reply = self.outcome_of(id, logged, lsn, applied, receipt)?;
-                    self.reply(id, &reply, now)?;
-                }
                 Item::Requests { id, first, count } => self.answer_requests(id, first, count, &receipt, now)?,
                 Item::Run { id, first, commands, admitted } => {
                     let commands = run_commands.get(commands).unwrap_or_default();
                     self.answer_run(id, first, commands, &admitted, &receipt, now)?;
+                }
+                Item::Logged { id, logged } => {
+                    let reply = self.answer_logged(id, logged, receipt)?;
+                    self.reply(id, &reply, now)?;
                 }
                 Item::Ask { id, ask } => {
                     let reply = match self.decide(id, ask, receipt) {
@@ -116,8 +272,8 @@ impl Service {
         Ok(())
     }
 
-    fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) -> Result<(), Fatal> {
-        // A connection that is gone hears nothing; what it asked was executed all the same.
+    /// Puts a reply into its connection's output. A connection that is gone has none; its request was executed all the same.
+    pub(super) fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) -> Result<(), Fatal> {
         let Some(connection) = self.connection(id) else { return Ok(()) };
         connection.begin_replies(1, now);
         match connection.front_end {
@@ -128,327 +284,65 @@ impl Service {
         Ok(())
     }
 
-    /// The reply to what apply has just done.
+    /// Applies the batch's next entry, which is of that kind, and makes the reply to it.
     ///
     /// # Errors
-    /// [`Fatal::Broken`] where the entry's kind cannot have that result.
-    fn outcome_of(&mut self, id: ConnectionId, logged: Logged, lsn: Lsn, applied: Applied, receipt: Receipt) -> Result<Reply, Fatal> {
+    /// [`Fatal::Broken`] where the entry's kind cannot have its result.
+    fn answer_logged(&mut self, id: ConnectionId, logged: Logged, receipt: Receipt) -> Result<Reply, Fatal> {
+        let (lsn, applied) = self.engine.apply_next()?;
+        if logged.ends_the_reading()
+            && let Some(connection) = self.connection(id)
+        {
+            connection.is_blocked = false;
+        }
         Ok(match (logged, applied) {
-            (Logged::Numbered(number), Applied::Answer { body, replayed }) => Reply::Answer { number, body, replayed, receipt },
-            (Logged::Login(owner), Applied::Login(login)) => self.logged_in(id, owner, login),
-            (Logged::Open { ends_with_connection }, Applied::SessionOpened) => {
-                if ends_with_connection && self.connection(id).is_none() {
-                    self.abandon_opened(id, lsn);
-                }
-                let session = SessionInfo {
-                    session: self.engine.bank().epochs().session(lsn),
-                    last: RequestNumber(0),
-                    acked_below: RequestNumber(1),
-                };
-                self.take_over(id, lsn);
-                Reply::Session(session)
-            }
-            (Logged::Close(session), Applied::Closed) => {
-                self.forget_session(session);
-                Reply::Closed
-            }
+            (Logged::Cancel(number), Applied::Answer { body, replayed }) => Reply::Answer { number, body, replayed, receipt },
+            (Logged::Login(owner), Applied::Login(login)) => self.answer_login(id, owner, login),
+            (Logged::Open { ends_with_connection }, Applied::SessionOpened) => self.answer_opened(id, lsn, ends_with_connection),
+            (Logged::Close(session), Applied::Closed) => self.answer_closed(session),
             (Logged::Ack, Applied::Acked { acked_below }) => Reply::Acked { acked_below },
             (Logged::Operation | Logged::Open { .. }, Applied::Refused(refused)) => Reply::Refused(refusal_of(refused)),
-            (Logged::Operation, Applied::Done | Applied::Opened(_) | Applied::TellerAdded(_)) => {
-                self.close_revoked();
-                Reply::Operated { lsn }
-            }
+            (Logged::Operation, Applied::Done | Applied::Opened(_) | Applied::TellerAdded(_)) => self.answer_operation(lsn),
             // The session ended earlier in the same batch.
-            (Logged::Numbered(_) | Logged::Close(_) | Logged::Ack, Applied::UnknownSession) => Reply::Refused(Refusal::UnknownSession),
+            (Logged::Cancel(_) | Logged::Close(_) | Logged::Ack, Applied::UnknownSession) => Reply::Refused(Refusal::UnknownSession),
             _ => return Err(Fatal::Broken("an entry has a result that its kind cannot have")),
         })
     }
 
-    fn logged_in(&mut self, id: ConnectionId, owner: Owner, login: Login) -> Reply {
-        let accepted = login == Login::Accepted;
-        if let Some(connection) = self.connection(id) {
-            connection.owner = accepted.then_some(owner);
-        }
-        match login {
-            Login::Accepted => Reply::LoggedIn { owner },
-            Login::Wrong => Reply::Refused(Refusal::BadLogin),
-            Login::Locked => Reply::Refused(Refusal::LoginLocked),
-        }
-    }
-
-    /// Makes a session the connection's; an older connection that had it is closed.
-    fn take_over(&mut self, id: ConnectionId, session: Lsn) {
-        let Some(connection) = self.connection(id) else { return };
-        let before = connection.session.replace(session);
-        if let Some(before) = before.filter(|before| *before != session && self.live.get(before) == Some(&id)) {
-            self.live.remove(&before);
-        }
-        if let Some(older) = self.live.insert(session, id).filter(|older| *older != id)
-            && let Some(connection) = self.connection(older)
-        {
-            connection.session = None;
-            connection.is_closing = true;
-            self.mark_dirty(older.slot);
-        }
-    }
-
-    fn forget_session(&mut self, session: Lsn) {
-        if let Some(id) = self.live.remove(&session)
-            && let Some(connection) = self.connection(id)
-        {
-            connection.session = None;
-        }
-    }
-
-    /// Ends the connections of tellers that are tellers no more.
-    fn close_revoked(&mut self) {
-        let bank = self.engine.bank();
-        let revoked = |owner: Option<Owner>| matches!(owner, Some(Owner::Teller(teller)) if bank.teller_revoked(teller) == Some(true));
-        let slots: Vec<usize> = self.connections.iter().filter(|(_, connection)| revoked(connection.owner)).map(|(slot, _)| slot).collect();
-        for slot in slots {
-            if let Some(connection) = self.connections.get_mut(slot) {
-                connection.is_closing = true;
-            }
-            self.mark_dirty(slot);
-        }
-    }
-
-    fn answer_requests(
-        &mut self,
-        id: ConnectionId,
-        first: RequestNumber,
-        count: usize,
-        receipt: &Receipt,
-        now: Duration,
-    ) -> Result<(), Fatal> {
-        // As in `reply`: for a connection that is gone it is written to nobody.
-        let mut output = match self.connection(id) {
-            Some(connection) => {
-                connection.begin_replies(count, now);
-                std::mem::take(connection.output())
-            }
-            None => Vec::new(),
-        };
-        let mut number = first;
-        let mut answers = fixed::Answers::begin(receipt, &output);
-        let mut broken = Ok(());
-        self.engine.apply_requests(count, |applied| {
-            match applied {
-                Applied::Answer { body, replayed } => answers.put(number, &body, replayed, &mut output),
-                Applied::UnknownSession => {
-                    answers.end(&mut output);
-                    if let Err(fatal) = native::put(&Reply::Refused(Refusal::UnknownSession), &mut output) {
-                        broken = Err(fatal);
-                    }
-                    answers = fixed::Answers::begin(receipt, &output);
-                }
-                _ => broken = NOT_A_REQUESTS_RESULT,
-            }
-            // Behind the last number of all none follows.
-            number = number.next().unwrap_or(number);
-        })?;
-        broken?;
-        answers.end(&mut output);
-        self.give_back(id, output);
-        Ok(())
-    }
-
-    /// Gives the output back to its connection, if that is still there.
-    fn give_back(&mut self, id: ConnectionId, output: Vec<u8>) {
-        if let Some(connection) = self.connection(id) {
-            *connection.output() = output;
-            self.mark_dirty(id.slot);
-        }
-    }
-
-    fn answer_run(
-        &mut self,
-        id: ConnectionId,
-        first: RequestNumber,
-        commands: &[Command],
-        admitted: &Range<usize>,
-        receipt: &Receipt,
-        now: Duration,
-    ) -> Result<(), Fatal> {
-        // As in `reply`: for a connection that is gone it is written to nobody.
-        let (owner, session, mut output) = match self.connection(id) {
-            Some(connection) => {
-                connection.begin_replies(1, now);
-                (connection.owner, connection.session, std::mem::take(connection.output()))
-            }
-            None => (None, None, Vec::new()),
-        };
-        let answer = RunAnswer::begin(first, u64::try_from(commands.len()).unwrap_or(u64::MAX), &mut output);
-        let mut numbered = (first.0..).map(RequestNumber).zip(commands);
-        let before = admitted.start;
-        for (number, command) in numbered.by_ref().take(before) {
-            answer.item(self.decide_command(owner.zip(session), number, command), &mut output);
-        }
-        let mut broken = Ok(());
-        self.engine.apply_requests(admitted.len(), |applied| match applied {
-            Applied::Answer { body, replayed } => answer.item(Ok((body, replayed)), &mut output),
-            Applied::UnknownSession => answer.item(Err(Refusal::UnknownSession), &mut output),
-            _ => broken = NOT_A_REQUESTS_RESULT,
-        })?;
-        broken?;
-        for (number, command) in numbered.skip(admitted.len()) {
-            answer.item(self.decide_command(owner.zip(session), number, command), &mut output);
-        }
-        answer.end(receipt, &mut output);
-        self.give_back(id, output);
-        Ok(())
-    }
-
-    /// Answers a question against applied state.
+    /// Decides a request against applied state.
     fn decide(&mut self, id: ConnectionId, ask: Ask, receipt: Receipt) -> Result<Reply, Undone> {
         let connection = self.connection(id).ok_or(Refusal::NoSession)?;
         let (owner, session) = (connection.owner, connection.session);
         let owned = owner.ok_or(Refusal::NotLoggedIn);
         let own_session = session.ok_or(Refusal::UnknownSession);
-        match ask {
+        Ok(match ask {
             Ask::Request { number, command, .. } => {
                 let (body, replayed) = self.decide_numbered(own_session?, number, Some(&command))?;
-                Ok(Reply::Answer { number, body, replayed, receipt })
+                Reply::Answer { number, body, replayed, receipt }
             }
             Ask::Cancel { number, .. } => {
                 let (body, replayed) = self.decide_numbered(own_session?, number, None)?;
-                Ok(Reply::Answer { number, body, replayed, receipt })
+                Reply::Answer { number, body, replayed, receipt }
             }
-            Ask::Ack { acked_below } => Ok(self.decide_ack(own_session?, acked_below)?),
-            Ask::ResumeSession { session } => {
-                let resumed = self.resumable(owned?, session);
-                if let Some(connection) = self.connection(id) {
-                    connection.is_blocked = false;
-                }
-                let info = resumed?;
-                self.take_over(id, session.lsn);
-                Ok(Reply::Session(info))
+            Ask::Ack { acked_below } => self.decide_ack(own_session?, acked_below)?,
+            Ask::ResumeSession { session } => self.answer_resume(id, owned?, session)?,
+            Ask::Balance { account } => self.balance(owned?, account)?,
+            Ask::FindAccount { name } => self.find_account(&name)?,
+            Ask::ListSessions => Reply::Sessions(self.sessions(owned?, Lsn(0), MAX_SESSIONS)),
+            Ask::ListSessionsAfter { after } => Reply::Sessions(self.sessions(owned?, after, SESSIONS_PAGE)),
+            Ask::Hello { .. } => Reply::Welcome(self.welcome()),
+            Ask::Lower { text } => Reply::Text(utilities::lower(&text)),
+            Ask::Prime { number } => utilities::is_prime(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?,
+            Ask::Palindrome { number } => utilities::is_palindrome(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?,
+            Ask::Ping => Reply::Pong,
+            Ask::Operate(Operation::ListAccounts { from }) => Reply::Accounts(self.accounts(from)),
+            // The session is gone, or never was this owner's.
+            Ask::CloseSession { .. } | Ask::Operate(Operation::CloseSession { .. }) => {
+                return Err(Undone::Refused(Refusal::UnknownSession));
             }
-            Ask::Balance { account } => Ok(self.balance(owned?, account)?),
-            Ask::FindAccount { name } => {
-                Ok(self.engine.bank().find_account(&name).map(|account| Reply::Account { account }).ok_or(Refusal::NoSuchAccount)?)
-            }
-            Ask::ListSessions => Ok(Reply::Sessions(self.sessions(owned?, Lsn(0), MAX_SESSIONS))),
-            Ask::ListSessionsAfter { after } => Ok(Reply::Sessions(self.sessions(owned?, after, SESSIONS_PAGE))),
-            Ask::Hello { .. } => Ok(Reply::Welcome(self.welcome())),
-            Ask::Lower { text } => Ok(Reply::Text(utilities::lower(&text))),
-            Ask::Prime { number } => Ok(utilities::is_prime(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?),
-            Ask::Palindrome { number } => Ok(utilities::is_palindrome(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?),
-            Ask::Ping => Ok(Reply::Pong),
-            Ask::Operate(Operation::ListAccounts { from }) => Ok(Reply::Accounts(self.accounts(from))),
-            // A session that is gone, or never was this owner's.
-            Ask::CloseSession { .. } | Ask::Operate(Operation::CloseSession { .. }) => Err(Undone::Refused(Refusal::UnknownSession)),
             Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) => {
-                Err(Undone::Broken("a question that becomes an entry is listed without one"))
+                return Err(Undone::Broken("a request that becomes an entry is listed without one"));
             }
-        }
-    }
-
-    /// What a command of a run gets that is not new.
-    fn decide_command(&mut self, who: Option<(Owner, Lsn)>, number: RequestNumber, command: &Command) -> Result<(Body, bool), Refusal> {
-        // The connection is gone or lost its session meanwhile: nobody will read this.
-        let (owner, session) = who.ok_or(Refusal::NoSession)?;
-        check_command(command, owner)?;
-        self.decide_numbered(session, number, Some(command))
-    }
-
-    /// What a number that is not new gets. `command` is none for a cancellation.
-    fn decide_numbered(&mut self, session: Lsn, number: RequestNumber, command: Option<&Command>) -> Result<(Body, bool), Refusal> {
-        match self.engine.bank().lookup(session, number) {
-            Lookup::Recorded(recorded) => match (recorded.command, command) {
-                (Some(executed), Some(asked)) if executed != *asked => Err(Refusal::Conflict),
-                // Under a cancelled number every late copy gets this, whatever its command; and a cancellation that
-                // came too late gets what the number did.
-                _ => Ok((recorded.body, true)),
-            },
-            Lookup::Acknowledged => Err(Refusal::Acknowledged),
-            Lookup::Ahead { expected } => Err(Refusal::Gap { expected }),
-            Lookup::NoSession => Err(Refusal::UnknownSession),
-            // It is the next, and yet was not admitted: for want of room in the window, the disk or the batch.
-            Lookup::Next if !self.engine.has_room() => Err(Refusal::NoSpace),
-            Lookup::Next => {
-                let bank = self.engine.bank();
-                let acked = bank.session(session).map_or(RequestNumber(0), |view| view.acked_below);
-                let is_full = number.0.saturating_sub(acked.0) >= bank.setting(Setting::Window);
-                Err(if is_full { Refusal::WindowFull } else { Refusal::Busy })
-            }
-        }
-    }
-
-    fn decide_ack(&self, session: Lsn, acked_below: RequestNumber) -> Result<Reply, Refusal> {
-        let view = self.engine.bank().session(session).ok_or(Refusal::UnknownSession)?;
-        match view.last.next() {
-            Some(expected) if acked_below > expected => Err(Refusal::Gap { expected }),
-            _ if acked_below > view.acked_below => Err(Refusal::Busy),
-            _ => Ok(Reply::Acked { acked_below: view.acked_below }),
-        }
-    }
-
-    fn resumable(&self, owner: Owner, session: SessionId) -> Result<SessionInfo, Refusal> {
-        let bank = self.engine.bank();
-        if !bank.has_place(session) {
-            return Err(Refusal::StoreRolledBack);
-        }
-        let view = bank.session(session.lsn).filter(|view| view.owner == owner).ok_or(Refusal::UnknownSession)?;
-        Ok(SessionInfo { session, last: view.last, acked_below: view.acked_below })
-    }
-
-    /// The owner's sessions that entries after `after` opened, oldest first, `most` at most.
-    fn sessions(&self, owner: Owner, after: Lsn, most: usize) -> Vec<SessionInfo> {
-        let bank = self.engine.bank();
-        let info = |lsn: Lsn| {
-            let view = bank.session(lsn)?;
-            Some(SessionInfo { session: bank.epochs().session(lsn), last: view.last, acked_below: view.acked_below })
-        };
-        bank.sessions_of(owner).into_iter().filter(|lsn| *lsn > after).filter_map(info).take(most).collect()
-    }
-
-    fn balance(&self, owner: Owner, account: AccountId) -> Result<Reply, Refusal> {
-        if !matches!(owner, Owner::Teller(_)) && owner != Owner::Customer(account) {
-            return Err(Refusal::NotPermitted);
-        }
-        let bank = self.engine.bank();
-        let view = bank.account(account).ok_or(Refusal::NoSuchAccount)?;
-        Ok(Reply::Balance { balance: view.balance, lsn: bank.applied() })
-    }
-
-    fn welcome(&self) -> Welcome {
-        let bank = self.engine.bank();
-        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        Welcome {
-            version: message::VERSION,
-            store: self.engine.store(),
-            lineage: bank.lineage(),
-            decimals: bank.decimals(),
-            limits: Limits { payload: small(MAX_PAYLOAD as u64), window: small(bank.setting(Setting::Window)), run: small(MAX_RUN as u64) },
-            bank_time: self.engine.now(),
-        }
-    }
-
-    fn accounts(&self, from: AccountId) -> Vec<AccountInfo> {
-        let bank = self.engine.bank();
-        let info = |id: u32| {
-            let account = AccountId(id);
-            let view = bank.account(account)?;
-            Some(AccountInfo {
-                account,
-                name: bank.account_name(account)?.to_owned(),
-                balance: view.balance,
-                closed: view.closed,
-                locked: view.locked,
-                login_locked: view.login_locked,
-            })
-        };
-        (from.0..bank.account_count()).take(MAX_PAGE).filter_map(info).collect()
-    }
-}
-
-const fn refusal_of(refused: Refused) -> Refusal {
-    match refused {
-        Refused::NameTaken => Refusal::NameTaken,
-        Refused::NoSuchAccount => Refusal::NoSuchAccount,
-        Refused::NoSuchTeller => Refusal::NoSuchTeller,
-        Refused::AccountClosed => Refusal::AccountClosed,
-        Refused::BalanceNotZero => Refusal::BalanceNotZero,
+        })
     }
 }

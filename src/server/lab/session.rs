@@ -7,17 +7,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::engine::{Admission, Fatal};
-use crate::model::command::Command;
-use crate::model::types::{Lsn, Owner, RequestNumber};
-use crate::server::arrival::{Taken, check_command};
+use crate::model::types::{Lsn, Owner};
 use crate::server::budget::ANSWER;
 use crate::server::connection::{Connection, FrontEnd};
 use crate::server::lab::dialogue::{Dialogue, Heard, Port, Terms};
 use crate::server::lab::rules::{Chance, LabRules};
 use crate::server::service::{ConnectionId, Service, TICK};
-use crate::server::turn::{Item, Logged};
+use crate::server::turn::{Admitted, Item, Logged};
 use crate::wal::Full;
-use crate::wire::message::{Ask, Refusal, Reply};
+use crate::wire::message::Reply;
 
 /// Without a further byte for this long, what a client began without ever having ended a line is a message.
 const SILENCE: Duration = Duration::from_millis(100);
@@ -109,10 +107,10 @@ impl Service {
                     }
                     break;
                 }
-                (Heard::Question, Some(question)) => match self.arrive_from_lab(id, question)? {
-                    Taken::Yes => self.is_asked(id)?,
-                    Taken::NextTurn => self.is_full = true,
-                    Taken::Later(needs) => {
+                (Heard::Question, Some(question)) => match self.admit(id, question)? {
+                    Admitted::Yes => self.is_asked(id)?,
+                    Admitted::NextTurn => self.is_full = true,
+                    Admitted::Later(needs) => {
                         self.pause(slot, needs);
                         break;
                     }
@@ -129,25 +127,6 @@ impl Service {
             }
         }
         Ok(consumed)
-    }
-
-    fn arrive_from_lab(&mut self, id: ConnectionId, question: Ask) -> Result<Taken, Fatal> {
-        match question {
-            Ask::Request { number, acked_below, command } => Ok(self.request_from_lab(id, number, acked_below, command)),
-            question => self.arrive(id, question),
-        }
-    }
-
-    /// A money request that may acknowledge its own reply, which no other client's may.
-    fn request_from_lab(&mut self, id: ConnectionId, number: RequestNumber, acked_below: RequestNumber, command: Command) -> Taken {
-        let place = self.connection(id).and_then(|connection| connection.owner.zip(connection.session));
-        // The session was closed by somebody else, or taken over.
-        let Some((owner, session)) = place else { return self.refused(id, Refusal::NoSession) };
-        if let Err(refusal) = check_command(&command, owner) {
-            return self.refused(id, refusal);
-        }
-        let admission = self.engine.submit_request(owner, session, number, acked_below, command);
-        self.take(id, admission, Logged::Numbered(number), || Ask::Request { number, acked_below, command })
     }
 
     /// The question is in the turn's list: nothing is read until it is answered.

@@ -47,8 +47,8 @@ fn duplicates(c: &mut Criterion) {
 /// One turn of the loop: gives the bytes of the replies.
 fn turn(service: &mut Service, slot: usize, bytes: &[u8]) -> usize {
     service.receive(slot, bytes, Duration::ZERO).unwrap();
-    service.finish_turn(Duration::ZERO).unwrap();
-    service.end_commit().unwrap();
+    let _ = service.finish_turn(Duration::ZERO).unwrap();
+    service.finish_commit().unwrap();
     let replied = service.unsent(slot).len();
     assert!(replied > 0, "no reply");
     service.wrote(slot, replied, Duration::ZERO);

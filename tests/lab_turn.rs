@@ -56,8 +56,8 @@ impl Bank {
     }
 
     fn turn(&mut self) {
-        self.service.finish_turn(self.now).unwrap();
-        self.service.end_commit().unwrap();
+        let _ = self.service.finish_turn(self.now).unwrap();
+        self.service.finish_commit().unwrap();
         self.service.resume(self.now).unwrap();
     }
 
@@ -105,8 +105,8 @@ fn no_moment_leaves_a_session() {
             }
             for half in 0..halves {
                 if half % 2 == 0 {
-                    bank.service.finish_turn(bank.now).unwrap();
-                    bank.service.end_commit().unwrap();
+                    let _ = bank.service.finish_turn(bank.now).unwrap();
+                    bank.service.finish_commit().unwrap();
                 } else {
                     bank.service.resume(bank.now).unwrap();
                 }

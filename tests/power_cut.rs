@@ -158,9 +158,9 @@ impl Env {
             }
             // The new questions were judged while the last batch was under way.
             self.settle_turn(service, &mut unheard, now)?;
-            service.finish_turn(now).ok()?;
+            let _ = service.finish_turn(now).ok()?;
             unheard = spoken;
-            self.counts.overlapped += u64::from(service.is_under_way());
+            self.counts.overlapped += u64::from(service.is_in_flight());
             if self.random.one_in(12) {
                 self.checkpoint(service);
             }
@@ -173,10 +173,10 @@ impl Env {
 
     /// Waits for the batch that is under way, if one is, and hears the answers.
     fn settle_turn(&mut self, service: &mut Service, unheard: &mut Vec<(usize, usize, Vec<Ask>)>, now: Duration) -> Option<()> {
-        if service.is_under_way() {
+        if service.is_in_flight() {
             assert!(unheard.iter().all(|(_, slot, _)| service.unsent(*slot).is_empty()), "an answer before its batch is durable");
         }
-        service.end_commit().ok()?;
+        service.finish_commit().ok()?;
         for (index, slot, asks) in unheard.drain(..) {
             let replies = take_replies(service, slot, now);
             assert_eq!(replies.len(), asks.len());
@@ -324,8 +324,8 @@ fn talk(service: &mut Service, slot: usize, asks: &[Ask], now: Duration) -> Opti
     let mut replies = Vec::new();
     while replies.len() < asks.len() {
         service.resume(now).ok()?;
-        service.finish_turn(now).ok()?;
-        service.end_commit().ok()?;
+        let _ = service.finish_turn(now).ok()?;
+        service.finish_commit().ok()?;
         replies.extend(take_replies(service, slot, now));
     }
     Some(replies)

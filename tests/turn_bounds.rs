@@ -64,8 +64,8 @@ impl Bank {
     }
 
     fn turn(&mut self) {
-        self.service.finish_turn(self.now).unwrap();
-        self.service.end_commit().unwrap();
+        let _ = self.service.finish_turn(self.now).unwrap();
+        self.service.finish_commit().unwrap();
         self.service.resume(self.now).unwrap();
     }
 
@@ -182,7 +182,7 @@ fn no_deadline_passes_while_the_bank_is_not_ready_to_read() {
     bank.service.resume(bank.now).unwrap();
     // The disk takes long.
     bank.now += Duration::from_secs(60);
-    bank.service.finish_turn(bank.now).unwrap();
+    let _ = bank.service.finish_turn(bank.now).unwrap();
     bank.service.is_ready(bank.now);
     bank.turn();
     bank.send(slot, &[Ask::Hello { version: VERSION }]);

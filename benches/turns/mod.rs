@@ -87,8 +87,8 @@ impl Turns {
             let login = Ask::Login { role: Role::Teller, name: "load".to_owned(), secret: secret() };
             for ask in [Ask::Hello { version: VERSION }, login, Ask::OpenSession] {
                 turns.service.receive(slot, &framed(&[ask]), NOW).unwrap();
-                turns.service.finish_turn(NOW).unwrap();
-                turns.service.end_commit().unwrap();
+                let _ = turns.service.finish_turn(NOW).unwrap();
+                turns.service.finish_commit().unwrap();
                 turns.take_replies(|_, replies| assert!(!replies.is_empty()));
             }
         }
@@ -136,8 +136,8 @@ impl Turns {
             self.service.receive(*slot, bytes, NOW).unwrap();
         }
         assert!(!self.service.is_full(), "a turn that does not fit one batch");
-        self.service.finish_turn(NOW).unwrap();
-        self.service.end_commit().unwrap();
+        let _ = self.service.finish_turn(NOW).unwrap();
+        self.service.finish_commit().unwrap();
         let mut replied = 0;
         self.take_replies(|_, replies| replied += replies.len());
         replied
@@ -150,8 +150,8 @@ impl Turns {
             self.service.receive(*slot, &bytes[..cut], NOW).unwrap();
             self.service.receive(*slot, &bytes[cut..], NOW).unwrap();
         }
-        self.service.finish_turn(NOW).unwrap();
-        self.service.end_commit().unwrap();
+        let _ = self.service.finish_turn(NOW).unwrap();
+        self.service.finish_commit().unwrap();
         let mut replied = 0;
         self.take_replies(|_, replies| replied += replies.len());
         replied
@@ -163,8 +163,8 @@ impl Turns {
         for (slot, bytes) in self.slots.iter().zip(input) {
             self.service.receive(*slot, bytes, NOW).unwrap();
         }
-        self.service.finish_turn(NOW).unwrap();
-        self.service.end_commit().unwrap();
+        let _ = self.service.finish_turn(NOW).unwrap();
+        self.service.finish_commit().unwrap();
         let again = self.scenario == Scenario::Duplicates;
         let mut answered = 0;
         self.take_replies(|_, mut replies| {

@@ -2,8 +2,8 @@
 //!
 //! A turn goes: [`Engine::submit`] and its kin put entries into the open batch, in order of arrival;
 //! [`Engine::begin_commit`] gives them to the disk, once; [`Engine::apply_next`] applies them one after the other, so that
-//! whoever walks the turn's list can answer everything else in its place between two of them; [`Engine::end_commit`] tells
-//! that the answers may leave.
+//! whoever walks the turn's list can answer everything else in its place between two of them; [`Engine::finish_commit`]
+//! confirms that the batch is durable, and the answers may leave.
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 
 mod batch_entries;
@@ -49,16 +49,13 @@ use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};
 use crate::model::secret::Secret;
 use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestNumber, StoreId};
-use crate::wal::{Full, Log, MAX_RECORD, WalError};
+use crate::wal::{Full, InFlight, Log, MAX_RECORD};
 use crate::wire::message::Receipt;
 
 use crate::model::invariant::{held, to_len};
 use batch_entries::{BatchEntries, Next};
 use checkpoint::Checkpoints;
 use staging::Staging;
-
-/// [`Log::commit`] or [`Log::begin_commit`].
-type Commit = fn(&mut Log, BankTime, u64) -> Result<(), WalError>;
 
 const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits one");
 
@@ -67,7 +64,7 @@ const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits 
 /// Invariants: outside a walk (from [`Engine::begin_commit`] until the last [`Engine::apply_next`]) the bank has applied
 /// exactly what was committed; nothing is submitted during a walk; an entry is applied once, in log order. While a commit is
 /// under way, what it wrote is not known to be durable: nothing that the bank shows may leave before
-/// [`Engine::end_commit`], which comes before the next batch is written.
+/// [`Engine::finish_commit`], which comes before the next batch is written.
 pub struct Engine {
     bank: Bank,
     log: Log,
@@ -115,7 +112,7 @@ impl Engine {
     /// Evidence of the log's history as far as it is durable.
     #[must_use]
     pub fn receipt(&self) -> Receipt {
-        Receipt { chain: self.log.chain(), lsn: self.log.durable_lsn() }
+        Receipt { chain: self.log.chain(), lsn: self.log.end_lsn() }
     }
 
     /// Whether the log can take entries at all, as far as is known: false while the disk has no room for the next segment.
@@ -328,32 +325,37 @@ impl Engine {
     /// # Errors
     /// [`Fatal`]: the process must end without answering anybody.
     pub fn commit(&mut self) -> Result<(), Fatal> {
-        self.log_batch(Log::commit)?;
-        self.end_commit()
+        let commit = self.begin_commit()?;
+        self.finish_commit(commit)
     }
 
-    /// Begins [`Engine::commit`]: the batch is to be applied, beside the disk if that takes longer than a moment. Nobody may
-    /// be told anything of it before [`Engine::end_commit`].
+    /// Begins [`Engine::commit`]: the batch is to be applied, while the disk still writes it if it is large. Nothing that
+    /// depends on it may leave before [`Engine::finish_commit`], which must come before the next commit.
     ///
     /// # Errors
     /// As [`Engine::commit`].
-    pub fn begin_commit(&mut self) -> Result<(), Fatal> {
-        self.log_batch(Log::begin_commit)
+    pub fn begin_commit(&mut self) -> Result<InFlight, Fatal> {
+        if self.batch.is_begun() {
+            return Err(Fatal::Broken("the last batch was not applied to its end before the next commit"));
+        }
+        self.checkpoints.poll()?;
+        if self.batch.is_empty() {
+            // A log that has failed takes no entries; this call returns its error.
+            self.log.poll()?;
+            return Ok(InFlight::DURABLE);
+        }
+        self.batch_time = self.clock.now();
+        let commit = self.log.begin_commit(self.batch_time, self.bank.outcome_digest())?;
+        self.apply_start()?;
+        Ok(commit)
     }
 
-    /// Whether a commit was begun and not ended.
-    #[must_use]
-    pub const fn is_under_way(&self) -> bool {
-        self.log.is_under_way()
-    }
-
-    /// Waits until the batch is durable whose commit was begun: from then on everybody may be told. Without one it does
-    /// nothing.
+    /// Waits until the commit's batch is durable: from then on what depends on it may leave.
     ///
     /// # Errors
     /// As [`Engine::commit`].
-    pub fn end_commit(&mut self) -> Result<(), Fatal> {
-        self.log.end_commit()?;
+    pub fn finish_commit(&mut self, commit: InFlight) -> Result<(), Fatal> {
+        self.log.finish_commit(commit)?;
         if let Some(finished) = self.log.take_finished() {
             self.checkpoints.moved_on(finished, self.bank.account_count());
         }
@@ -405,7 +407,7 @@ impl Engine {
     /// Notes that so many entries were applied.
     fn applied(&mut self, count: usize) -> Result<(), Fatal> {
         if self.batch.applied(count) {
-            if self.bank.applied() != self.log.durable_lsn() {
+            if self.bank.applied() != self.log.end_lsn() {
                 return Err(Fatal::Broken("the bank has applied another number of entries than the log holds"));
             }
             self.bank.check_totals()?;
@@ -428,11 +430,10 @@ impl Engine {
         if !self.batch.is_empty() {
             return Err(Fatal::Broken("a seal comes between turns"));
         }
-        self.end_commit()?;
         if self.log.needs_seal() {
             self.checkpoints.poll()?;
             self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
-            self.end_commit()?;
+            self.finish_commit(InFlight::DURABLE)?;
         }
         Ok(())
     }
@@ -462,23 +463,6 @@ impl Engine {
     /// [`CheckpointError`]; the segments are then still there.
     pub fn pack_now(&self) -> Result<u64, CheckpointError> {
         self.checkpoints.pack_now()
-    }
-
-    /// Commits the open batch in that way.
-    fn log_batch(&mut self, commit: Commit) -> Result<(), Fatal> {
-        self.end_commit()?;
-        if self.batch.is_begun() {
-            return Err(Fatal::Broken("the last walk was not finished before the next commit"));
-        }
-        if self.batch.is_empty() {
-            // A log that has failed takes no entries; this is where it tells why.
-            self.checkpoints.poll()?;
-            return Ok(self.log.poll()?);
-        }
-        self.batch_time = self.clock.now();
-        self.checkpoints.poll()?;
-        commit(&mut self.log, self.batch_time, self.bank.outcome_digest())?;
-        self.apply_start()
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {

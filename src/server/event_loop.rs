@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::places::{OPERATORS, Refusals};
-use super::service::{Peer, Service};
+use super::service::{Delivery, Peer, Service};
 use super::sockets::{Accepted, Listener, Socket};
 use crate::engine::Fatal;
 use crate::env::{Clock, os};
@@ -177,8 +177,8 @@ impl EventLoop {
     pub fn run(mut self) -> Result<(), Fatal> {
         let mut events = Events::with_capacity(1024);
         while !self.is_stopping {
-            // What is under way is ended in this turn, as soon as what has arrived is read.
-            let patience = if self.service.is_under_way() { Some(Duration::ZERO) } else { self.patience() };
+            // A commit is in flight: do not block in poll; read what has arrived, then wait for it.
+            let patience = if self.service.is_in_flight() { Some(Duration::ZERO) } else { self.patience() };
             self.service.is_ready(self.clock.monotonic());
             self.poll(&mut events, patience)?;
             self.service.resume(self.clock.monotonic())?;
@@ -198,19 +198,19 @@ impl EventLoop {
                 self.gather(&events)?;
             }
             self.settle()?;
-            self.service.finish_turn(self.clock.monotonic())?;
-            if !self.service.is_under_way() {
-                self.flush();
+            match self.service.finish_turn(self.clock.monotonic())? {
+                Delivery::Flush => self.flush(),
+                Delivery::Withhold => {}
             }
         }
         self.settle()?;
         self.service.end(self.clock.monotonic())
     }
 
-    /// Waits for the last turn's batch, if it is still under way to the disk, and lets its answers go.
+    /// Waits for the last turn's batch, if it is in flight, and sends its answers.
     fn settle(&mut self) -> Result<(), Fatal> {
-        if self.service.is_under_way() {
-            self.service.end_commit()?;
+        if self.service.is_in_flight() {
+            self.service.finish_commit()?;
             self.flush();
         }
         Ok(())
@@ -389,7 +389,7 @@ impl EventLoop {
     }
 
     fn write(&mut self, slot: usize) {
-        if self.service.is_under_way() {
+        if self.service.is_in_flight() {
             // No further event will tell that there is room for what an earlier turn left.
             self.service.mark_dirty(slot);
             return;

@@ -24,4 +24,4 @@ pub use crate::server::lab::dialogue::Port as LabPort;
 pub use crate::server::lab::rules::{ErrorRate, LabRules, NoShare};
 pub use event_loop::{EventLoop, Listen, ServeError};
 pub use places::connections_that_fit;
-pub use service::{Peer, Service};
+pub use service::{Delivery, Peer, Service};

@@ -19,6 +19,7 @@ use crate::server::lab::dialogue::Port;
 use crate::server::lab::rules::LabRules;
 use crate::server::lab::session::Lab;
 use crate::server::turn::Item;
+use crate::wal::InFlight;
 
 /// A seal follows the last answer after this long.
 const SEAL_DELAY: Duration = Duration::from_millis(100);
@@ -41,6 +42,16 @@ pub enum Peer {
 pub(super) struct ConnectionId {
     pub slot: usize,
     pub generation: u32,
+}
+
+/// What becomes of a turn's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Delivery {
+    /// They may be sent.
+    Flush,
+    /// The batch is in flight: they wait for [`Service::finish_commit`].
+    Withhold,
 }
 
 /// The daemon without its sockets.
@@ -69,6 +80,8 @@ pub struct Service {
     served: Vec<usize>,
     generation: u32,
     operators: usize,
+    /// The last turn's commit, until it is confirmed.
+    in_flight: Option<InFlight>,
     /// When a seal is due, if there is something to seal.
     seal_at: Duration,
 }
@@ -99,6 +112,7 @@ impl Service {
             served: Vec::new(),
             generation: 0,
             operators: 0,
+            in_flight: None,
             seal_at: Duration::ZERO,
         }
     }
@@ -252,18 +266,22 @@ impl Service {
         self.is_full
     }
 
-    /// Ends the turn: commits the batch, and applies and answers everything in its place. A large batch is then still
-    /// under way to the disk: its answers are withheld until [`Service::end_commit`], and the next turn may begin before.
+    /// Ends the turn: commits the batch, and applies and answers everything in its place. A large batch may then still be in
+    /// flight: its answers are withheld until [`Service::finish_commit`], and the next turn may begin before that.
     ///
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of this turn may leave.
-    pub fn finish_turn(&mut self, now: Duration) -> Result<(), Fatal> {
+    pub fn finish_turn(&mut self, now: Duration) -> Result<Delivery, Fatal> {
+        if self.in_flight.is_some() {
+            return Err(Fatal::Broken("a turn ends while the commit of the one before is in flight"));
+        }
         self.end_silences();
-        // A batch that takes nothing though it is empty is a log that has failed: the commit tells.
+        // `is_full` without an item means that the log has failed; `begin_commit` returns its error.
         if !self.turn.is_empty() || self.is_full {
-            self.engine.begin_commit()?;
-            // The answers are made beside the disk; none leaves before it is done.
+            let commit = self.engine.begin_commit()?;
+            // The disk may still be writing; no answer leaves before it is done.
             self.answer_all(self.deadlines.ready_time(now))?;
+            self.in_flight = Some(commit);
             self.seal_at = now.saturating_add(SEAL_DELAY);
         } else if now >= self.seal_at && self.engine.needs_seal() {
             self.engine.seal()?;
@@ -273,21 +291,25 @@ impl Service {
         self.is_full = false;
         self.budget.begin_turn(self.waiting.len().saturating_add(self.served.len()));
         self.close_overdue(now);
-        Ok(())
+        if self.in_flight.as_ref().is_some_and(|commit| !commit.is_durable()) {
+            return Ok(Delivery::Withhold);
+        }
+        self.finish_commit()?;
+        Ok(Delivery::Flush)
     }
 
-    /// Whether a batch is under way to the disk, and so nothing may leave.
+    /// Whether the last turn's batch is in flight, so that nothing may leave.
     #[must_use]
-    pub const fn is_under_way(&self) -> bool {
-        self.engine.is_under_way()
+    pub const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
-    /// Waits until the last turn's batch is durable.
+    /// Waits until the last turn's batch is durable, if it is in flight.
     ///
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of that turn may leave.
-    pub fn end_commit(&mut self) -> Result<(), Fatal> {
-        self.engine.end_commit()
+    pub fn finish_commit(&mut self) -> Result<(), Fatal> {
+        self.in_flight.take().map_or(Ok(()), |commit| self.engine.finish_commit(commit))
     }
 
     /// Seals the log.
@@ -342,7 +364,7 @@ impl Service {
     /// What may be written to a connection's socket now.
     #[must_use]
     pub fn unsent(&self, slot: usize) -> &[u8] {
-        if self.is_under_way() {
+        if self.is_in_flight() {
             return &[];
         }
         self.connections.get(slot).map(Connection::unsent).unwrap_or_default()

@@ -27,6 +27,7 @@ pub use read::repair::{Diagnosis, DroppedBatch, Tail, diagnose};
 pub use read::segment_scan::{SegmentScan, Stored};
 pub use read::size::Extent;
 pub use read::tail_check::Torn;
+pub use write::committer::InFlight;
 pub use write::compress::{Shrunk, pack, unpacked};
 pub use write::log::{Full, Log, exists};
 pub use write::segment_pool::Preparer;

@@ -60,8 +60,8 @@ fn hear(port: LabPort, pieces: &[&[u8]], gap: Duration, ends: bool) -> (String, 
                 quiet = 0;
             }
         }
-        bank.service.finish_turn(bank.now).unwrap();
-        bank.service.end_commit().unwrap();
+        let _ = bank.service.finish_turn(bank.now).unwrap();
+        bank.service.finish_commit().unwrap();
         heard += &bank.hear(slot);
         if bank.service.has_waiting() || bank.service.has_work() {
             quiet = 0;
@@ -237,8 +237,8 @@ fn the_banks_own_delay_is_no_silence() {
     let mut bank = Bank::new();
     let slot = bank.connect();
     bank.say(slot, "Sa");
-    bank.service.finish_turn(bank.now).unwrap();
-    bank.service.end_commit().unwrap();
+    let _ = bank.service.finish_turn(bank.now).unwrap();
+    bank.service.finish_commit().unwrap();
     bank.now += SILENCE * 20;
     bank.service.resume(bank.now).unwrap();
     bank.say(slot, "m");

@@ -138,8 +138,8 @@ impl Bank {
     pub fn turn(&mut self) -> Result<(), engine::Fatal> {
         self.now += Duration::from_millis(1);
         self.service.resume(self.now)?;
-        self.service.finish_turn(self.now)?;
-        self.service.end_commit()
+        let _ = self.service.finish_turn(self.now)?;
+        self.service.finish_commit()
     }
 
     /// Everything that was answered and not yet heard.

@@ -29,11 +29,10 @@ fn put_many(log: &mut Log) {
 fn what_was_ended_survives_and_the_next_batch_grows_meanwhile() {
     let (disk, mut log) = store();
     put_many(&mut log);
-    log.begin_commit(BankTime(2), 0).unwrap();
+    let commit = log.begin_commit(BankTime(2), 0).unwrap();
     put(&mut log, b"next").unwrap();
-    assert!(log.is_under_way() && log.pending() == 1);
-    log.end_commit().unwrap();
-    assert!(!log.is_under_way());
+    assert!(!commit.is_durable() && log.pending() == 1);
+    log.finish_commit(commit).unwrap();
     log.commit(BankTime(3), 0).unwrap();
     put(&mut log, b"never committed").unwrap();
     drop(log);
@@ -45,7 +44,7 @@ fn what_was_ended_survives_and_the_next_batch_grows_meanwhile() {
 fn a_second_batch_waits_for_the_first() {
     let (_, mut log) = store();
     put_many(&mut log);
-    log.begin_commit(BankTime(2), 0).unwrap();
+    let _in_flight = log.begin_commit(BankTime(2), 0).unwrap();
     put(&mut log, b"next").unwrap();
     assert!(matches!(log.begin_commit(BankTime(2), 0), Err(WalError::Misuse(_))));
 }
@@ -62,11 +61,10 @@ fn batches_on_the_spot_and_aside_follow_one_another() {
             put_many(&mut log);
             count += MANY as usize;
         }
-        log.begin_commit(BankTime(round), 0).unwrap();
-        let (chain, lsn) = (log.chain(), log.durable_lsn());
-        log.end_commit().unwrap();
-        assert_eq!((log.chain(), log.durable_lsn().0), (chain, lsn.0), "known as soon as it was begun");
-        log.end_commit().unwrap();
+        let commit = log.begin_commit(BankTime(round), 0).unwrap();
+        let (chain, lsn) = (log.chain(), log.end_lsn());
+        log.finish_commit(commit).unwrap();
+        assert_eq!((log.chain(), log.end_lsn()), (chain, lsn), "known as soon as it was begun");
     }
     drop(log);
     disk.crash_with(&mut |_| false);
@@ -80,7 +78,7 @@ fn a_failure_is_told_at_the_end_and_for_ever() {
         put_many(&mut log);
         disk.fail(Fault { at: 0, only: Some(only), is_sticky: true, errno: 5 });
         // The thread that makes segments may meet it first, and then the beginning tells.
-        let error = log.begin_commit(BankTime(2), 0).and_then(|()| log.end_commit()).unwrap_err();
+        let error = log.begin_commit(BankTime(2), 0).and_then(|commit| log.finish_commit(commit)).unwrap_err();
         assert!(matches!(&error, WalError::Io { .. }), "{error}");
         assert!(matches!(log.commit(BankTime(2), 0), Err(WalError::Latched(_))));
         assert_eq!(put(&mut log, b"x"), Err(Full::Batch));
@@ -91,7 +89,7 @@ fn a_failure_is_told_at_the_end_and_for_ever() {
 fn a_log_that_goes_away_ends_what_it_was_writing() {
     let (disk, mut log) = store();
     put_many(&mut log);
-    log.begin_commit(BankTime(2), 0).unwrap();
+    let _in_flight = log.begin_commit(BankTime(2), 0).unwrap();
     drop(log);
     // Nobody writes any more, and all of it is there.
     disk.crash_with(&mut |_| false);

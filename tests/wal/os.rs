@@ -62,7 +62,7 @@ fn several_lives_on_a_real_disk() {
             log.commit(BankTime(life * 1000 + 999), 0).unwrap();
             assert!(!log.needs_seal());
         }
-        let (durable, chain) = (log.durable_lsn(), log.chain());
+        let (durable, chain) = (log.end_lsn(), log.chain());
         drop(log);
         let recovered = read(tmp.path()).unwrap();
         assert_eq!((recovered.end.next_lsn, recovered.end.chain), (durable.next(), chain));

@@ -222,7 +222,7 @@ fn numbered<'a>(
     match flaw {
         Some(Flaw::ReplyBeforeSync) => {}
         Some(Flaw::ApplyBeforeLog) => {
-            while bank.log.durable_lsn() < lsn {
+            while bank.log.end_lsn() < lsn {
                 drop(bank);
                 thread::sleep(LOOK);
                 bank = lock(shared);
@@ -314,7 +314,7 @@ impl Bank {
     }
 
     fn reply(&self, number: RequestNumber, body: Body, replayed: bool) -> Reply {
-        let receipt = Receipt { chain: self.log.chain(), lsn: self.log.durable_lsn() };
+        let receipt = Receipt { chain: self.log.chain(), lsn: self.log.end_lsn() };
         Reply::Answer { number, body, replayed, receipt }
     }
 

@@ -221,7 +221,8 @@ impl Service {
         self.lab.retry_at = Duration::ZERO;
         while !self.lab.abandoned.is_empty() && self.lab.retry_at <= now {
             self.close_abandoned(now);
-            self.finish_turn(now)?;
+            let _ = self.finish_turn(now)?;
+            self.finish_commit()?;
         }
         Ok(())
     }

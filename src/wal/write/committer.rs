@@ -21,10 +21,10 @@ const LATER: u32 = 3;
 
 /// The one who writes. Invariant: at most one batch is under way, and nothing else is written meanwhile.
 pub(in crate::wal) struct Committer {
-    hand: Mode,
+    mode: Mode,
     /// The open batch while another is under way.
     spare: OpenBatch,
-    is_under_way: bool,
+    is_in_flight: bool,
 }
 
 enum Mode {
@@ -39,6 +39,25 @@ struct Thread {
     jobs: Option<SyncSender<Job>>,
     results: Receiver<Done>,
     handle: Option<JoinHandle<()>>,
+}
+
+/// A commit that was begun. Nothing that depends on its batch may leave before `Log::finish_commit` confirms that the batch
+/// is durable.
+#[derive(Debug)]
+#[must_use = "`finish_commit` confirms a commit in flight"]
+pub struct InFlight {
+    is_durable: bool,
+}
+
+impl InFlight {
+    /// A commit that is finished, or that had nothing to write.
+    pub(crate) const DURABLE: Self = Self { is_durable: true };
+
+    /// Whether the batch is durable already.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        self.is_durable
+    }
 }
 
 /// A batch, and where it goes.
@@ -60,16 +79,11 @@ impl Committer {
     /// # Errors
     /// If the system gives none.
     pub(in crate::wal) fn new(preparer: Preparer) -> Result<Self, WalError> {
-        let hand = match preparer {
+        let mode = match preparer {
             Preparer::Inline => Mode::Own(None),
             Preparer::Background => Mode::Thread(Thread::spawn()?),
         };
-        Ok(Self { hand, spare: OpenBatch::new(), is_under_way: false })
-    }
-
-    /// Whether a batch was begun and not ended.
-    pub(in crate::wal) const fn is_under_way(&self) -> bool {
-        self.is_under_way
+        Ok(Self { mode, spare: OpenBatch::new(), is_in_flight: false })
     }
 
     /// Writes and syncs a finished batch on the spot, and makes `batch` an open one.
@@ -83,8 +97,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Begins to write and sync a finished batch of so many entries, and makes `batch` an open one. It may be done on
-    /// return; [`Committer::end`] tells.
+    /// Begins to write and sync a finished batch of `entries` entries, and makes `batch` an open one. A small batch is durable
+    /// on return.
     ///
     /// # Errors
     /// As [`Committer::write_now`].
@@ -94,36 +108,35 @@ impl Committer {
         offset: u64,
         batch: &mut OpenBatch,
         entries: u32,
-    ) -> Result<(), WalError> {
-        let least = match self.hand {
+    ) -> Result<InFlight, WalError> {
+        let least = match self.mode {
             Mode::Own(_) => LATER,
             Mode::Thread(_) => ASIDE,
         };
         if entries < least {
-            return self.write_now(segment, offset, batch);
+            self.write_now(segment, offset, batch)?;
+            return Ok(InFlight::DURABLE);
         }
         self.check()?;
-        self.is_under_way = true;
+        self.is_in_flight = true;
         let batch = std::mem::replace(batch, std::mem::take(&mut self.spare));
         let job = Job { segment: Arc::clone(segment), offset, batch };
-        match &mut self.hand {
-            Mode::Own(kept) => {
-                *kept = Some(job);
-                Ok(())
-            }
-            Mode::Thread(thread) => thread.send(job),
+        match &mut self.mode {
+            Mode::Own(kept) => *kept = Some(job),
+            Mode::Thread(thread) => thread.send(job)?,
         }
+        Ok(InFlight { is_durable: false })
     }
 
     /// Waits until the batch that was begun is durable.
     ///
     /// # Errors
     /// As [`Committer::write_now`]; the batch then stays under way for ever, and this must not be called again.
-    pub(in crate::wal) fn end(&mut self) -> Result<(), WalError> {
-        if !self.is_under_way {
+    pub(in crate::wal) fn finish(&mut self, commit: InFlight) -> Result<(), WalError> {
+        if commit.is_durable {
             return Ok(());
         }
-        let done = match &mut self.hand {
+        let done = match &mut self.mode {
             Mode::Own(kept) => kept.take().map(Job::run),
             Mode::Thread(thread) => thread.results.recv().ok(),
         };
@@ -131,12 +144,14 @@ impl Committer {
         self.spare = done.batch;
         self.spare.begin();
         done.written?;
-        self.is_under_way = false;
+        self.is_in_flight = false;
         Ok(())
     }
 
-    const fn check(&self) -> Result<(), WalError> {
-        if self.is_under_way { Err(WalError::Misuse("a batch written before the one before it was")) } else { Ok(()) }
+    /// # Errors
+    /// [`WalError::Misuse`] while a batch is in flight.
+    pub(in crate::wal) const fn check(&self) -> Result<(), WalError> {
+        if self.is_in_flight { Err(WalError::Misuse("a batch written before the one before it was")) } else { Ok(()) }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::wal::format::segment::file_name;
 use crate::wal::read::anchor::Finished;
 use crate::wal::read::recover::{LogEnd, Recovered};
 use crate::wal::read::repair::Tail;
-use crate::wal::write::committer::Committer;
+use crate::wal::write::committer::{Committer, InFlight};
 use crate::wal::write::open_batch::OpenBatch;
 use crate::wal::write::segment_pool::{Preparer, SegmentPool};
 use crate::wal::write::segment_writer::{Segment, SegmentWriter, remove_dropped, remove_temporaries, remove_unnamed};
@@ -35,7 +35,7 @@ pub enum Full {
 
 /// The log of a store, open for writing. Invariants:
 /// - a batch is written only after the sync of the one before it returned; synced bytes are never written again;
-/// - between [`Log::begin_commit`] and [`Log::end_commit`] the next batch may grow, and is not written;
+/// - between [`Log::begin_commit`] and [`Log::finish_commit`] the next batch may grow, and is not written;
 /// - the open batch fits the current segment's rest, or else the next segment, which is ready then;
 /// - after the first error nothing is ever written again.
 pub struct Log {
@@ -44,7 +44,7 @@ pub struct Log {
     /// What the first batch of this incarnation says about the log before it. Taken when that batch is durable.
     voucher: Option<Voucher>,
     supplier: SegmentPool,
-    writer: Committer,
+    committer: Committer,
     /// The segment in use, and where its next batch goes. None before the first batch.
     current: Option<(Arc<Segment>, u64)>,
     /// The open batch: room for its header, then records.
@@ -54,7 +54,7 @@ pub struct Log {
     next_lsn: Lsn,
     /// As of the last batch that was committed, be it only begun:
     batch_number: u64,
-    durable_lsn: Lsn,
+    end_lsn: Lsn,
     chain: Chain,
     bank_time: BankTime,
     /// The log's end after that batch, or before this life's first.
@@ -149,7 +149,7 @@ impl Log {
         store: StoreId,
         incarnation: Incarnation,
         voucher: Option<Voucher>,
-        (supplier, writer): (SegmentPool, Committer),
+        (supplier, committer): (SegmentPool, Committer),
         end: &LogEnd,
     ) -> Self {
         Self {
@@ -157,13 +157,13 @@ impl Log {
             incarnation,
             voucher,
             supplier,
-            writer,
+            committer,
             current: None,
             buffer: OpenBatch::new(),
             pending: 0,
             next_lsn: end.next_lsn,
             batch_number: end.batch_number,
-            durable_lsn: Lsn(end.next_lsn.0.saturating_sub(1)),
+            end_lsn: Lsn(end.next_lsn.0.saturating_sub(1)),
             chain: end.chain,
             bank_time: end.bank_time,
             end: *end,
@@ -193,8 +193,8 @@ impl Log {
     /// # Errors
     /// As [`Log::commit`].
     pub fn close(&mut self) -> Result<(), WalError> {
-        self.end_commit()?;
         self.check()?;
+        self.committer.check()?;
         if self.pending == 0 && self.end.batch_number > 0 {
             let end = self.end;
             self.supplier.record_end(&end).map_err(|error| self.latch(error))?;
@@ -223,8 +223,8 @@ impl Log {
 
     /// The LSN of the last entry that was committed, and so is durable once that commit has ended; 0 if there is none.
     #[must_use]
-    pub const fn durable_lsn(&self) -> Lsn {
-        self.durable_lsn
+    pub const fn end_lsn(&self) -> Lsn {
+        self.end_lsn
     }
 
     /// Which life of the daemon this is.
@@ -298,35 +298,30 @@ impl Log {
     /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.
     pub fn commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
         self.check()?;
-        self.write(bank_time, outcome_digest, false).map_err(|error| self.latch(error))
+        let commit = self.write(bank_time, outcome_digest, false).map_err(|error| self.latch(error))?;
+        self.finish_commit(commit)
     }
 
-    /// Begins [`Log::commit`], so that something else can be done until [`Log::end_commit`], which must come before the next
-    /// one. Until then the batch counts as durable here, and nobody may be told.
+    /// Begins [`Log::commit`]: a large batch is written by a thread. [`Log::finish_commit`] must come before the next commit.
+    /// Until then [`Log::end_lsn`] and [`Log::chain`] include the batch, and nothing that depends on it may leave.
     ///
     /// # Errors
     /// As [`Log::commit`].
-    pub fn begin_commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
+    pub fn begin_commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<InFlight, WalError> {
         self.check()?;
         self.write(bank_time, outcome_digest, true).map_err(|error| self.latch(error))
     }
 
-    /// Whether a commit was begun and not ended.
-    #[must_use]
-    pub const fn is_under_way(&self) -> bool {
-        self.writer.is_under_way()
-    }
-
-    /// Waits until the batch is durable whose commit was begun; without one it does nothing.
+    /// Waits until the commit's batch is durable.
     ///
     /// # Errors
     /// As [`Log::commit`].
-    pub fn end_commit(&mut self) -> Result<(), WalError> {
-        if !self.is_under_way() {
+    pub fn finish_commit(&mut self, commit: InFlight) -> Result<(), WalError> {
+        if commit.is_durable() {
             return Ok(());
         }
         self.check()?;
-        self.writer.end().map_err(|error| self.latch(error))
+        self.committer.finish(commit).map_err(|error| self.latch(error))
     }
 
     /// Looks whether the thread that makes segments has one, or an error, without waiting; without a thread, whether there is
@@ -387,12 +382,12 @@ impl Log {
     }
 
     /// `goes_on`: whoever asks has something else to do meanwhile.
-    fn write(&mut self, bank_time: BankTime, outcome_digest: u64, goes_on: bool) -> Result<(), WalError> {
+    fn write(&mut self, bank_time: BankTime, outcome_digest: u64, goes_on: bool) -> Result<InFlight, WalError> {
         self.supplier.poll()?;
         let total = round_up(self.buffer.len());
         if !self.find_room(total)? {
             // Only a seal can meet this: entries were given room when they were appended.
-            return if self.pending == 0 { Ok(()) } else { Err(WalError::Misuse("a batch without room")) };
+            return if self.pending == 0 { Ok(InFlight::DURABLE) } else { Err(WalError::Misuse("a batch without room")) };
         }
         if to_u64(total) > self.rest() {
             self.current = self.supplier.ready.pop_front().map(|segment| (Arc::new(segment), BLOCK));
@@ -419,7 +414,7 @@ impl Log {
             incarnation: self.incarnation,
             number: self.batch_number + 1,
             outcome_digest,
-            first_lsn: self.durable_lsn.next(),
+            first_lsn: self.end_lsn.next(),
             count: self.pending,
             payload_len: 0,
             // A clock that went back is the caller's mistake, and would make the log unreadable.
@@ -432,11 +427,12 @@ impl Log {
         if self.buffer.bytes().chunks(crate::wal::format::bytes::SECTOR).any(is_zero) {
             return Err(WalError::Misuse("a batch with a sector of zeros"));
         }
-        if goes_on {
-            self.writer.begin(segment, *offset, &mut self.buffer, self.pending)?;
+        let commit = if goes_on {
+            self.committer.begin(segment, *offset, &mut self.buffer, self.pending)?
         } else {
-            self.writer.write_now(segment, *offset, &mut self.buffer)?;
-        }
+            self.committer.write_now(segment, *offset, &mut self.buffer)?;
+            InFlight::DURABLE
+        };
         if *offset == BLOCK && self.end.batch_number > 0 {
             self.finished = Some(Finished { end: self.end, outcome_digest, bytes: self.bytes });
         }
@@ -452,12 +448,12 @@ impl Log {
         self.bytes += to_u64(total);
         self.voucher = None;
         self.batch_number = header.number;
-        self.durable_lsn = Lsn(self.next_lsn.0.saturating_sub(1));
+        self.end_lsn = Lsn(self.next_lsn.0.saturating_sub(1));
         self.chain = header.chain_after;
         self.bank_time = header.bank_time;
         self.is_unsealed = self.pending > 0;
         self.pending = 0;
-        Ok(())
+        Ok(commit)
     }
 
     /// Whether a batch of `total` bytes can be written, in this segment or in the next, which is then ready.

@@ -50,7 +50,7 @@
 //!
 //! Each module imports only from the layers below its own (`tests/tidy.rs` checks this). `ARCHITECTURE.md` is the tour.
 //!
-//! 1. [`model`]: amounts, commands, log entries; [`env`]: disk, clocks and random numbers, real or simulated.
+//! 1. [`model`]: amounts, commands, log entries; [`env`](mod@env): disk, clocks and random numbers, real or simulated.
 //! 2. [`wire`]: frames and messages; [`bank`]: the pure state machine; [`wal`]: the write-ahead log.
 //! 3. [`engine`]: joins log and bank; checkpoints, snapshots, verification, repair.
 //! 4. [`server`]: the event loop; [`client`]; [`prove`]: tests exactly-once under faults; [`bench`](mod@bench): load and figures.

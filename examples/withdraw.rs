@@ -44,8 +44,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     let earlier = client.journal().open(&deadline)?.requests().find_map(|request| {
         let intent = &request.intent;
         let is_same = intent.command == command && intent.name == *name && intent.store == welcome.store;
-        let is_open = matches!(request.end, None | Some(End::Answered(_))) && !request.is_told;
-        (is_same && is_open).then_some(intent.id)
+        let may_have_moved = matches!(request.end, None | Some(End::Answered(_))) || request.must_be_asked_about();
+        (is_same && may_have_moved && !request.is_told).then_some(intent.id)
     });
     let answer = match earlier {
         Some(id) => client.resend(id, command)?,

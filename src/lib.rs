@@ -6,7 +6,7 @@
 //! # The client
 //!
 //! [`Client`] is one blocking connection and a journal file. [`Client::execute`] numbers the request, syncs it to the
-//! journal, sends it, and resends it under the same number until the bank's answer is in the journal too.
+//! journal, sends it, resends it under the same number until the bank answers or the timeout passes, and records the answer.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -41,19 +41,22 @@
 //!   [`Client::resend`] or [`Client::cancel`] settles it, in this process or a later one.
 //! - [`ClientError::AskTheBank`]: the money may have moved, and the bank no longer keeps the answer.
 //!   `bankd explain` finds the request in the bank's log.
-//! - Any other [`ClientError`] of [`Client::execute`]: no money moved, and none will.
+//! - Any other [`ClientError`] of [`Client::execute`]: no money moved.
 //!
 //! `examples/withdraw.rs` is a whole program that may be killed and run again; `examples/batch.rs` keeps many requests in
 //! flight with [`Client::execute_all`].
 //!
 //! # The layers
 //!
-//! Each module imports only from the layers below its own (`tests/tidy.rs` checks this). `ARCHITECTURE.md` is the tour.
+//! Each module imports only from the layers below its own, except that `prove` and `bench` use `client`, and `bench` uses
+//! `prove` (`tests/tidy.rs` checks this). `ARCHITECTURE.md` is the tour.
 //!
 //! 1. [`model`]: amounts, commands, log entries; [`env`](mod@env): disk, clocks and random numbers, real or simulated.
 //! 2. [`wire`]: frames and messages; [`bank`]: the pure state machine; [`wal`]: the write-ahead log.
 //! 3. [`engine`]: joins log and bank; checkpoints, snapshots, verification, repair.
 //! 4. [`server`]: the event loop; [`client`]; [`prove`]: tests exactly-once under faults; [`bench`](mod@bench): load and figures.
+//!
+//! The program adds the command line (`src/cli/`) on top.
 //!
 //! # Limits
 //!

@@ -2,6 +2,40 @@
 //!
 //! [`apply`] changes it, one log entry after another, and nothing else does; the methods of [`Bank`] only look.
 //! Left out: the log (`wal/`), what may get into it and when it is answered (`engine/`), and the wire.
+//!
+//! # Example
+//!
+//! ```
+//! use bankd::bank::{Applied, Bank, apply};
+//! use bankd::model::command::Command;
+//! use bankd::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Tag};
+//! use bankd::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber};
+//! use bankd::Amount;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (sami, time) = (AccountId(0), BankTime(1));
+//! let operator = |action| Entry { owner: Owner::Operator(0), origin: Origin::None, action };
+//! let pin = Tag { key_id: 0, salt: [0; 16], tag: [0; 32] };
+//!
+//! let mut bank = Bank::new();
+//! apply(&mut bank, Lsn(1), &operator(Action::Genesis { decimals: 0, key_check: [0; 32] }), time)?;
+//! apply(&mut bank, Lsn(2), &operator(Action::Lineage { lineage: Lineage(7), cause: LineageCause::Created }), time)?;
+//! let open = AccountOpen { name: "Sami".into(), pin, balance: Amount::try_from(100)? };
+//! assert_eq!(apply(&mut bank, Lsn(3), &operator(Action::AccountOpen(Box::new(open))), time)?, Applied::Opened(sami));
+//!
+//! // A session is named by the LSN of the entry that opens it.
+//! let owner = Owner::Customer(sami);
+//! apply(&mut bank, Lsn(4), &Entry { owner, origin: Origin::None, action: Action::OpenSession { evicted: None } }, time)?;
+//! let origin = Origin::Session { session: Lsn(4), number: RequestNumber(1), acked_below: RequestNumber(1) };
+//! let withdraw = Command::Withdraw { account: sami, amount: Amount::try_from(30)? };
+//! let applied = apply(&mut bank, Lsn(5), &Entry { owner, origin, action: Action::Request(withdraw) }, time)?;
+//!
+//! assert!(matches!(applied, Applied::Answer { body, .. } if body.balance.get() == 70));
+//! assert_eq!(bank.account(sami).map(|account| account.balance.get()), Some(70));
+//! assert_eq!(bank.cash(), 70);
+//! # Ok(())
+//! # }
+//! ```
 
 mod accounts;
 mod apply;

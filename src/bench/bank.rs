@@ -1,6 +1,6 @@
-//! A daemon of the bench's own, over a store that it makes; and the files that a bench leaves.
+//! A daemon that the bench starts on a store of its own, and the writing of result files.
 //!
-//! Left out: load (`load/`, `worker.rs`), looking at the daemon meanwhile (`process_sampler.rs`).
+//! Left out: load (`load/`, `worker.rs`), the daemon's resource usage (`process_sampler.rs`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,32 +14,31 @@ use crate::model::secret::Secret;
 use crate::prove::Daemon;
 use crate::wire::message::Role;
 
-/// What each account of a sweep holds at first, in minor units.
+/// Opening balance of each account of a sweep, in minor units.
 pub(super) const OPENING: u64 = 1_000_000;
-/// What each account of a load holds: it does not run dry, and ten million of them are far below the largest amount.
+/// Opening balance of each account of a load: enough for any run, and ten million of them stay far below the largest amount.
 const PLENTY: u64 = 100_000_000_000;
 
 const TOKEN: &str = "a token for the bench";
-/// The accounts file is written in pieces of about this size.
+/// The accounts file is written in pieces of about this many bytes.
 const PIECE: usize = 1 << 20;
 
-/// The login of whoever makes the load.
+/// The login of the load generator.
 pub(super) fn teller() -> Login {
     Login { role: Role::Teller, name: "bench".to_owned(), secret: Secret::new(TOKEN.to_owned()) }
 }
 
-/// A running daemon over a store of its own, with a teller that a load can log in as. Killed when dropped; the store stays.
+/// A running daemon on a store of its own, with a teller for the load. Killed on drop; the store stays.
 pub struct OwnBank {
     daemon: Daemon,
     store: PathBuf,
 }
 
 impl OwnBank {
-    /// Makes a store of so many accounts in the empty directory `dir` and serves it with
-    /// the program `exe`.
+    /// Creates a store with `accounts` accounts in the empty directory `dir`, and serves it with the `bankd` executable `exe`.
     ///
     /// # Errors
-    /// [`BenchError`] with what the program said.
+    /// [`BenchError`] with the program's stderr.
     pub fn start(disk: &dyn Disk, exe: &Path, dir: &Path, accounts: u32) -> Result<Self, BenchError> {
         Self::with_opening(disk, exe, dir, accounts, PLENTY)
     }
@@ -53,15 +52,15 @@ impl OwnBank {
         if !made.status.success() {
             return Err(BenchError::Bank(String::from_utf8_lossy(&made.stderr).into_owned()));
         }
-        // A list of ten million is hundreds of megabytes.
+        // A list of ten million accounts has hundreds of megabytes.
         disk.remove(&list).map_err(|source| BenchError::Io { what: list.display().to_string(), source })?;
         Self::serve(exe, &store)
     }
 
-    /// Serves a store that [`OwnBank::start`] made before, with the program `exe`. Returns when it is ready.
+    /// Serves a store that [`OwnBank::start`] created, with the `bankd` executable `exe`. Returns when it is ready.
     ///
     /// # Errors
-    /// [`BenchError`] with what the program said.
+    /// [`BenchError`] with the program's stderr.
     pub fn serve(exe: &Path, store: &Path) -> Result<Self, BenchError> {
         let mut serve = Command::new(exe);
         serve.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]).arg("--data-dir").arg(store);
@@ -69,7 +68,7 @@ impl OwnBank {
         Ok(Self { daemon, store: store.to_owned() })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.daemon.address()
@@ -109,7 +108,7 @@ fn write_accounts(disk: &dyn Disk, path: &Path, accounts: u32, opening: u64) -> 
     file.write_all_at(piece.as_bytes(), end)
 }
 
-/// Writes a file, in the place of an older one.
+/// Writes a file, replacing an older one.
 pub(super) fn write(disk: &dyn Disk, path: &Path, text: &str) -> Result<(), BenchError> {
     let replaced = || -> io::Result<()> {
         if disk.exists(path)? {

@@ -1,8 +1,7 @@
-//! Load and charts: what the bank does in a second and how long each request takes, what errors on the way cost, and
-//! what connections bring.
+//! Load generator and charts: throughput and latency of the bank, the cost of errors, and throughput by connections.
 //!
-//! It uses the client, the wire and the fault proxy, as any outsider would. Means and charts are the one place where
-//! floating point is right: no money is among them. Left out: options and printing (`cli/`).
+//! It uses only the client, the wire and the fault proxy. Floating point is allowed here alone: for means and charts, never
+//! for money. Left out: options and printing (`cli/`).
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "means of measured times, and charts of them")]
 
 mod bank;

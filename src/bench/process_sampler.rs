@@ -1,9 +1,8 @@
-//! What a daemon costs the machine while a load is measured: processor time, bytes written, and how often its log waits for
-//! the disk.
+//! Resource usage of a daemon while a load is measured: processor time, bytes written, memory, and the share of time that its
+//! log waits for the disk.
 //!
-//! The last is a sample: every few milliseconds the kernel is asked what the daemon's main thread and the thread "log" do,
-//! and the share of the answers "waits for the disk" is told. They do nothing on a disk but write batches and sync them.
-//! Left out: the load (`load/`).
+//! The last is sampled: every few milliseconds it reads from the kernel whether the daemon's main thread or its thread "log"
+//! waits for the disk. These threads use the disk only to write batches and sync them. Left out: the load (`load/`).
 
 use std::io;
 use std::sync::Arc;
@@ -13,30 +12,30 @@ use std::time::Duration;
 
 use crate::env::process::{process_figures, threads, waits_for_disk};
 
-/// Between two samples. Not a divisor of anything that a daemon does in turns.
+/// Time between two samples. Not a divisor of any period of the daemon.
 const PAUSE: Duration = Duration::from_micros(3700);
 
-/// What a daemon cost.
+/// Resource usage of a daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DaemonFigures {
-    /// Processor time of all its threads while the load was measured.
+    /// Processor time of all threads while the load was measured.
     pub cpu: Duration,
-    /// Bytes that it caused to be written to the disk meanwhile.
+    /// Bytes written to the disk in that time.
     pub written: u64,
-    /// The share of that time, from 0 to 1, in which a batch's write or sync was waited for.
+    /// The share of that time, from 0 to 1, in which the log waited for a batch's write or sync.
     pub sync_share: f64,
     /// Resident memory at the end, in bytes.
     pub resident: u64,
-    /// The most resident memory that it ever had, in bytes.
+    /// Peak resident memory since its start, in bytes.
     pub peak: u64,
 }
 
-/// A look at a daemon that has begun.
+/// A running measurement of a daemon.
 pub(super) struct ProcessSampler {
     pid: u32,
     before: crate::env::process::ProcessFigures,
     is_over: Arc<AtomicBool>,
-    /// Ended and joined when this is dropped, however the look ends.
+    /// The sampling thread. Joined on drop, so that it never outlives the measurement.
     sampler: Option<JoinHandle<(u64, u64)>>,
 }
 
@@ -54,7 +53,7 @@ impl ProcessSampler {
         let sampler = thread::spawn(move || {
             let (mut samples, mut waiting) = (0, 0);
             while !told.load(Ordering::Relaxed) {
-                // A daemon that is gone is the load's to notice.
+                // The load detects a daemon that has ended.
                 waiting += u64::from(writers.iter().any(|thread| waits_for_disk(pid, *thread).unwrap_or(false)));
                 samples += 1;
                 thread::sleep(PAUSE);
@@ -76,7 +75,7 @@ impl ProcessSampler {
         })
     }
 
-    /// Ends the sampler and waits for it; its samples, and how many of them found the daemon waiting.
+    /// Ends the sampling thread. Returns its samples, and how many of them found the log waiting for the disk.
     fn join(&mut self) -> (u64, u64) {
         self.is_over.store(true, Ordering::Relaxed);
         self.sampler.take().and_then(|sampler| sampler.join().ok()).unwrap_or((0, 0))
@@ -95,7 +94,7 @@ mod tests {
         assert!(ProcessSampler::begin(u32::MAX).is_err());
     }
 
-    /// The sampler's share of the flag shows that its thread lives.
+    /// The thread's reference to the flag shows that it lives.
     #[test]
     fn no_sampler_outlives_its_watch() {
         let watch = ProcessSampler::begin(std::process::id()).unwrap();

@@ -1,4 +1,4 @@
-//! What a trial brought, as JSON, as a row of CSV, as lines for people, and as a table of quantiles.
+//! The result of a trial as JSON, as a row of CSV, as text, and as a table of quantiles.
 //!
 //! Left out: measuring (`trial.rs`), printing (`cli/`).
 
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::load::{Plan, Spread};
 use super::trial::Report;
 
-/// The quantiles that are told.
+/// The reported quantiles.
 const QUANTILES: [(&str, f64); 6] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("p9999", 0.9999), ("max", 1.0)];
-/// Ticks a half-distance of the table of quantiles.
+/// Rows of the table of quantiles for each halving of the distance to 100 %.
 const TICKS: u32 = 5;
 
 impl Report {
-    /// Everything, with the plan. Times in microseconds, shares from 0 to 1, memory and writes in bytes.
+    /// All figures, with the plan. Units are in the field names; shares are from 0 to 1, memory and writes in bytes.
     #[must_use]
     pub fn json(&self, plan: &Plan) -> Value {
         let measured = &self.measured;
@@ -51,7 +51,7 @@ impl Report {
         })
     }
 
-    /// One row for [`CSV_HEADER`], with its end of line.
+    /// One row for [`CSV_HEADER`], with the end of line.
     #[must_use]
     pub fn csv(&self, plan: &Plan) -> String {
         let measured = &self.measured;
@@ -95,7 +95,7 @@ impl Report {
         row
     }
 
-    /// Lines for people.
+    /// The main figures as lines of text.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let measured = &self.measured;
@@ -131,7 +131,7 @@ impl Report {
         lines
     }
 
-    /// What a reader must know before believing the figures; none where there is nothing.
+    /// Reasons to distrust the figures; usually none.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let measured = &self.measured;
@@ -151,7 +151,7 @@ impl Report {
         warnings
     }
 
-    /// The distribution of latencies in microseconds, in the text form of the HdrHistogram tools (`.hgrm`).
+    /// The distribution of latencies in microseconds, in the text format of the HdrHistogram tools (`.hgrm`).
     #[must_use]
     pub fn quantiles(&self) -> String {
         let latency = &self.measured.latency;
@@ -169,7 +169,7 @@ impl Report {
     }
 }
 
-/// The columns of a row, with the end of line. Latencies in microseconds, memory and writes in bytes.
+/// The column names, with the end of line. Latencies are in microseconds, memory and writes in bytes.
 pub const CSV_HEADER: &str = "connections,depth,run,rate,accounts,spread,mix,duplicates,seconds,answered,per_second,done,declined,\
 replayed,balances,p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,commits,entries_per_commit,generator_busy,daemon_cpu_seconds,\
 daemon_written,daemon_sync_share,daemon_resident,daemon_peak\n";

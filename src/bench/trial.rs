@@ -1,6 +1,6 @@
-//! A trial: a load on a bank, and what the bank's process cost the machine meanwhile.
+//! A trial: a load on a bank, and the resource usage of the bank's process meanwhile.
 //!
-//! Left out: the load (`load/`), the looking (`process_sampler.rs`), words and files (`report.rs`).
+//! Left out: the load (`load/`), the sampling (`process_sampler.rs`), output (`report.rs`).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,29 +12,29 @@ use crate::bench::process_sampler::{DaemonFigures, ProcessSampler};
 use crate::client::Login;
 use crate::env::Env;
 
-/// Whose bank it is.
+/// The bank under load.
 pub enum Target<'a> {
-    /// One of the bench's own, which can be looked at.
+    /// One that the bench started, whose resource usage can be measured.
     Own(&'a OwnBank),
-    /// Somebody else's.
+    /// Any other bank.
     Other {
-        /// Where it listens.
+        /// The address it listens on.
         address: SocketAddr,
         /// A teller's login.
         login: Login,
     },
 }
 
-/// What a trial brought.
+/// The result of a trial.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The load's side.
+    /// Throughput and latency.
     pub measured: Measured,
-    /// The daemon's; none of somebody else's bank.
+    /// The daemon's resource usage; none for [`Target::Other`].
     pub daemon: Option<DaemonFigures>,
 }
 
-/// Puts the load on the bank. `progress` is told each second how many answers there are so far.
+/// Runs the load against the bank. `progress` receives the number of answers so far about once a second.
 ///
 /// # Errors
 /// As [`load::load`].

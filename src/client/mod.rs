@@ -4,6 +4,38 @@
 //! and in its session) -> [`Connection`] (frames on a socket). Beside them [`Journal`] keeps what is in doubt.
 //! One request at a time goes through `request.rs`, many at once through `pipeline.rs`.
 //! Left out: how a person is asked and told (`cli/`), and every decision about money, which is the bank's.
+//!
+//! # Example
+//!
+//! Settles every request whose outcome an earlier run of this login did not learn:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//!
+//! use bankd::client::{Client, Login};
+//! use bankd::{Env, Role, Secret};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut client = Client::new(&Env::os(), "127.0.0.1:7070", Path::new("journal"), Duration::from_secs(10));
+//! let decimals = client.connect()?.decimals;
+//! client.log_in(Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) })?;
+//!
+//! // The journal is locked while it is open: copy what is needed.
+//! let deadline = client.deadline();
+//! let journal = client.journal().open(&deadline)?;
+//! let own = journal.in_doubt().filter(|request| request.intent.name == "Sami");
+//! let open: Vec<_> = own.map(|request| (request.intent.id, request.intent.command)).collect();
+//! drop(journal);
+//!
+//! for (id, command) in open {
+//!     let answer = client.resend(id, command)?;
+//!     println!("{id}: {}, balance {}", answer.body.outcome.name(), answer.body.balance.display(decimals));
+//!     client.mark_told();
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod client;
 mod connection;

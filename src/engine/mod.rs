@@ -5,6 +5,7 @@
 //! whoever walks the turn's list can answer everything else in its place between two of them; [`Engine::finish_commit`]
 //! confirms that the batch is durable, and the answers may leave.
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
+#![doc = include_str!("example.md")]
 
 mod batch_entries;
 mod checkpoint;

@@ -1,6 +1,6 @@
-//! The bank on trial: a process that is started, killed and started again, and what it said.
+//! The process of the bank under test: start, kill, restart, and its captured stderr.
 //!
-//! Left out: when (`run.rs`).
+//! Left out: when it is killed (`run.rs`).
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -9,19 +9,19 @@ use std::thread::{self, JoinHandle};
 
 use super::run::ProveError;
 
-/// A running bank. Dropped, it is killed.
+/// A running bank process. Killed on drop.
 pub struct Daemon {
     child: Child,
     address: SocketAddr,
     stderr: Option<JoinHandle<String>>,
 }
 
-/// How a bank's life ended.
+/// How a bank process ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How, if it was not we who ended it.
+    /// Its exit status, if it ended before [`Daemon::kill`].
     pub by_itself: Option<String>,
-    /// What it said.
+    /// Its stderr.
     pub said: String,
 }
 
@@ -29,14 +29,14 @@ impl Daemon {
     /// Starts a bank that prints `ready native ADDR` on its standard output.
     ///
     /// # Errors
-    /// [`ProveError::Bank`] with what it said, if it does not come up.
+    /// [`ProveError::Bank`] with its stderr, if it does not start.
     pub fn start(mut command: Command) -> Result<Self, ProveError> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| ProveError::Bank(format!("it cannot be started: {error}")))?;
         let stderr = child.stderr.take().map(|mut stderr| {
             thread::spawn(move || {
                 let mut bytes = Vec::new();
-                // What cannot be read is only not shown.
+                // Unreadable stderr is only missing from the report.
                 let _ = stderr.read_to_end(&mut bytes);
                 String::from_utf8_lossy(&bytes).into_owned()
             })
@@ -54,7 +54,7 @@ impl Daemon {
         }
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -66,7 +66,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// SIGKILL, at once.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(mut self) -> Ended {
         let before = self.child.try_wait().ok().flatten();
         self.end();
@@ -75,7 +75,7 @@ impl Daemon {
     }
 
     fn end(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,8 +1,8 @@
-//! Faults between client and bank, and the proof that each request still takes effect once: a proxy that loses,
-//! repeats, delays and cuts, processes that are killed, and a checker that believes neither side.
+//! `bankd prove`: tests the exactly-once guarantee under injected faults. A proxy loses, duplicates, delays and cuts
+//! messages, client and bank processes are killed, and a checker compares both sides with the log.
 //!
-//! It uses the client and the wire, as any outsider would, and reads the log by a reader of its own. Nothing here can
-//! be reached from the daemon. Left out: options and printing (`cli/`).
+//! It uses only the client and the wire, and reads the log by its own reader. The server never calls it.
+//! Left out: options and printing (`cli/`).
 
 mod actors;
 mod broken;

@@ -1,7 +1,7 @@
-//! A proof from beginning to end: a store, a bank, a proxy, clients; kills for so many seconds; then everything in
-//! doubt is resolved, the bank is killed once more, and the checker has the word.
+//! One test run from beginning to end: create a store, start bank, proxy and clients, kill the bank repeatedly for the
+//! given time, resolve every unknown outcome, kill the bank once more, and run the checker.
 //!
-//! The seed decides what everybody does and what goes wrong with each message; when things happen is the machine's.
+//! The seed determines what each client does and which fault hits each message; timing is up to the machine.
 //! Left out: options and printing (`cli/`).
 
 use std::io;
@@ -29,55 +29,55 @@ use crate::prove::check::verdict;
 use crate::prove::check::verdict::{Deeds, Verdict, Violation};
 use crate::prove::proxy::faults::{Faults, Share};
 
-/// What a proof is to be.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Decides what everybody does.
+    /// Random seed of clients, faults and kills.
     pub seed: u64,
-    /// How long the clients are at it.
+    /// How long the clients run.
     pub lasting: Duration,
-    /// How many clients with the real client, beside two that are processes, a prober, an auditor and an intruder.
+    /// How many actors use [`Client`] in this process; two client processes, a prober, an auditor and an intruder are added.
     pub clients: u32,
-    /// The bank on trial: the daemon, or a bank with this flaw.
+    /// The bank under test.
     pub bank: OnTrial,
-    /// An empty directory for everything that is written.
+    /// An empty directory for store, journals and other files.
     pub dir: PathBuf,
-    /// This program.
+    /// The `bankd` executable.
     pub exe: PathBuf,
 }
 
-/// Which bank is on trial.
+/// Which bank is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTrial {
-    /// The daemon.
+    /// The real daemon.
     Daemon,
-    /// The small bank, with a flaw or, to show that it is the flaw that is caught, without.
+    /// The small bank with a flaw, or without one: the control that shows that only the flaw is detected.
     Small(Option<Flaw>),
 }
 
-/// Why there is no verdict.
+/// Why a run has no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
-    /// The bank does not come up.
+    /// The bank does not start.
     #[error("the bank on trial did not come up: {0}")]
     Bank(String),
-    /// A file cannot be written or read.
+    /// A file, process or socket operation failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was to be done.
+        /// The operation.
         what: &'static str,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The log cannot be read by the checker.
+    /// The checker cannot read the log.
     #[error("the log cannot be read: {0}")]
     Log(#[from] LogReadError),
-    /// A journal cannot be read.
+    /// The checker cannot read a client's journal.
     #[error("a journal cannot be read: {0}")]
     Journal(#[from] crate::client::JournalError),
 }
 
-/// What goes wrong on the way.
+/// The faults that the proxy injects.
 const FAULTS: Faults = Faults {
     lose_requests: Share::percent(3),
     lose_replies: Share::percent(3),
@@ -89,15 +89,16 @@ const FAULTS: Faults = Faults {
     linger: Duration::from_millis(20),
     setup: true,
 };
-/// The time between two kills of the bank, in milliseconds.
+/// The least and most time between two kills of the bank, in milliseconds.
 const KILLS: (u64, u64) = (150, 1200);
-/// How long the resolving of one journal's doubts may take.
+/// Timeout of each client operation after the faults.
 const RESOLVING: Duration = Duration::from_secs(10);
 
-/// Runs a proof. `progress` is told now and then how it goes.
+/// Runs the test. `progress` receives a line of text now and then.
 ///
 /// # Errors
-/// [`ProveError`] where there is nothing to judge. A bank that does not come back after a kill is judged.
+/// [`ProveError`] if the run cannot be set up or its files not read. A bank that does not restart after a kill is no error
+/// but a violation in the verdict.
 pub fn prove(env: &Env, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verdict, ProveError> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut random = Random::new(plan.seed);
@@ -121,7 +122,7 @@ pub fn prove(env: &Env, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verdict,
     let mut closing = Vec::new();
     if let Some(daemon) = daemon {
         settle(&arena, &mut random);
-        // What was told to be done must outlive this kill as any other.
+        // Every acknowledged request must survive this kill too.
         daemon.kill();
         deeds.daemon_kills += 1;
         match stage.start() {
@@ -149,7 +150,7 @@ pub fn prove(env: &Env, plan: &Plan, progress: &dyn Fn(&str)) -> Result<Verdict,
     Ok(Verdict { violations, checked, deeds, proxy: proxy.counts(), lasted })
 }
 
-/// The store and the bank.
+/// Sets up the store and runs the bank.
 struct Stage<'a> {
     env: &'a Env,
     plan: &'a Plan,
@@ -164,12 +165,12 @@ impl Stage<'_> {
         self.plan.dir.join("pin")
     }
 
-    /// Makes the store, and the PIN file of those who are processes.
+    /// Creates the store, and the PIN file of the client processes.
     fn set(&self) -> Result<(), ProveError> {
         let write = |path: &Path, text: &str| write_file(&*self.env.disk, path, text).map_err(io_error("write a file of the proof"));
         write(&self.pin_file(), SECRET)?;
         if self.plan.bank != OnTrial::Daemon {
-            // The small bank makes its own.
+            // The small bank creates its own store.
             return Ok(());
         }
         let mut accounts = "kind,name,secret,balance\n".to_owned();
@@ -199,7 +200,7 @@ impl Stage<'_> {
 
     fn send_actors<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, arena: &'scope Arena, random: &mut Random) {
         for number in 0..self.plan.clients {
-            // One customer of its own account to two tellers of everybody's.
+            // For each customer, who moves money of one account, two tellers, who move money of any.
             let login = if number % 3 == 0 { customer(number / 3) } else { teller(number) };
             let seed = random.next_u64();
             scope.spawn(move || customers::run(arena, &login, seed));
@@ -217,7 +218,7 @@ impl Stage<'_> {
         scope.spawn(move || intruder::run(arena, ACCOUNTS - 1, seed));
     }
 
-    /// Kills the bank again and again until the time is over. Gives the one that runs then.
+    /// Kills and restarts the bank until the time is up. Returns the running bank; none if it did not restart.
     fn kill_and_restart(
         &self,
         mut daemon: Daemon,
@@ -263,8 +264,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Puts behind the log's end what a power cut leaves of a batch that was being written: some of its first sectors.
-    /// A killed process alone never shows it, since what it wrote stays in the page cache.
+    /// Writes a torn batch behind the log's end, as a power cut leaves it: some of its first sectors.
+    /// A killed process alone never produces one, since its writes stay in the page cache.
     fn tear(&self, random: &mut Random) -> bool {
         let disk = &*self.env.disk;
         let Ok(log) = read_log(disk, &self.store()) else { return false };
@@ -276,7 +277,7 @@ impl Stage<'_> {
         if !is_untouched {
             return false;
         }
-        // At least one of the eight is missing.
+        // At least one of the eight sectors is missing.
         let missing = random.index(8);
         for (index, sector) in sectors.chunks_mut(512).enumerate() {
             if index != missing && !random.one_in(3) {
@@ -290,14 +291,14 @@ impl Stage<'_> {
     }
 }
 
-/// Ends everything that is in doubt in any journal, on a way where nothing goes wrong any more.
+/// Resolves every unknown outcome of every journal, with faults switched off.
 fn settle(arena: &Arena, random: &mut Random) {
     for (journal, login) in arena.journals() {
         customers::settle(arena, &journal, &login, RESOLVING, random);
     }
 }
 
-/// Every account's balance, as the bank tells it; nothing if it does not tell all.
+/// Every account's balance as the bank reports it; empty if any inquiry fails.
 fn balances(arena: &Arena) -> Vec<Amount> {
     let mut client = Client::new(&arena.env, &arena.server, &arena.dir.join("journal-end"), RESOLVING);
     if client.log_in(teller(0)).is_err() {

@@ -5,6 +5,45 @@
 //! the next is not written before the sync of the last returned, and what was synced is never written again.
 //! Left out: the lock on the directory, the key file, the marker of an unfinished creation, checkpoints (`engine/`): of
 //! those it knows only the places in the log that they vouch for.
+//!
+//! # Example
+//!
+//! ```
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use bankd::env::Disk;
+//! use bankd::env::sim::SimDisk;
+//! use bankd::model::types::{BankTime, Lsn, StoreId};
+//! use bankd::wal::{Log, Preparer, SegmentSizes, recover};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (disk, dir) = (SimDisk::new(), Path::new("/store"));
+//! disk.create_dir(dir)?;
+//! disk.sync_dir(Path::new("/"))?;
+//!
+//! let sizes = SegmentSizes { first: 64 << 10, max: 64 << 10 };
+//! let mut log = Log::create(Arc::new(disk.clone()), dir, StoreId([7; 16]), sizes, 1, Preparer::Inline)?;
+//! log.append(|out| out.extend_from_slice(b"first"))?;
+//! log.append(|out| out.extend_from_slice(b"second"))?;
+//! log.commit(BankTime(1), 0)?;
+//! log.publish()?;
+//! log.append(|out| out.extend_from_slice(b"never committed"))?;
+//!
+//! // The power fails: what was not synced may be lost.
+//! drop(log);
+//! disk.crash(42);
+//!
+//! let mut entries = Vec::new();
+//! let recovered = recover(&disk, dir, &mut |batch| {
+//!     entries.extend(batch.records().map(|record| record.bytes.to_vec()));
+//!     Ok(())
+//! })?;
+//! assert_eq!(entries, [b"first".to_vec(), b"second".to_vec()]);
+//! assert_eq!(recovered.end.next_lsn, Lsn(3));
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 mod format;

@@ -1,6 +1,6 @@
-//! The generator's journal: every command before it is sent, and every answer, for `bankd wal verify --against`.
+//! The generator's journal: each command before it is sent, and each answer, for `bankd wal verify --against`.
 //!
-//! Left out: the file (`client/`).
+//! Left out: the file and its format (`client/`).
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::message::Receipt;
 
-/// A journal that grows.
+/// An append-only journal.
 pub(super) struct Audit {
     stream: JournalStream,
-    /// An intent whose request is replaced each time: its texts stay the same.
+    /// The intent that is written for each command, reused so that its strings are not allocated again.
     intent: Record,
 }
 
@@ -30,7 +30,7 @@ impl Audit {
         Ok(Self { stream, intent: Record::Intent(Intent { store, id, at, role, name, address, command }) })
     }
 
-    /// Writes down commands with consecutive numbers that are about to be sent.
+    /// Writes commands with consecutive numbers, before they are sent.
     pub(super) fn intend(&mut self, session: SessionId, first: u64, commands: &[Command]) -> Result<(), BenchError> {
         for (number, command) in (first..).zip(commands) {
             if let Record::Intent(intent) = &mut self.intent {
@@ -41,7 +41,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Writes down answers.
+    /// Writes the answers of a frame.
     pub(super) fn settle(&mut self, session: SessionId, answers: &Answers<'_>) -> Result<(), BenchError> {
         let [chain @ .., _, _, _, _, _, _, _, _] = answers.receipt;
         let mut receipt = Receipt { chain: Chain::default(), lsn: Lsn(answers.receipt_lsn()) };
@@ -58,7 +58,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Has everything on the disk.
+    /// Syncs the file.
     pub(super) fn sync(&mut self) -> Result<(), BenchError> {
         Ok(self.stream.sync()?)
     }

@@ -1,8 +1,8 @@
-//! Chance: which kind of request comes next, and about which account. Nothing is allocated and nothing looked up.
+//! Draws random requests: the kind and the account. It allocates nothing and uses no tables.
 //!
-//! Popularity by Zipf's law is drawn by rejection-inversion (Hormann and Derflinger, 1996): exact, for any number of
-//! accounts, without a table. The most popular accounts are scattered over the numbers, since neighbours in number are
-//! neighbours in the bank's memory. Left out: bytes (`frames.rs`).
+//! Zipf's distribution is drawn by rejection-inversion (Hormann and Derflinger, 1996): exact for any number of accounts. The
+//! popular accounts are scattered over the ids, since accounts with adjacent ids are adjacent in the bank's memory.
+//! Left out: encoding (`frames.rs`).
 
 use super::plan::{Mix, Plan, Spread};
 use crate::env::sim::Random;
@@ -10,7 +10,7 @@ use crate::model::amount::Amount;
 use crate::model::command::Command;
 use crate::model::types::AccountId;
 
-/// A prime above any number of accounts: multiplying by it, modulo that number, is a permutation.
+/// A prime above any number of accounts: multiplication by it, modulo the number of accounts, is a permutation.
 const SCATTER: u64 = 4_294_967_291;
 
 /// Draws requests.
@@ -54,7 +54,7 @@ impl Draw {
         let Mix { deposits, withdrawals, transfers, .. } = self.mix;
         let account = self.account();
         let amount = self.amount;
-        // A single kind needs no draw.
+        // Nothing but deposits: no draw is needed.
         let at = if self.total == deposits { 0 } else { below(self.random.next_u64(), u64::from(self.total)) };
         if at < u64::from(deposits) {
             return Wish::Money(Command::Deposit { account, amount });
@@ -92,18 +92,18 @@ impl Draw {
                 rank.wrapping_mul(SCATTER).checked_rem(self.accounts).unwrap_or(0)
             }
         };
-        // Below the number of accounts, which is a u32.
+        // It is below the number of accounts, which is a u32.
         AccountId(u32::try_from(place).unwrap_or(0))
     }
 }
 
-/// A share of 2^32.
+/// A share from 0 to 1 as a part of 2^32.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 2^32")]
 fn threshold(share: f64) -> u64 {
     (share.clamp(0.0, 1.0) * 4_294_967_296.0) as u64
 }
 
-/// A number below `limit`, at most 2^32, from 64 random bits: a multiplication is quicker than a division.
+/// A number below `limit` (at most 2^32) from 64 random bits, by multiplication, which is faster than division.
 const fn below(bits: u64, limit: u64) -> u64 {
     ((bits >> 32) * limit) >> 32
 }
@@ -113,14 +113,14 @@ fn next(account: u32, accounts: u64) -> u32 {
     if u64::from(after) < accounts { after } else { 0 }
 }
 
-/// Ranks from 1, the k-th in proportion to 1/k to a power.
+/// Draws ranks from 1 to `count`; rank k has a probability proportional to k to the minus `power`.
 struct Zipf {
     count: f64,
     power: f64,
-    /// The integral of the hat function at 1.5, less 1, and at the end.
+    /// The range of the integral of the hat function: at 1.5, less 1, and at the end.
     from: f64,
     to: f64,
-    /// Below this distance a candidate is taken without more ado.
+    /// A candidate within this distance is accepted without a further test.
     sure: f64,
 }
 

@@ -1,19 +1,19 @@
-//! The frames of the hot path, written and read at fixed places: the same bytes that the codec makes, without it.
+//! The frames of the hot path, encoded and decoded at fixed offsets: the same bytes as the codec's, but faster.
 //!
-//! Left out: every other message, which the codec reads (`lane.rs`).
+//! Left out: every other message, which the codec decodes (`lane.rs`).
 
 use crate::model::command::Command;
 use crate::model::types::AccountId;
 use crate::wire::frame::HEADER;
 
-/// A frame with one answer to one request.
+/// Length of a frame with the answer to a single request.
 pub(super) const ANSWER: usize = HEADER + 73;
-/// A recorded body: outcome, balance, LSN.
+/// Length of a recorded body: outcome, balance, LSN.
 pub(super) const BODY: usize = 20;
-/// One answer in a run: the variant, the body, whether it is told again.
+/// Length of one answer in a run: the variant, the body, the `replayed` flag.
 pub(super) const ITEM: usize = 4 + BODY + 1;
 
-/// Variants of the protocol's enums.
+/// Variant numbers of the protocol's enums.
 const ASK_REQUEST: u32 = 4;
 const ASK_RUN: u32 = 5;
 const ASK_BALANCE: u32 = 10;
@@ -71,24 +71,24 @@ fn framed(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&[0; HEADER]);
     payload(out);
     if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER>()) {
-        // A run of 1,024 transfers takes 20,508 bytes.
+        // The largest payload, a run of 1,024 transfers, has 20,508 bytes.
         let [l0, l1, l2, l3] = u32::try_from(payload.len()).unwrap_or(0).to_le_bytes();
         let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
         *header = [l0, l1, l2, l3, c0, c1, c2, c3];
     }
 }
 
-/// A recorded answer, on its own or as an item of a run.
+/// A recorded answer, to a single request or as an item of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AnswerFrame<'a> {
-    /// Outcome, balance and LSN, as they were recorded.
+    /// The encoded outcome, balance and LSN.
     pub(super) body: &'a [u8; BODY],
-    /// Whether it was told before.
+    /// Whether the bank had answered it before.
     pub(super) replayed: bool,
 }
 
 impl AnswerFrame<'_> {
-    /// The outcome's variant: 0 is done, 1 is insufficient balance.
+    /// The outcome's variant number: 0 is done, 1 is insufficient balance.
     pub(super) const fn outcome(&self) -> u32 {
         let [o0, o1, o2, o3, ..] = *self.body;
         u32::from_le_bytes([o0, o1, o2, o3])
@@ -98,30 +98,30 @@ impl AnswerFrame<'_> {
 /// A whole frame of answers at the front of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answers<'a> {
-    /// The number of the first.
+    /// The number of the first request.
     pub(super) first: u64,
-    /// One each, [`ITEM`] bytes or, in an answer to a single request, the same without the variant.
+    /// One item for each request: [`ITEM`] bytes, or the same without the variant in an answer to a single request.
     items: &'a [u8],
     is_run: bool,
-    /// The evidence: a chain head and the LSN under it.
+    /// The receipt: a chain head and its LSN.
     pub(super) receipt: &'a [u8; 40],
-    /// The frame's length.
+    /// The frame's length in bytes.
     pub(super) length: usize,
 }
 
 impl<'a> Answers<'a> {
-    /// The last entry in the log when this was answered.
+    /// The LSN of the receipt.
     pub(super) const fn receipt_lsn(&self) -> u64 {
         let [.., l0, l1, l2, l3, l4, l5, l6, l7] = *self.receipt;
         u64::from_le_bytes([l0, l1, l2, l3, l4, l5, l6, l7])
     }
 
-    /// The bytes of every item, to compare a repetition with.
+    /// The bytes of all items, to compare with a duplicate's.
     pub(super) const fn bytes(&self) -> &'a [u8] {
         self.items
     }
 
-    /// The recorded answers; none for an item that is a refusal.
+    /// The recorded answers; `None` for an item that is a refusal.
     pub(super) fn told(&self) -> impl Iterator<Item = Option<AnswerFrame<'a>>> {
         let variant = if self.is_run { 4 } else { 0 };
         self.items.chunks(variant + BODY + 1).map(move |item| {
@@ -135,8 +135,8 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// Reads a whole frame of answers at the front of `bytes`, where there is one and its checksum holds. Whatever else
-/// stands there, an incomplete frame or another message, is for the codec.
+/// Decodes the frame of answers at the front of `bytes`. None if it is incomplete, invalid, or another message: then the codec
+/// decides.
 pub(super) fn answers(bytes: &[u8]) -> Option<Answers<'_>> {
     let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
     let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;

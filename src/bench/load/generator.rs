@@ -1,8 +1,7 @@
-//! The loop: connects, keeps the plan's load up, and measures it.
+//! The generator's loop: connects, keeps up the load of the plan, and measures it.
 //!
-//! One thread and one poll, which waits for answers and, in an open loop, for an alarm at the moment of the next request.
-//! It never spins: the bank's background threads need the processors as well. Left out: one connection's matters
-//! (`lane.rs`).
+//! One thread waits in one poll for answers and, in an open loop, for a timer set to the next request. It never spins, since
+//! the bank's background threads need the processors too. Left out: the state of a connection (`lane.rs`).
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -25,34 +24,33 @@ use crate::env::alarm::Alarm;
 use crate::model::types::StoreId;
 use crate::wire::message::{Ask, Reply};
 
-/// A bank that says nothing for so long is gone.
+/// A bank without an answer for this long counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes read at a time.
 const READ: usize = 256 * 1024;
-/// How often progress is told, and the journal synced.
+/// Time between two progress marks, and between two syncs of the journal.
 const TICK: Duration = Duration::from_secs(1);
-/// What is due sooner than this is not worth an alarm.
+/// A request that is due sooner than this is polled for, without a timer.
 const SOON: Duration = Duration::from_micros(5);
-/// The alarm's token, which is no lane's.
+/// The timer's token; lanes use their index.
 const ALARM: Token = Token(usize::MAX);
 
-/// A moment of a load.
+/// Progress of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// The warm-up is over.
     Begin,
-    /// About a second has passed; so many answers so far, warm-up included.
+    /// About a second has passed; the number of answers so far, warm-up included.
     Tick(u64),
     /// The measured time is over.
     End,
 }
 
-/// Puts the load on the bank at `server` and measures what comes of it. Every answer is checked. `mark` is told the
-/// moments, on the generator's thread, and should be brief. With `journal`, a new file there holds every command and
-/// answer.
+/// Runs the load of `plan` against the bank at `server`, checks every answer, and returns the measurements. `mark` is called
+/// on the generator's thread and should be brief. With `journal`, every command and answer is written to a new file there.
 ///
 /// # Errors
-/// [`BenchError`]: a plan that makes no sense, a bank that does not do what it should, a journal that cannot be written.
+/// [`BenchError`]: an invalid plan, a bank that is unreachable or answers wrongly, a journal that cannot be written.
 pub fn load(
     env: &Env,
     server: SocketAddr,
@@ -107,7 +105,7 @@ fn connect(env: &Env, server: SocketAddr, login: &Login, plan: &Plan) -> Result<
     Ok((lanes, store))
 }
 
-/// Everything of a load under way.
+/// A running load.
 struct Generator<'a> {
     env: &'a Env,
     poll: Poll,
@@ -116,9 +114,9 @@ struct Generator<'a> {
     source: Source,
     tally: Tally,
     buffer: Vec<u8>,
-    /// How long there was nothing to do, of the time that is measured.
+    /// How long it waited for events in the measured time.
     waited: Duration,
-    /// When the bank last said something.
+    /// When the last answer was read.
     last: Duration,
 }
 
@@ -132,7 +130,7 @@ impl Generator<'_> {
         self.poll.registry().register(&mut SourceFd(&alarm), ALARM, Interest::READABLE).map_err(|error| system(&error))
     }
 
-    /// Until the end of the measured time.
+    /// Runs until the end of the measured time.
     fn run(
         &mut self,
         events: &mut Events,
@@ -174,7 +172,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Sends what is due by the schedule, and waits for events no longer than until the next is.
+    /// Sends the requests that are due, and waits for events until the next is due at the latest.
     fn send_due(&mut self, schedule: &mut Schedule, events: &mut Events, now: Duration, left: Duration) -> Result<(), BenchError> {
         while schedule.next() <= now {
             let (moment, index) = schedule.deal();
@@ -189,7 +187,7 @@ impl Generator<'_> {
         self.wait(events, left)
     }
 
-    /// Takes what the events announce; every answer makes room for another request.
+    /// Handles the events: reads answers, and sends further requests, for which each answer makes room.
     fn gather(&mut self, events: &Events, schedule: &mut Option<Schedule>) -> Result<(), BenchError> {
         for event in events {
             if event.token() == ALARM {
@@ -205,7 +203,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Reads and judges everything that a connection has. Gives the time of the last reading.
+    /// Reads and checks all available answers of a connection. Returns the time of the last read.
     fn read(&mut self, index: usize) -> Result<Duration, BenchError> {
         let Some(lane) = self.lanes.get_mut(index) else { return Ok(self.last) };
         while let Some((bytes, is_more)) = lane.read(&mut self.buffer)? {
@@ -218,7 +216,7 @@ impl Generator<'_> {
         Ok(self.last)
     }
 
-    /// Sends as much as there is room for: new requests in a closed loop, those that wait in an open one.
+    /// Sends as many requests as there is room for: new ones in a closed loop, waiting ones in an open loop.
     fn fill(&mut self, index: usize, now: Duration, schedule: &mut Option<Schedule>) -> Result<(), BenchError> {
         if let Some(schedule) = schedule {
             return self.send_waiting(schedule, index);
@@ -240,7 +238,7 @@ impl Generator<'_> {
         lane.flush()
     }
 
-    /// Waits for events, and counts the time.
+    /// Waits for events, and adds up the waiting time.
     fn wait(&mut self, events: &mut Events, at_most: Duration) -> Result<(), BenchError> {
         let before = self.now();
         self.poll(events, at_most)?;
@@ -261,8 +259,8 @@ impl Generator<'_> {
         }
     }
 
-    /// Takes every answer that is still to come, and sends what an open loop has waiting, if there is time. Gives how
-    /// many commands were never sent.
+    /// Reads all outstanding answers, and sends the waiting requests of an open loop while there is time. Returns how many
+    /// commands were never sent.
     fn drain(&mut self, events: &mut Events, schedule: &mut Option<Schedule>) -> Result<u64, BenchError> {
         self.last = self.now();
         let until = self.last + PATIENCE;
@@ -276,7 +274,7 @@ impl Generator<'_> {
         Ok((schedule.as_ref().map_or(0, Schedule::waiting) * self.source.run) as u64)
     }
 
-    /// Closes every session, so that the next load finds room for its own.
+    /// Closes every session, so that the next load does not reach the limit of sessions.
     fn say_farewell(&mut self, events: &mut Events) -> Result<(), BenchError> {
         for lane in &mut self.lanes {
             lane.say_farewell()?;

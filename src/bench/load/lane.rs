@@ -1,6 +1,6 @@
-//! A lane: one connection of the generator, its session, what is in flight on it, and the judgement of every answer.
+//! A lane: one connection of the generator with its session and its requests in flight, and the check of every answer.
 //!
-//! Left out: when to send (`generator.rs`), bytes (`frames.rs`).
+//! Left out: when to send (`generator.rs`), encoding (`frames.rs`).
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -19,10 +19,10 @@ use crate::model::types::SessionId;
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Reply};
 
-/// The bytes of the largest question that a command adds.
+/// The most bytes that a command adds to the output.
 const QUESTION: usize = 48;
 
-/// Where requests come from, shared by all lanes.
+/// The source of requests, shared by all lanes.
 pub(super) struct Source {
     pub(super) draw: Draw,
     pub(super) audit: Option<Audit>,
@@ -32,8 +32,8 @@ pub(super) struct Source {
 
 /// One connection.
 ///
-/// Invariants: `flight` holds one item for each frame that was sent and not answered; numbers up to `answered` are
-/// answered, those from `next` unused.
+/// Invariants: `flight` has one item for each frame in flight; numbers up to `answered` are answered, those from `next` are
+/// unused.
 pub(super) struct Lane {
     pub(super) stream: TcpStream,
     session: SessionId,
@@ -41,14 +41,14 @@ pub(super) struct Lane {
     answered: u64,
     in_flight: usize,
     flight: VecDeque<Flight>,
-    /// The last frame of commands, which may be sent again.
+    /// The commands of the last frame, which may be sent again.
     commands: Vec<Command>,
     is_repeat_due: bool,
-    /// The last answers, which a repetition must equal.
+    /// The items of the last answers, to which the answers to a duplicate must be equal.
     last: Vec<u8>,
     output: Vec<u8>,
     written: usize,
-    /// The beginning of a frame that has not come whole yet.
+    /// The beginning of an incomplete frame.
     rest: Vec<u8>,
 }
 
@@ -92,7 +92,7 @@ impl Lane {
         self.in_flight + source.run <= source.depth
     }
 
-    /// Puts the next frame into the output; its latency counts from `at`.
+    /// Appends the next frame to the output. Its latency counts from `at`, in nanoseconds.
     pub(super) fn send(&mut self, at: u64, source: &mut Source) -> Result<(), BenchError> {
         let (what, count) = self.put(source)?;
         self.flight.push_back(Flight { at, what });
@@ -100,7 +100,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Puts the closing of the session into the output: the last thing that is sent.
+    /// Appends the closing of the session to the output; it is the last message.
     pub(super) fn say_farewell(&mut self) -> Result<(), BenchError> {
         let ask = Ask::CloseSession { session: self.session };
         frame::put(&ask, &mut self.output).map_err(|error| BenchError::Bank(error.to_string()))?;
@@ -113,7 +113,7 @@ impl Lane {
         let run = source.run;
         if std::mem::take(&mut self.is_repeat_due) {
             let first = self.next - run as u64;
-            // At depth 1 the original is answered by now, and yet no request may acknowledge itself.
+            // At depth 1 the original is answered already, but no request may acknowledge itself.
             self.put_commands(first, (self.answered + 1).min(first));
             return Ok((What::Again, run));
         }
@@ -145,7 +145,7 @@ impl Lane {
         }
     }
 
-    /// Writes as much of the output as the socket takes.
+    /// Writes as much of the output as the socket accepts.
     pub(super) fn flush(&mut self) -> Result<(), BenchError> {
         while let Some(unsent) = self.output.get(self.written..).filter(|unsent| !unsent.is_empty()) {
             match self.stream.write(unsent) {
@@ -161,7 +161,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Reads once into `buffer` behind what is left of the read before. Gives the bytes, and whether there may be more.
+    /// Reads once into `buffer`, after the incomplete frame of the last read. Returns the bytes, and whether more may be
+    /// available; none if nothing is.
     pub(super) fn read<'a>(&mut self, buffer: &'a mut [u8]) -> Result<Option<(&'a [u8], bool)>, BenchError> {
         let held = self.rest.len();
         let (count, is_full) = loop {
@@ -179,7 +180,7 @@ impl Lane {
         Ok(buffer.get(..held + count).map(|bytes| (bytes, is_full)))
     }
 
-    /// Judges every whole answer in `bytes`, which came at `now`, and keeps the rest.
+    /// Checks every whole answer in `bytes`, which arrived at `now`, and keeps the rest.
     pub(super) fn take(&mut self, bytes: &[u8], now: u64, tally: &mut Tally, source: &mut Source) -> Result<(), BenchError> {
         let mut left = bytes;
         while !left.is_empty() {
@@ -246,7 +247,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Judges what is no answer to a command: gives its length, or none where it is not whole yet.
+    /// Checks a message other than an answer to a command. Returns its length; none if it is incomplete.
     fn judge_other(&mut self, bytes: &[u8], now: u64, tally: &mut Tally) -> Result<Option<usize>, BenchError> {
         match frame::front(bytes).map_err(|error| unexpected(&error.to_string()))? {
             Front::Incomplete(_) => Ok(None),

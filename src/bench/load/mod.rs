@@ -1,8 +1,8 @@
 //! The load generator: one thread, many connections, every answer checked and timed.
 //!
-//! Closed loop (so many commands in flight a connection) or open loop (so many a second, each timed from the moment at
-//! which it was meant to be sent, so that a bank that stalls is charged for all who would have come meanwhile).
-//! It allocates nothing per request. Left out: whose bank it is (`trial.rs`), files and words (`report.rs`, `cli/`).
+//! A closed loop keeps a number of commands in flight on each connection. An open loop sends at a fixed rate and measures each
+//! latency from the intended time of sending, so that a stall counts for every request that was due meanwhile.
+//! It allocates nothing per request. Left out: starting a bank (`trial.rs`), output (`report.rs`, `cli/`).
 
 mod audit;
 mod draw;

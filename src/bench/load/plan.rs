@@ -1,6 +1,6 @@
-//! What a load is to be: connections, loop, length, accounts and what is asked of them.
+//! The parameters of a load: connections, closed or open loop, duration, accounts and kinds of requests.
 //!
-//! Left out: drawing from it (`draw.rs`), carrying it out (`generator.rs`).
+//! Left out: drawing requests (`draw.rs`), sending them (`generator.rs`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,38 +8,38 @@ use std::time::Duration;
 
 use crate::wire::message::MAX_RUN;
 
-/// The most commands in flight a connection: what a session takes unacknowledged.
+/// The most commands in flight on a connection: the limit of unacknowledged replies in a session.
 pub(super) const MAX_DEPTH: usize = 1024;
 
-/// What a load is to be.
+/// The parameters of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Connections, each with a session of its own.
+    /// Number of connections, each with a session of its own.
     pub connections: usize,
-    /// Commands in flight a connection: kept at that in a closed loop, the most in an open one. 1 to 1,024.
+    /// Commands in flight on a connection, 1 to 1,024: a constant number in a closed loop, the maximum in an open loop.
     pub depth: usize,
-    /// Open loop: so many commands a second in all, evenly spaced. None for a closed loop.
+    /// Open loop: commands a second over all connections, evenly spaced. None for a closed loop.
     pub rate: Option<u64>,
-    /// How long the load runs before it is measured.
+    /// Duration of the load before the measured time.
     pub warm_up: Duration,
-    /// How long it is measured.
+    /// The measured time.
     pub duration: Duration,
-    /// Accounts 0 up to this number, exclusively, are asked for.
+    /// The load uses the accounts with ids below this number.
     pub accounts: u32,
-    /// How often each.
+    /// The distribution of requests over the accounts.
     pub spread: Spread,
-    /// What is asked.
+    /// The kinds of requests.
     pub mix: Mix,
-    /// This share of the frames is sent twice, from 0 to 1.
+    /// The share of frames that is sent twice, from 0 to 1.
     pub duplicates: f64,
-    /// Consecutive commands in one frame; 1 for single requests.
+    /// Commands in one frame, 1 to 1,024; 1 sends single requests.
     pub run: usize,
-    /// Where chance begins.
+    /// Random seed.
     pub seed: u64,
 }
 
 impl Default for Plan {
-    /// 64 connections, one deposit in flight each, to 10,000 accounts, for 10 seconds after 1.
+    /// 64 connections with one deposit in flight each, 10,000 accounts, 10 seconds after a warm-up of 1.
     fn default() -> Self {
         Self {
             connections: 64,
@@ -57,16 +57,16 @@ impl Default for Plan {
     }
 }
 
-/// How often each account is asked for.
+/// The distribution of requests over the accounts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Spread {
-    /// All alike.
+    /// All accounts are equally likely.
     Uniform,
-    /// The k-th most popular in proportion to 1/k to this power (more than 0, at most 5).
+    /// The k-th most popular account has a probability proportional to k to the minus this power (above 0, at most 5).
     Zipf(f64),
 }
 
-/// What is asked, as shares of any size.
+/// The kinds of requests, as weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {
     /// Deposits.
@@ -80,9 +80,9 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Nothing but deposits.
+    /// Deposits only.
     pub const DEPOSITS: Self = Self { deposits: 1, withdrawals: 0, transfers: 0, balances: 0 };
-    /// Nothing but transfers.
+    /// Transfers only.
     pub const TRANSFERS: Self = Self { deposits: 0, withdrawals: 0, transfers: 1, balances: 0 };
 }
 
@@ -117,16 +117,16 @@ impl FromStr for Mix {
     }
 }
 
-/// Why a plan makes no sense.
+/// Why a plan is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadPlan(&'static str);
 
 impl Plan {
-    /// Whether the plan makes sense.
+    /// Validates the plan.
     ///
     /// # Errors
-    /// [`BadPlan`] names the first thing that is wrong.
+    /// [`BadPlan`] with the first rule that the plan violates.
     pub fn check(&self) -> Result<(), BadPlan> {
         let Mix { deposits, withdrawals, transfers, balances } = self.mix;
         let is_power = |power: f64| power > 0.0 && power <= 5.0;

@@ -1,4 +1,4 @@
-//! The open loop's schedule: when each frame is meant to be sent, on which lane, and which wait for room there.
+//! The open loop's schedule: the intended time and lane of each frame, and the frames that wait for room on their lane.
 //!
 //! Left out: sending (`generator.rs`).
 
@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use super::plan::Plan;
 
-/// Evenly spaced moments, dealt out to the lanes in turn. The default one has nothing to send.
+/// Evenly spaced times, assigned to the lanes in turn. The default schedule has nothing to send.
 #[derive(Default)]
 pub(super) struct Schedule {
     began: Duration,
     /// Commands a second.
     rate: u128,
-    /// Commands a frame.
+    /// Commands per frame.
     run: u128,
     dealt: u128,
     next: Duration,
     lane: usize,
-    /// By lane: the moments of frames that found no room.
+    /// By lane: the intended times, in nanoseconds, of frames that were not sent yet.
     waiting: Vec<VecDeque<u64>>,
 }
 
 impl Schedule {
-    /// The schedule of an open loop that begins at `began`; none for a closed one.
+    /// The schedule of an open loop that begins at `began`; none for a closed loop.
     pub(super) fn new(plan: &Plan, began: Duration) -> Option<Self> {
         let rate = u128::from(plan.rate?);
         let waiting = (0..plan.connections).map(|_| VecDeque::with_capacity(plan.depth)).collect();
@@ -35,7 +35,7 @@ impl Schedule {
         self.next
     }
 
-    /// Deals the next frame out: gives its moment and its lane, where it waits from now on.
+    /// Assigns the next frame to a lane, where it waits from now on. Returns its intended time and its lane.
     pub(super) fn deal(&mut self) -> (Duration, usize) {
         let (moment, lane) = (self.next, self.lane);
         self.dealt += 1;
@@ -48,20 +48,20 @@ impl Schedule {
         (moment, lane)
     }
 
-    /// The moment of the frame that has waited longest on a lane, which waits no more.
+    /// Removes the frame that has waited longest on a lane, and returns its intended time.
     pub(super) fn take(&mut self, lane: usize) -> Option<u64> {
         self.waiting.get_mut(lane)?.pop_front()
     }
 
-    /// How many frames wait.
+    /// The number of waiting frames.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.iter().map(VecDeque::len).sum()
     }
 }
 
-/// A moment in nanoseconds.
+/// A time in nanoseconds.
 pub(super) fn nanos(moment: Duration) -> u64 {
-    // 584 years.
+    // A u64 holds 584 years.
     u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -1,6 +1,6 @@
-//! What a load brought: counts, latencies, and how busy the generator was with it.
+//! The measurements of a load: counts, latencies, and how busy the generator was.
 //!
-//! Left out: words and files (`report.rs`).
+//! Left out: output (`report.rs`).
 
 use std::time::Duration;
 
@@ -8,37 +8,37 @@ use hdrhistogram::Histogram;
 
 use crate::bench::BenchError;
 
-/// The longest latency that is told apart, in nanoseconds: ten minutes.
+/// The longest latency in the histogram, in nanoseconds: ten minutes. Longer ones count as this.
 const LONGEST: u64 = 600_000_000_000;
 /// Significant digits of a latency.
 const DIGITS: u8 = 3;
-/// Busy for more than this share of the time, the generator itself holds the load back.
+/// Busy for more than this share of the time, the generator itself is the bottleneck.
 const BUSY: f64 = 0.9;
 
-/// What was measured: of the time after the warm-up alone.
+/// The measurements, without the warm-up.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// How long.
+    /// The measured time.
     pub elapsed: Duration,
-    /// Answers to commands and balance inquiries, repetitions included.
+    /// Answers to commands and balance inquiries, duplicates included.
     pub answered: u64,
     /// Commands that moved money.
     pub done: u64,
-    /// Commands that the account could not pay; recorded like any other.
+    /// Commands declined for insufficient balance; logged like any other.
     pub declined: u64,
-    /// Repetitions that were told the very same answer again.
+    /// Duplicates that were answered with the recorded answer.
     pub replayed: u64,
     /// Balance inquiries.
     pub balances: u64,
-    /// Open loop: commands that were due and for which there was no time left, since the bank did not keep up.
+    /// Open loop: commands that were due but never sent, since the bank did not keep up.
     pub unsent: u64,
-    /// Distinct receipts among the answers: each commit of a batch with commands has one of its own.
+    /// Distinct receipts among the answers: one for each committed batch with commands.
     pub commits: u64,
-    /// Nanoseconds from sending (open loop: from when it was meant to be sent) to the answer, one for each command.
+    /// Nanoseconds from sending (open loop: from the intended time of sending) to the answer, for each request.
     pub latency: Histogram<u64>,
-    /// Open loop: nanoseconds by which the generator itself was late to send.
+    /// Open loop: nanoseconds by which the generator sent late.
     pub lateness: Option<Histogram<u64>>,
-    /// The share of the time, from 0 to 1, in which the generator did not wait for anything.
+    /// The share of the time, from 0 to 1, in which the generator did not wait for events.
     pub busy: f64,
 }
 
@@ -49,41 +49,41 @@ impl Measured {
         self.answered as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Logged commands a commit; 0 without commits.
+    /// Logged commands per commit; 0 without commits.
     #[must_use]
     pub fn entries_per_commit(&self) -> f64 {
         if self.commits == 0 { 0.0 } else { (self.done + self.declined) as f64 / self.commits as f64 }
     }
 
-    /// A latency: `quantile` 0.5 is the median.
+    /// The latency at a quantile from 0 to 1: 0.5 is the median.
     #[must_use]
     pub fn latency_at(&self, quantile: f64) -> Duration {
         Duration::from_nanos(self.latency.value_at_quantile(quantile))
     }
 
-    /// Whether the generator itself was the bottleneck: then the bank can do more than was measured.
+    /// Whether the generator was the bottleneck: then the bank can do more than was measured.
     #[must_use]
     pub fn is_generator_bound(&self) -> bool {
         self.busy > BUSY
     }
 }
 
-/// Counts as answers come in.
+/// Collects the measurements as answers arrive.
 pub(super) struct Tally {
-    /// Everything since the last opening.
+    /// The measurements since [`Tally::open`].
     pub(super) measured: Measured,
     /// All answers, measured or not.
     pub(super) seen: u64,
     is_open: bool,
-    /// Open loop: what was meant to be sent from here to there, in nanoseconds, counts whenever it is answered.
+    /// Open loop: requests intended to be sent in this range, in nanoseconds, count whenever they are answered.
     intended: Option<(u64, u64)>,
-    /// A latency, and how many have had it in a row.
+    /// A latency, and how many answers in a row have it.
     same: (u64, u64),
     newest_receipt: u64,
 }
 
 impl Tally {
-    /// With the moments between which a request of an open loop must be intended to count, in nanoseconds.
+    /// `intended`: of an open loop, the range of intended times of sending that count, in nanoseconds.
     pub(super) fn new(intended: Option<(u64, u64)>) -> Result<Self, BenchError> {
         let histogram = || Histogram::new_with_bounds(1, LONGEST, DIGITS).map_err(|error| BenchError::Bank(error.to_string()));
         let measured = Measured {
@@ -102,19 +102,19 @@ impl Tally {
         Ok(Self { measured, seen: 0, is_open: false, intended, same: (0, 0), newest_receipt: 0 })
     }
 
-    /// From now on what is answered counts, and everything else that is noted.
+    /// Starts the measured time.
     pub(super) const fn open(&mut self) {
         self.is_open = true;
     }
 
-    /// From now on only answers count that an open loop meant to ask for before.
+    /// Ends the measured time. Only answers of an open loop whose requests were due before still count.
     pub(super) fn close(&mut self, elapsed: Duration, waited: Duration) {
         self.is_open = false;
         self.measured.elapsed = elapsed;
         self.measured.busy = 1.0 - waited.as_secs_f64() / elapsed.as_secs_f64();
     }
 
-    /// The result; `unsent` commands of an open loop were never sent.
+    /// The measurements; `unsent` commands of an open loop were never sent.
     pub(super) fn end(mut self, unsent: u64) -> Measured {
         self.keep();
         Measured { unsent, ..self.measured }
@@ -124,7 +124,7 @@ impl Tally {
         self.is_open
     }
 
-    /// Counts `count` answers that came at `now` to what was sent at `at`, in nanoseconds, through one of the counters.
+    /// Counts `count` answers that arrived at `now` to requests sent at `at`, in nanoseconds, in one of the counters.
     pub(super) fn answered(&mut self, at: u64, now: u64, count: u64, counter: fn(&mut Measured) -> &mut u64) {
         self.seen += count;
         if !self.counts(at) {
@@ -133,7 +133,7 @@ impl Tally {
         let latency = now.saturating_sub(at);
         self.measured.answered += count;
         *counter(&mut self.measured) += count;
-        // Whatever was sent by one write and read by one read took equally long.
+        // Requests of one write whose answers came in one read have the same latency.
         if self.same.0 == latency {
             self.same.1 += count;
         } else {
@@ -142,7 +142,7 @@ impl Tally {
         }
     }
 
-    /// Of the commands sent at `at` that were counted as done, so many were declined.
+    /// Moves `count` commands sent at `at` from done to declined.
     pub(super) fn declined(&mut self, at: u64, count: u64) {
         if self.counts(at) {
             self.measured.done -= count;
@@ -150,7 +150,7 @@ impl Tally {
         }
     }
 
-    /// Takes note of a receipt.
+    /// Counts a receipt with a new LSN as a commit.
     pub(super) const fn receipt(&mut self, lsn: u64) {
         if lsn > self.newest_receipt {
             self.newest_receipt = lsn;
@@ -158,7 +158,7 @@ impl Tally {
         }
     }
 
-    /// Takes note of how late a request is sent.
+    /// Records how late a request is sent.
     pub(super) fn late(&mut self, nanoseconds: u64) {
         if let Some(lateness) = self.measured.lateness.as_mut().filter(|_| self.is_open) {
             lateness.saturating_record(nanoseconds);

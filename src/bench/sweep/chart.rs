@@ -1,6 +1,6 @@
-//! A chart as SVG: lines that can be told apart in grey, by marker and dash, with units and a legend.
+//! A line chart as SVG, with units and a legend. Markers and dashes distinguish the lines without colour.
 //!
-//! Left out: what is drawn (`page.rs`).
+//! Left out: the content (`page.rs`).
 
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::element::DashedPathElement;
@@ -11,29 +11,29 @@ use crate::bench::sweep::BenchError;
 
 const SIZE: (u32, u32) = (760, 460);
 
-/// How a line looks.
+/// The style of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bench) enum LineStyle {
     /// Dark, solid, discs.
     Disc,
     /// Lighter, solid, triangles.
     Triangle,
-    /// Dark, dashed, no markers: what goes with discs.
+    /// Dark, dashed, no markers: the expected curve beside discs.
     Dashed,
-    /// Lighter, dotted, no markers: what goes with triangles.
+    /// Lighter, dotted, no markers: the expected curve beside triangles.
     Dotted,
     /// Lightest, solid, crosses.
     Cross,
 }
 
-/// One line.
+/// One line of a chart.
 pub(in crate::bench) struct Line {
     pub(in crate::bench) name: String,
     pub(in crate::bench) look: LineStyle,
     pub(in crate::bench) points: Vec<(f64, f64)>,
 }
 
-/// A chart's words.
+/// A chart's title and axis labels.
 pub(in crate::bench) struct Words {
     pub(in crate::bench) title: String,
     pub(in crate::bench) x: &'static str,
@@ -49,7 +49,7 @@ impl LineStyle {
         }
     }
 
-    /// Length of dash and gap; none for a solid line.
+    /// Lengths of dash and gap in pixels; none for a solid line.
     const fn dash(self) -> Option<(u32, u32)> {
         match self {
             Self::Disc | Self::Triangle | Self::Cross => None,
@@ -59,7 +59,7 @@ impl LineStyle {
     }
 }
 
-/// Draws.
+/// Draws a chart. Returns its SVG text.
 pub(in crate::bench) fn draw(words: &Words, lines: &[Line]) -> Result<String, BenchError> {
     let mut svg = String::new();
     draw_into(&mut svg, words, lines).map_err(|error| BenchError::Chart(error.to_string()))?;
@@ -69,7 +69,7 @@ pub(in crate::bench) fn draw(words: &Words, lines: &[Line]) -> Result<String, Be
 fn draw_into(svg: &mut String, words: &Words, lines: &[Line]) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
     let all = || lines.iter().flat_map(|line| &line.points);
     let most = |part: fn(&(f64, f64)) -> f64| all().map(part).fold(0.0, f64::max);
-    // Above the lines there is room for the legend.
+    // Room for the legend above the lines.
     let (right, top) = (most(|point| point.0), most(|point| point.1) * 1.3);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
@@ -99,7 +99,7 @@ fn draw_into(svg: &mut String, words: &Words, lines: &[Line]) -> Result<(), Draw
             None => chart.draw_series(LineSeries::new(points(), colour.stroke_width(2)))?,
             Some((dash, gap)) => chart.draw_series(DashedLineSeries::new(points(), dash, gap, colour.stroke_width(2)))?,
         };
-        // In the legend a short piece of the line, with its marker.
+        // The legend shows a short piece of the line, with its marker.
         anno.label(&line.name);
         let piece = move |(x, y)| EmptyElement::at((x, y)) + PathElement::new([(0, 0), (36, 0)], colour.stroke_width(2));
         match (line.look, line.look.dash()) {

@@ -1,9 +1,9 @@
-//! The sweep: mean time of a transaction against the error rate, as the lab's report has it in its figures 14 and 15,
-//! with idempotent utilities as a control group; and throughput against connections.
+//! The sweep: mean time of a transaction by error rate, as in figures 14 and 15 of the lab report, with an idempotent
+//! utility as control group; and throughput by connections.
 //!
-//! If an attempt fails with probability p, a transaction takes 1/(1-p) attempts. With s the time of an attempt that is
-//! answered and f that of one that fails, it takes s + f (1/(1-p) - 1); both are timed one by one, and the curve that
-//! follows from them is drawn beside what was measured. Left out: drawing (`chart.rs`), the page (`page.rs`).
+//! If an attempt fails with probability p, a transaction takes 1/(1-p) attempts. With s the mean time of an answered attempt
+//! and f that of a failed one, its expected time is s + f (1/(1-p) - 1). Both are measured separately, and the expected curve
+//! is drawn beside the measured points. Left out: drawing (`chart.rs`), the page (`page.rs`).
 
 pub(super) mod chart;
 pub(super) mod page;
@@ -27,93 +27,93 @@ use crate::prove::{Faults, Proxy, Share};
 
 /// Error rates in percent.
 const RATES: [u8; 7] = [0, 10, 20, 30, 40, 50, 60];
-/// How many accounts there are.
+/// Number of accounts.
 const ACCOUNTS: u32 = 1000;
-/// Connections.
+/// The numbers of connections for which throughput is measured.
 const CONNECTIONS: [usize; 4] = [1, 4, 16, 64];
-/// Each error rate is measured in so many parts.
+/// The number of parts in which each error rate is measured.
 const ROUNDS: u64 = 10;
-/// A lost message is noticed after this long.
+/// The proxy cuts the connection this long after a loss, and the client notices.
 pub(super) const NOTICED: Duration = Duration::from_millis(2);
 
-/// What a sweep is to be.
+/// The parameters of a sweep.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// Decides which messages are lost.
+    /// Random seed of the injected faults.
     pub seed: u64,
-    /// Few transactions a point: to see that it works, not to be read.
+    /// Few transactions a point: to test the sweep, not to use its figures.
     pub is_quick: bool,
-    /// Where the files go; made if it is not there.
+    /// The directory of the result files; created if missing.
     pub out: PathBuf,
     /// An empty directory for the store.
     pub dir: PathBuf,
-    /// This program.
+    /// The `bankd` executable.
     pub exe: PathBuf,
 }
 
-/// Why a sweep did not end.
+/// Why a sweep or a load failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The bank does not do what it should.
+    /// The bank does not start, or answers wrongly.
     #[error("the bank: {0}")]
     Bank(String),
-    /// Nobody answers there; nothing was sent.
+    /// No connection to the bank; no request was sent.
     #[error("the bank at {address} cannot be reached: {source}")]
     Unreachable {
-        /// Where.
+        /// The address.
         address: String,
-        /// Why.
+        /// The reason.
         source: ConnectError,
     },
-    /// A file or address.
+    /// A file, process or socket operation failed.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// The file or operation.
         what: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A load that makes no sense.
+    /// The plan is invalid.
     #[error("the load needs {0}")]
     Plan(#[from] BadPlan),
-    /// The generator's journal.
+    /// The generator's journal cannot be written.
     #[error("{0}")]
     Journal(#[from] JournalError),
-    /// A chart.
+    /// A chart cannot be drawn.
     #[error("a chart cannot be drawn: {0}")]
     Chart(String),
 }
 
-/// What goes wrong in a series.
+/// The kind of error in a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorKind {
     /// The server answers "transaction error".
     Answered,
-    /// Its reply is lost.
+    /// The server's reply is lost.
     ReplyLost,
     /// The client's request is lost.
     RequestLost,
 }
 
-/// One line of a chart.
+/// The measured line of one chart, for one kind of error and transaction.
 pub(super) struct Series {
     pub(super) error: ErrorKind,
     pub(super) kind: Kind,
     pub(super) points: Vec<Point>,
-    /// The mean time of an attempt that is answered, in microseconds.
+    /// The mean time of an answered attempt, in microseconds.
     answered: f64,
-    /// The mean time of an attempt that fails, until the next can be sent, in microseconds.
+    /// The mean time of a failed attempt, until the next can be sent, in microseconds.
     failed: f64,
 }
 
 impl Series {
-    /// What a transaction should take at that error rate, in microseconds.
+    /// The expected time of a transaction at that error rate, in microseconds.
     pub(super) fn expected(&self, percent: f64) -> f64 {
         self.answered + self.failed * (attempts_expected(percent) - 1.0)
     }
 }
 
-/// One measurement; times in microseconds.
+/// One measured point; `mean` is in microseconds, `attempts` per transaction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
     pub(super) percent: u8,
@@ -122,7 +122,7 @@ pub(super) struct Point {
     pub(super) mean: f64,
 }
 
-/// Throughput with so many connections.
+/// Throughput with `connections` connections; `mean` is the time of a deposit in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     pub(super) connections: usize,
@@ -130,10 +130,10 @@ pub(super) struct Rate {
     pub(super) mean: f64,
 }
 
-/// Measures, draws and writes. Gives the files that were written; `progress` is told each series.
+/// Measures, draws, and writes the files, whose paths it returns. `progress` receives a line at the start of each series.
 ///
 /// # Errors
-/// [`BenchError`]; some files may have been written.
+/// [`BenchError`]; some files may have been written by then.
 pub fn sweep(env: &Env, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec<PathBuf>, BenchError> {
     let disk = &*env.disk;
     let daemon = OwnBank::with_opening(disk, &plan.exe, &plan.dir, ACCOUNTS, bank::OPENING)?;
@@ -172,7 +172,7 @@ pub fn sweep(env: &Env, plan: &Sweep, progress: &dyn Fn(&str)) -> Result<Vec<Pat
     Ok(written)
 }
 
-/// One series, from no errors to many; and that no deposit was made twice or lost in it.
+/// Measures one series over all error rates, and checks that no deposit was lost or executed twice.
 fn series(
     env: &Env,
     to: SocketAddr,
@@ -184,10 +184,10 @@ fn series(
     let proxy =
         Proxy::start(any_port, to, seed, Faults::default()).map_err(|source| BenchError::Io { what: "the proxy".to_owned(), source })?;
     let mut clerk = Clerk::new(env, proxy.address().to_string(), account);
-    // The first ones find cold caches.
+    // Warm-up.
     let mut paid_in = clerk.work(kind, transactions / 10 + 1)?.paid_in;
     let mut measured = RATES.map(|percent| (percent, Taken::default()));
-    // Interleaved, so that a busy minute of the machine does not fall on one rate alone.
+    // Interleaved, so that a disturbance of the machine does not affect one rate alone.
     for _ in 0..ROUNDS {
         for (percent, taken) in &mut measured {
             proxy.set_faults(faults(error, *percent));
@@ -213,15 +213,14 @@ fn series(
     Ok(Series { error, kind, points: measured.iter().map(point).collect(), answered, failed })
 }
 
-/// How many deposits a second the bank answers on so many connections, one in flight each, and the mean time of one in
-/// microseconds.
+/// Deposits a second on `connections` connections with one in flight each, and the mean time of one in microseconds.
 fn throughput(env: &Env, bank: &OwnBank, connections: usize, lasting: Duration) -> Result<(f64, f64), BenchError> {
     let plan = Plan { connections, warm_up: lasting / 10, duration: lasting, accounts: ACCOUNTS, ..Plan::default() };
     let measured = trial(env, &Target::Own(bank), &plan, None, &mut |_| {})?.measured;
     Ok((measured.rate(), measured.latency.mean() / 1e3))
 }
 
-/// 1/(1-p).
+/// The expected attempts of a transaction: 1/(1-p).
 pub(super) fn attempts_expected(percent: f64) -> f64 {
     1.0 / (1.0 - percent / 100.0)
 }

@@ -1,4 +1,4 @@
-//! The sweep's files: two tables as CSV, and one page with the charts in it that needs nothing from anywhere.
+//! The sweep's files: two CSV tables, and one self-contained HTML page with the charts.
 //!
 //! Left out: measuring (`sweep/mod.rs`), drawing (`chart.rs`).
 
@@ -10,7 +10,7 @@ const STYLE: &str = "body{font-family:sans-serif;max-width:46rem;margin:2rem aut
 svg{max-width:100%;height:auto}figure{margin:2rem 0}table{border-collapse:collapse;font-size:.85rem}\
 td,th{border:1px solid #bbb;padding:.15rem .5rem;text-align:right}th:first-child,td:first-child{text-align:left}";
 
-/// The names of what goes wrong: in tables, and in words.
+/// The name of an error in tables, and its description.
 const fn error_name(error: ErrorKind) -> (&'static str, &'static str) {
     match error {
         ErrorKind::Answered => ("transaction-error", "the server answers \"transaction error\""),
@@ -26,7 +26,7 @@ const fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-/// Every point of every series.
+/// The CSV table of all points of all series.
 pub(in crate::bench) fn error_rate_csv(all: &[Series]) -> String {
     let mut out = "error,transaction,error_percent,transactions,attempts_each,attempts_expected,mean_us,expected_us\n".to_owned();
     for series in all {
@@ -46,7 +46,7 @@ pub(in crate::bench) fn error_rate_csv(all: &[Series]) -> String {
     out
 }
 
-/// Throughput by connections.
+/// The CSV table of throughput by connections.
 pub(in crate::bench) fn throughput_csv(rates: &[Rate]) -> String {
     let mut out = "connections,deposits_per_second,mean_us\n".to_owned();
     for rate in rates {
@@ -55,7 +55,7 @@ pub(in crate::bench) fn throughput_csv(rates: &[Rate]) -> String {
     out
 }
 
-/// The page.
+/// The HTML page.
 pub(in crate::bench) fn html(all: &[Series], rates: &[Rate], seed: u64) -> Result<String, BenchError> {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>What errors cost</title><style>{STYLE}</style></head><body>\n\
@@ -126,7 +126,7 @@ fn attempt_lines(all: &[Series]) -> Vec<Line> {
     lines
 }
 
-/// A table of CSV without quotation marks.
+/// A CSV text without quoted fields as an HTML table.
 fn table(csv: &str) -> String {
     let mut out = "<table>\n".to_owned();
     for (index, line) in csv.lines().enumerate() {

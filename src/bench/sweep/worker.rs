@@ -1,7 +1,7 @@
-//! A clerk: one transaction after the other, each sent again at once until it is answered, and timed.
+//! The client of a sweep: runs one transaction after the other, resends each at once until it is answered, and times it.
 //!
-//! No back-off: what is measured is what an error costs, as in the lab, and not how politely it is waited out.
-//! Left out: which errors (`prove/`), series and points (`sweep/mod.rs`).
+//! It has no backoff: it measures the cost of an error itself, as in the lab. Left out: the errors (`prove/`), series and
+//! points (`sweep/mod.rs`).
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::model::command::{Command, Outcome};
 use crate::model::types::{AccountId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// A reply that takes longer is a bank that is gone.
+/// Timeout of a reply; a bank that takes longer counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A transaction that needs more attempts will never end.
+/// The most attempts of a transaction.
 const MOST_ATTEMPTS: u64 = 10_000;
 
-/// What a clerk asks for.
+/// The kind of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bench) enum Kind {
-    /// Money moves: numbered, logged, synced, once.
+    /// A deposit: numbered, logged, synced, executed once.
     Money,
-    /// Text in lower case: may be done any number of times.
+    /// Text to lower case: idempotent, not logged.
     Utility,
 }
 
-/// What so many transactions took.
+/// The cost of a number of transactions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::bench) struct Taken {
     pub(in crate::bench) transactions: u64,
     pub(in crate::bench) attempts: u64,
-    /// In attempts that were answered.
+    /// The time of answered attempts.
     pub(in crate::bench) answered: Duration,
-    /// In attempts that were not, until the next could be sent.
+    /// The time of failed attempts, each until the next could be sent.
     pub(in crate::bench) failed: Duration,
-    /// What the account holds more than before, by the answers.
+    /// The sum of the answered deposits, in minor units.
     pub(in crate::bench) paid_in: u64,
 }
 
 impl Taken {
-    /// Takes in what another part of the same measurement took.
+    /// Adds another part of the same measurement.
     pub(in crate::bench) fn add(&mut self, other: &Self) {
         self.transactions += other.transactions;
         self.attempts += other.attempts;
@@ -52,7 +52,7 @@ impl Taken {
     }
 }
 
-/// A connection, made again as needed, and what it is about.
+/// A connection that reconnects as needed, its session, and its account.
 pub(in crate::bench) struct Clerk<'a> {
     env: &'a Env,
     server: String,
@@ -67,7 +67,7 @@ impl<'a> Clerk<'a> {
         Self { env, server, connection: None, session: None, number: 0, account }
     }
 
-    /// Does so many transactions.
+    /// Runs transactions.
     pub(in crate::bench) fn work(&mut self, kind: Kind, transactions: u64) -> Result<Taken, BenchError> {
         let mut taken = Taken { transactions, ..Taken::default() };
         for _ in 0..transactions {
@@ -95,7 +95,7 @@ impl<'a> Clerk<'a> {
         Ok(taken)
     }
 
-    /// The account's balance, asked on the same way.
+    /// The account's balance, read through the same proxy.
     pub(in crate::bench) fn balance(&mut self) -> Result<u64, BenchError> {
         loop {
             self.connect(Kind::Money)?;
@@ -110,7 +110,7 @@ impl<'a> Clerk<'a> {
         }
     }
 
-    /// One attempt. Says whether it was answered; if not, everything is ready for the next.
+    /// One attempt. Returns whether it was answered; if not, the connection is ready for the next.
     fn once(&mut self, kind: Kind, ask: &Ask) -> Result<bool, BenchError> {
         let deadline = self.deadline();
         let Some(connection) = &mut self.connection else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! What all the actors of a proof share: the way to the bank, who is who, where journals lie, and when to stop.
+//! What all actors of a test run share: the server's address, logins, journals, the recorded history and the stop flag.
 //!
 //! Left out: what the actors do (`customer.rs`, `commander.rs`, `prober.rs`, `intruder.rs`).
 
@@ -19,21 +19,21 @@ use crate::prove::check::history::History;
 use crate::prove::proxy::lock;
 use crate::wire::message::Role;
 
-/// How many accounts the bank of a proof has: few, so that many clients meet on each.
+/// Accounts of the bank under test: few, so that clients contend for each.
 pub(in crate::prove) const ACCOUNTS: u32 = 6;
-/// What each of them holds at first: little, so that many withdrawals are declined.
+/// Opening balance of each: small, so that many withdrawals are declined.
 pub(in crate::prove) const OPENING: u64 = 600;
-/// How many tellers it has.
+/// Tellers of the bank under test.
 pub(in crate::prove) const TELLERS: u32 = 16;
-/// Everybody's PIN and token; the store is made for the proof and goes with it.
+/// Every PIN and token; the store exists for this run only.
 pub(in crate::prove) const SECRET: &str = "2718281828";
 
-/// Beyond this many bytes an actor begins another journal: the journal itself keeps only the latest requests.
+/// Size in bytes at which an actor starts another journal: a journal keeps only the latest requests.
 const JOURNAL: u64 = 64 << 10;
-/// How many requests the board shows.
+/// How many recent requests the board holds.
 const BOARD: usize = 32;
 
-/// The shared part of a proof.
+/// Everything that the actors share.
 pub(in crate::prove) struct Arena {
     pub(in crate::prove) env: Env,
     pub(in crate::prove) exe: PathBuf,
@@ -47,7 +47,7 @@ pub(in crate::prove) struct Arena {
     board: Mutex<VecDeque<Posted>>,
 }
 
-/// What was done so far.
+/// Counts of what the actors did.
 #[derive(Default)]
 pub(in crate::prove) struct DeedCounts {
     pub(in crate::prove) client_kills: AtomicU64,
@@ -56,7 +56,7 @@ pub(in crate::prove) struct DeedCounts {
     pub(in crate::prove) doubts_resolved: AtomicU64,
 }
 
-/// A request that everybody may know of, the intruder included.
+/// A request that all actors can see, the intruder included.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::prove) struct Posted {
     pub(in crate::prove) owner: Owner,
@@ -83,12 +83,12 @@ impl Arena {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// The time that all events are noted in.
+    /// The time of recorded events, on the monotonic clock.
     pub(in crate::prove) fn now(&self) -> Duration {
         self.env.clock.monotonic()
     }
 
-    /// A journal for that login, to be resolved and read in the end.
+    /// The path of a new journal for that login; it is resolved and read at the end of the run.
     pub(in crate::prove) fn new_journal(&self, actor: &str, login: &Login) -> PathBuf {
         let mut journals = lock(&self.journals);
         let path = self.dir.join(format!("journal-{}-{actor}", journals.len()));
@@ -96,12 +96,12 @@ impl Arena {
         path
     }
 
-    /// Whether a journal has become so long that another should be begun.
+    /// Whether a journal exceeds its size limit.
     pub(in crate::prove) fn is_long(&self, journal: &Path) -> bool {
         self.env.disk.open_read(journal).and_then(|file| file.len()).is_ok_and(|length| length > JOURNAL)
     }
 
-    /// Every journal of the proof, with the login whose it is.
+    /// Every journal of the run, with its login.
     pub(in crate::prove) fn journals(&self) -> Vec<(PathBuf, Login)> {
         lock(&self.journals).clone()
     }
@@ -114,14 +114,14 @@ impl Arena {
         }
     }
 
-    /// Any request on the board.
+    /// A random request from the board.
     pub(in crate::prove) fn posted(&self, random: &mut Random) -> Option<Posted> {
         let board = lock(&self.board);
         board.get(random.index(board.len())).copied()
     }
 }
 
-/// Adds one.
+/// Increments a counter.
 pub(in crate::prove) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -146,12 +146,12 @@ pub(in crate::prove) fn teller(number: u32) -> Login {
     Login { role: Role::Teller, name: teller_name(number % TELLERS), secret: Secret::new(SECRET.to_owned()) }
 }
 
-/// Any account.
+/// A random account.
 pub(in crate::prove) fn any_account(random: &mut Random) -> AccountId {
     AccountId(u32::try_from(random.below(u64::from(ACCOUNTS))).unwrap_or(0))
 }
 
-/// Any command that this owner may ask for; now and then for an account that does not exist.
+/// A random command that is permitted to this owner; a teller's sometimes names an account that does not exist.
 pub(in crate::prove) fn any_command(random: &mut Random, owner: Owner) -> Command {
     let account = match owner {
         Owner::Customer(own) => own,

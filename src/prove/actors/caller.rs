@@ -1,7 +1,6 @@
-//! A caller that sends exactly what it is told, over a connection that it makes again: what the prober and the
-//! intruder speak through.
+//! A connection that reconnects and logs in as needed, and sends exactly the messages that prober and intruder choose.
 //!
-//! Left out: journals and retries as customers need them (`client/`).
+//! Left out: journals and retries (`client/`).
 
 use std::thread;
 use std::time::Duration;
@@ -11,14 +10,14 @@ use crate::model::types::{Owner, SessionId};
 use crate::prove::actors::arena::Arena;
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// How long one reply is waited for.
+/// Timeout of one reply.
 const PATIENCE: Duration = Duration::from_millis(400);
-/// Between two tries.
+/// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(15);
-/// How many tries there are when the proof is over and nothing goes wrong any more.
+/// The most tries after the run is over, when no more faults are injected.
 const LAST_TRIES: u32 = 200;
 
-/// A login that connects as needed.
+/// A login and its connection.
 pub(in crate::prove) struct Caller<'a> {
     arena: &'a Arena,
     login: Login,
@@ -30,8 +29,8 @@ impl<'a> Caller<'a> {
         Self { arena, login, live: None }
     }
 
-    /// One try, in that session if one is named. None where no reply came, whether the message arrived or not; and
-    /// with the reply, as whom it was asked.
+    /// Sends once, in `session` if there is one. Returns the reply and the connection's owner; none if no reply came, whether
+    /// or not the message arrived.
     pub(in crate::prove) fn once(&mut self, ask: &Ask, session: Option<SessionId>) -> Option<(Reply, Owner)> {
         let deadline = Deadline::after(&self.arena.env.clock, PATIENCE);
         let reply = self.ready(session, &deadline).and_then(|owner| {
@@ -54,7 +53,7 @@ impl<'a> Caller<'a> {
         reply
     }
 
-    /// Tries until something other than "busy" comes. Once the proof is over it gives up some time.
+    /// Retries until a reply other than "busy" comes; after the run is over, a limited number of times.
     pub(in crate::prove) fn ask(&mut self, ask: &Ask, session: Option<SessionId>) -> Option<(Reply, Owner)> {
         let mut tries = 0;
         loop {

@@ -1,5 +1,5 @@
-//! A customer at a terminal: each request a process of its own, `bankd withdraw` and the like, many of them killed at
-//! a random moment.
+//! A customer who uses the command line: each request is a process of its own, such as `bankd withdraw`, and many are killed
+//! at a random moment.
 //!
 //! Left out: what the commands do (`cli/`), and customers inside this process (`customer.rs`).
 
@@ -18,10 +18,10 @@ use crate::model::types::{AccountId, Lsn, RequestId};
 use crate::prove::actors::arena::{ACCOUNTS, Arena, count, customer_name};
 use crate::prove::check::history::{Answered, Event, Write};
 
-/// A process is killed within this many microseconds, if at all: a whole request takes a few milliseconds.
+/// A process that is killed is killed within this many microseconds; a whole request takes a few milliseconds.
 const KILL_WITHIN: u64 = 30_000;
 
-/// Runs commands until the proof is over.
+/// Runs commands until the run is over.
 pub(in crate::prove) fn run(arena: &Arena, account: AccountId, login: &Login, pin_file: &Path, seed: u64) {
     let mut random = Random::new(seed);
     let mut journal = arena.new_journal("command", login);
@@ -36,14 +36,14 @@ pub(in crate::prove) fn run(arena: &Arena, account: AccountId, login: &Login, pi
         };
         one(arena, command, &login.name, pin_file, &journal, &mut random);
         if arena.is_long(&journal) {
-            // What is left unacknowledged takes a place among the login's sessions for good.
+            // A session with unacknowledged replies is never evicted, and counts against the login's limit for good.
             one(arena, None, &login.name, pin_file, &journal, &mut random);
             journal = arena.new_journal("command", login);
         }
     }
 }
 
-/// One process; without a command it resolves what is in doubt.
+/// Runs one process; without a command it resolves the unknown outcomes of the journal.
 fn one(arena: &Arena, command: Option<Command>, name: &str, pin_file: &Path, journal: &Path, random: &mut Random) {
     let mut process = Process::new(&arena.exe);
     match command {
@@ -71,7 +71,7 @@ fn one(arena: &Arena, command: Option<Command>, name: &str, pin_file: &Path, jou
     arena.history.note(Event::Write(Write { id, command: Some(command), sent: Some(sent), answered }));
 }
 
-/// The request that the JSON is about, and its answer, if that is what it tells.
+/// The request in the JSON, and its answer if there is one.
 fn answer(json: &Value) -> Option<(RequestId, Option<(Body, bool)>)> {
     let field = |name: &str| json.get(name);
     let id = format!("{}/{}", field("session")?.as_str()?, field("number")?.as_u64()?).parse().ok()?;

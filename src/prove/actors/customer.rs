@@ -1,7 +1,7 @@
-//! A customer or teller with the real client and a journal: run after run, requests one by one or a window of them at
-//! once, some given up with requests under way, and the next run ends the doubt by sending again or by cancelling.
+//! A customer or teller that uses [`Client`] and a journal: repeated runs of single and pipelined requests. Some runs are
+//! abandoned with requests in flight; the next run resolves their outcomes by resending or cancelling.
 //!
-//! Left out: customers as processes of their own (`commander.rs`).
+//! Left out: customers that are processes (`commander.rs`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::model::types::{Owner, RequestId, RequestNumber, SessionId};
 use crate::prove::actors::arena::{Arena, Posted, any_account, any_command, count};
 use crate::prove::check::history::{Answered, Event, Read, Write};
 
-/// How long a run may wait for each answer, in milliseconds: mostly too short for a bank that was just killed.
+/// The client's timeout in milliseconds, drawn for each run: mostly too short for a bank that was just killed.
 const PATIENCE: [u64; 4] = [25, 60, 300, 2000];
 /// The most steps in a run.
 const STEPS: u64 = 50;
-/// The most requests in a step of many.
+/// The most requests in a pipelined step.
 const MANY: u64 = 60;
-/// The largest window of such a step.
+/// The largest window of a pipelined step.
 const WINDOW: usize = 24;
 
-/// Asks until the proof is over.
+/// Sends requests until the run is over.
 pub(in crate::prove) fn run(arena: &Arena, login: &Login, seed: u64) {
     let mut random = Random::new(seed);
     let mut journal = arena.new_journal("run", login);
@@ -33,7 +33,7 @@ pub(in crate::prove) fn run(arena: &Arena, login: &Login, seed: u64) {
             one_run(arena, &mut client, owner, &mut random);
         }
         if arena.is_long(&journal) {
-            // What is left unacknowledged takes a place among the login's sessions for good.
+            // A session with unacknowledged replies is never evicted, and counts against the login's limit for good.
             resolve(arena, &mut client, &mut random);
             acknowledge(&mut client, &mut random);
             journal = arena.new_journal("run", login);
@@ -41,7 +41,7 @@ pub(in crate::prove) fn run(arena: &Arena, login: &Login, seed: u64) {
     }
 }
 
-/// Ends what is in doubt in a journal, and tells the bank what it holds. Gives how much is still in doubt.
+/// Resolves the unknown outcomes of a journal. Returns how many are still unknown.
 pub(in crate::prove) fn settle(arena: &Arena, journal: &Path, login: &Login, patience: Duration, random: &mut Random) -> usize {
     let mut client = Client::new(&arena.env, &arena.server, journal, patience);
     let _ = client.log_in(login.clone());
@@ -60,7 +60,7 @@ fn one_run(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random
     }
 }
 
-/// One question. Says whether the run goes on.
+/// One request or balance inquiry. Returns whether the run continues.
 fn step(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random) -> bool {
     if random.one_in(4) {
         let account = if let Owner::Customer(own) = owner { own } else { any_account(random) };
@@ -102,14 +102,14 @@ fn step(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random) -
     }
 }
 
-/// Many requests with a window of them under way. Says whether the run goes on.
+/// Many pipelined requests. Returns whether the run continues.
 fn step_of_many(arena: &Arena, client: &mut Client, owner: Owner, random: &mut Random) -> bool {
     let commands: Vec<Command> = (0..2 + random.below(MANY)).map(|_| any_command(random, owner)).collect();
     let window = 1 + random.index(WINDOW);
     let sent = arena.now();
     let mut untold = commands.iter();
     let ended = client.execute_all(&commands, window, &mut |answers| {
-        // In this order, since the first of two is asked once too often.
+        // `answers` comes first: when it ends, `zip` takes no further item from `untold`.
         for (answer, command) in answers.iter().zip(untold.by_ref()) {
             note(arena, Some(*command), Some(sent), answer);
             count(&arena.deeds.in_windows);
@@ -136,7 +136,7 @@ fn step_of_many(arena: &Arena, client: &mut Client, owner: Owner, random: &mut R
     true
 }
 
-/// Sends again or cancels, whichever comes.
+/// Resolves an unknown outcome by a resend or a cancellation, at random. Returns whether it is known now.
 fn end_doubt(arena: &Arena, client: &mut Client, id: RequestId, command: Command, random: &mut Random) -> bool {
     let is_cancelled = random.one_in(2);
     let outcome = if is_cancelled { client.cancel(id) } else { client.request_again(id, command) };
@@ -165,7 +165,7 @@ fn resolve(arena: &Arena, client: &mut Client, random: &mut Random) -> usize {
     doubts.iter().filter(|doubt| !end_doubt(arena, client, doubt.intent.id, doubt.intent.command, random)).count()
 }
 
-/// Tells the bank what the journal holds, so that it may forget it; and now and then closes what nobody needs.
+/// Acknowledges the replies that the journal holds, and now and then closes an idle session.
 fn acknowledge(client: &mut Client, random: &mut Random) {
     let Ok(sessions) = client.sessions() else { return };
     let deadline = client.deadline();
@@ -175,12 +175,12 @@ fn acknowledge(client: &mut Client, random: &mut Random) {
     };
     for (info, (session, below)) in sessions.iter().zip(held) {
         let is_idle = info.acked_below > info.last;
-        // Another's session of the same login may be idle for a moment only.
+        // A session of another run of the same login may be idle for a moment only.
         if below > info.acked_below && client.acknowledge(session, below).is_err() {
             return;
         }
         if is_idle && below > RequestNumber(1) && random.one_in(4) {
-            // It ends nobody's doubt, whatever comes of it.
+            // No outcome depends on it, so a failure is ignored.
             let _ = client.close_session(session);
         }
     }
@@ -192,7 +192,7 @@ fn note(arena: &Arena, command: Option<Command>, sent: Option<Duration>, answer:
     arena.history.note(Event::Write(Write { id, command, sent, answered: Some(answered) }));
 }
 
-/// A journal refuses a second answer that differs from the first: then the bank has told two.
+/// Records a violation if a journal refuses a second answer that differs from the first: the bank has sent two.
 fn doubt_of_the_bank(arena: &Arena, error: &ClientError, request: Option<RequestId>) {
     if let ClientError::Journal(JournalError::Damaged { why, .. }) = error {
         arena.history.note(Event::Breach {

@@ -1,6 +1,6 @@
-//! The intruder: a customer that knows other people's session ids and numbers, and tries to use them.
+//! The intruder: a customer that knows session ids and request numbers of other owners, and tries to use them.
 //!
-//! Every bank must tell it that there is no such session. Left out: rules about numbers (`prober.rs`).
+//! The bank must refuse with "no such session". Left out: rules about numbers (`prober.rs`).
 
 use std::thread;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::prove::actors::caller::Caller;
 use crate::prove::check::history::{Event, Read};
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// Between two tries.
+/// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Tries until the proof is over.
+/// Tries until the run is over.
 pub(in crate::prove) fn run(arena: &Arena, number: u32, seed: u64) {
     let mut random = Random::new(seed);
     let own = AccountId(number % ACCOUNTS);
@@ -32,11 +32,11 @@ pub(in crate::prove) fn run(arena: &Arena, number: u32, seed: u64) {
     }
 }
 
-/// Tries to take somebody's session, and if that works, to have its replies and to act in it.
+/// Tries to resume another owner's session, then to read its replies and to send a request in it.
 fn intrude(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, posted: Posted) {
     let Posted { id, command, owner } = posted;
     let breach = |request: RequestId, what: String| arena.history.note(Event::Breach { rule: "owner", request: Some(request), what });
-    // One try is enough: what is lost on the way proves nothing.
+    // One try is enough: a lost message is no violation.
     let Some((Reply::Session(info), _)) = caller.once(&Ask::ResumeSession { session: id.session }, None) else { return };
     breach(id, format!("its session belongs to {owner:?}, and {:?} was let into it", Owner::Customer(own)));
     let acked_below = crate::model::types::RequestNumber(1);
@@ -50,7 +50,7 @@ fn intrude(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, posted: Poste
     }
 }
 
-/// Its own balance is told, and nobody else's.
+/// Asks for a balance: its own must be answered, any other refused.
 fn balances(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, random: &mut Random) {
     let account = AccountId(u32::try_from(random.below(u64::from(ACCOUNTS))).unwrap_or(0));
     let sent = arena.now();

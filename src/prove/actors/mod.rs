@@ -1,4 +1,4 @@
-//! The clients of a proof: those that keep the rules, those that die, and those that break the rules.
+//! The clients of a test run: correct ones, ones that are killed, and ones that violate the protocol's rules.
 
 pub(super) mod arena;
 pub(super) mod caller;

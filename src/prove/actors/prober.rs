@@ -1,8 +1,8 @@
-//! The prober: a client that knows the rules and tries them, one by one: copies, other commands under a used number,
-//! numbers ahead, late copies behind a cancellation.
+//! The prober: a client that tests the rules of request numbers one by one: duplicates, another command under a used number,
+//! numbers ahead of the next, late copies after a cancellation.
 //!
-//! It binds each number to one command, as every client must: only where it tries the rule on used numbers it does not.
-//! Left out: rules about whose session it is (`intruder.rs`).
+//! It uses each number for one command, as every client must, except to test the rule on used numbers.
+//! Left out: rules about the owner of a session (`intruder.rs`).
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -17,9 +17,9 @@ use crate::prove::actors::caller::Caller;
 use crate::prove::check::history::{Answered, Event, Read, Write};
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// The auditor's pause between two questions, which also keeps it from a bank that is not there.
+/// The auditor's pause between two inquiries; it also limits reconnecting to a bank that is down.
 const AUDIT_PAUSE: Duration = Duration::from_millis(1);
-/// How many of its last answers it leaves unacknowledged.
+/// How many of the latest answers stay unacknowledged.
 const KEPT: u64 = 8;
 
 struct Prober<'a> {
@@ -30,13 +30,13 @@ struct Prober<'a> {
     owner: Owner,
     /// The next new number.
     next: u64,
-    /// What each number was or will be used for.
+    /// The command of each number, used or yet to be used.
     bound: BTreeMap<u64, Command>,
     /// The last request that was answered.
     last: Option<(u64, Command, Body)>,
 }
 
-/// Tries the rules until the proof is over.
+/// Tests the rules until the run is over.
 pub(in crate::prove) fn run(arena: &Arena, number: u32, seed: u64) {
     let mut seeds = Random::new(seed);
     while !arena.is_over() {
@@ -52,7 +52,7 @@ pub(in crate::prove) fn run(arena: &Arena, number: u32, seed: u64) {
     }
 }
 
-/// Asks for balances, one after the other, until the proof is over: whatever is told must be true and stay so.
+/// Reads balances until the run is over; the checker compares each with the log.
 pub(in crate::prove) fn audit(arena: &Arena, number: u32, seed: u64) {
     let mut random = Random::new(seed);
     let mut caller = Caller::new(arena, teller(number));
@@ -62,7 +62,7 @@ pub(in crate::prove) fn audit(arena: &Arena, number: u32, seed: u64) {
     }
 }
 
-/// Asked once: what comes must fit the time at which it was asked.
+/// Reads a balance without retry: the recorded times must enclose this one inquiry.
 fn read(arena: &Arena, caller: &mut Caller<'_>, random: &mut Random) {
     let account = any_account(random);
     let sent = arena.now();
@@ -72,7 +72,7 @@ fn read(arena: &Arena, caller: &mut Caller<'_>, random: &mut Random) {
 }
 
 impl Prober<'_> {
-    /// One try. Says whether the session still serves.
+    /// One test. Returns whether the session is still usable.
     fn step(&mut self) -> bool {
         match (self.random.below(9), self.last) {
             (0, Some(last)) => self.copy(last),
@@ -84,7 +84,7 @@ impl Prober<'_> {
         }
     }
 
-    /// The next number, as anybody would use it.
+    /// A new request under the next number.
     fn request(&mut self) -> bool {
         let (number, command) = (self.next, self.command_of(self.next));
         let Some(body) = self.numbered(number, Some(command), true) else { return false };
@@ -93,7 +93,7 @@ impl Prober<'_> {
         true
     }
 
-    /// The same again must be answered the same.
+    /// A copy of a request must get the same answer.
     fn copy(&mut self, (number, command, body): (u64, Command, Body)) -> bool {
         let Some(again) = self.numbered(number, Some(command), false) else { return false };
         if again != body {
@@ -117,7 +117,7 @@ impl Prober<'_> {
         }
     }
 
-    /// A number ahead must be refused, and stays bound to its command.
+    /// A number ahead of the next must be refused, and keeps its command.
     fn number_ahead(&mut self) -> bool {
         let number = self.next + 1 + self.random.below(3);
         let command = self.command_of(number);
@@ -134,7 +134,7 @@ impl Prober<'_> {
         }
     }
 
-    /// A copy that arrives behind the cancellation must be told of the cancellation.
+    /// A copy that arrives after the cancellation must be answered with the cancellation.
     fn cancel_and_late_copy(&mut self) -> bool {
         let (number, command) = (self.next, self.command_of(self.next));
         let Some(body) = self.numbered(number, None, true) else { return false };
@@ -148,7 +148,7 @@ impl Prober<'_> {
         true
     }
 
-    /// Sends a request, or a cancellation where there is no command, until it is answered.
+    /// Sends a request, or a cancellation if there is no command, until it is answered.
     fn numbered(&mut self, number: u64, command: Option<Command>, is_first: bool) -> Option<Body> {
         let id = self.id(number);
         let sent = is_first.then(|| self.arena.now());

@@ -1,6 +1,6 @@
-//! The small bank's books: accounts, sessions and recorded answers, and what each entry of its log does to them.
+//! The small bank's state: accounts, sessions and recorded answers, and the effect of each log entry on them.
 //!
-//! Left out: sockets and the log (`serve.rs`); which flaw does what at a request (there, too).
+//! Left out: sockets, the log, and the flaws in answering a request (`serve.rs`).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::model::command::{Body, Command, Outcome};
 use crate::model::entry::{Action, Entry, Origin};
 use crate::model::types::{AccountId, Lineage, Lsn, Owner, RequestNumber};
 
-/// What a number was used for, and its answer.
+/// A used number's command and its recorded answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reply {
     /// None if it was cancelled.
@@ -25,11 +25,11 @@ pub(super) struct Session {
     pub(super) last: u64,
     pub(super) acked_below: u64,
     pub(super) replies: BTreeMap<u64, Reply>,
-    /// What was answered under it was lost with the last process, and so is the last number.
+    /// A restart lost its answers and its last number ([`Flaw::DedupeLostOnRestart`]).
     pub(super) is_forgotten: bool,
 }
 
-/// All that the log made so far.
+/// The state after the log's entries.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub(super) accounts: Vec<(Box<str>, Amount)>,
@@ -40,7 +40,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Executes an entry. Gives the answer of a request or cancellation.
+    /// Applies an entry. Returns the answer to a request or cancellation.
     pub(super) fn apply(&mut self, lsn: Lsn, entry: &Entry) -> Option<Body> {
         self.applied = lsn;
         match (&entry.action, entry.origin) {
@@ -69,7 +69,7 @@ impl Books {
         None
     }
 
-    /// Forgets what a bank without a durable table forgets at a restart.
+    /// With [`Flaw::DedupeLostOnRestart`]: forgets answers and last numbers.
     pub(super) fn restarted(&mut self, flaw: Option<Flaw>) {
         if flaw == Some(Flaw::DedupeLostOnRestart) {
             for session in self.sessions.values_mut() {
@@ -79,7 +79,7 @@ impl Books {
         }
     }
 
-    /// What a command would come to.
+    /// The outcome and balance that a command would have now, without executing it.
     pub(super) fn judge(&self, command: &Command) -> (Outcome, Amount) {
         let mut copy = Self { accounts: self.accounts.clone(), ..Self::default() };
         copy.execute(command)

@@ -1,39 +1,39 @@
-//! A small bank of its own, sound or with one flaw on purpose, for the proof to be proven on: a checker that has never
-//! caught anything says nothing.
+//! A second, small bank, correct or with one deliberate flaw. It tests the checker: each flaw must be detected, and the
+//! correct bank must pass.
 //!
-//! It speaks the wire and keeps a log of the same format, so that the same clients and the same checker serve. It
-//! shares with the daemon the vocabulary and the log and nothing else, looks at no PIN, and is no bank for anybody: one
-//! request a sync, one lock for all.
-//! Left out: everything that no proof needs.
+//! It uses the wire protocol and the log format, so that the same clients and the same checker apply. It shares only `env`,
+//! `model`, `wire` and `wal` with the daemon, ignores PINs, syncs once a request, and has one lock for everything. Never use
+//! it for real data.
+//! Left out: every feature that the clients of `prove` do not use.
 
 mod books;
 mod serve;
 
 pub use serve::{SmallBankError, serve};
 
-/// What is wrong with it.
+/// A deliberate flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// A copy of a request is executed again.
     NoDedupe,
-    /// After a restart nothing is known of what was executed before it.
+    /// A restart forgets all recorded answers and last numbers.
     DedupeLostOnRestart,
-    /// The answer leaves before the entry is synced.
+    /// The answer is sent before the entry is synced.
     ReplyBeforeSync,
-    /// A refusal is not recorded, so a copy of the request may succeed later.
+    /// A declined request is not recorded, so a copy of it may succeed later.
     RefusalsNotCached,
-    /// Balances show what is not in the log yet.
+    /// Balances include entries that are not durable yet.
     ApplyBeforeLog,
-    /// Anybody may use anybody's session.
+    /// Any owner may use any session.
     OwnerNotChecked,
-    /// A number ahead is executed although others are missing.
+    /// A number ahead of the next is executed.
     GapExecuted,
-    /// A copy that arrives behind the cancellation is executed.
+    /// A copy that arrives after the cancellation is executed.
     LateCopyAfterCancel,
 }
 
 impl Flaw {
-    /// All of them.
+    /// All flaws.
     pub const ALL: [Self; 8] = [
         Self::NoDedupe,
         Self::DedupeLostOnRestart,

@@ -1,6 +1,6 @@
-//! The small bank at work: a thread a connection, one lock around books and log, and the flaw where it belongs.
+//! The small bank's server: one thread a connection, one lock around state and log, and the flaws.
 //!
-//! Left out: what entries do (`books.rs`).
+//! Left out: the effect of entries (`books.rs`).
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,22 +24,22 @@ use crate::wal::{self, Full, Log, Preparer, SegmentSizes, WalError};
 use crate::wire::frame::{self, Front, MAX_PAYLOAD};
 use crate::wire::message::{self, Ask, Limits, Receipt, Refusal, Reply, Role, SessionInfo, Welcome};
 
-/// How often what is visible already is synced, where showing it first is the flaw.
+/// Time between two syncs with [`Flaw::ApplyBeforeLog`].
 const EARLY: Duration = Duration::from_millis(40);
-/// How often what was answered is synced, where answering first is the flaw.
+/// Time between two syncs with [`Flaw::ReplyBeforeSync`].
 const LAZY: Duration = Duration::from_millis(120);
-/// How often a request that waits for the sync looks.
+/// Polling interval of a request that waits for the sync.
 const LOOK: Duration = Duration::from_millis(2);
-/// Small, so that a short proof sees many of them.
+/// Small segments, so that a short run has many.
 const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 1 << 20 };
 
-/// Why the small bank does not run.
+/// Why the small bank cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SmallBankError {
-    /// Its log.
+    /// Its log cannot be opened or written.
     #[error("{0}")]
     Log(#[from] WalError),
-    /// The system.
+    /// A system call failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// Its log is full.
@@ -54,15 +54,15 @@ struct Bank {
     flaw: Option<Flaw>,
 }
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Default)]
 struct Peer {
     owner: Option<Owner>,
     session: Option<SessionId>,
 }
 
-/// Serves the store in `dir`, which it makes if there is none, at any port of this machine until the process ends.
-/// `ready` is told the address.
+/// Serves the store in `dir` on a free port of 127.0.0.1 until the process ends. Creates the store if there is none, and
+/// passes the address to `ready`.
 ///
 /// # Errors
 /// [`SmallBankError`].
@@ -94,7 +94,7 @@ pub fn serve(env: &Env, dir: &Path, flaw: Option<Flaw>, ready: &dyn Fn(SocketAdd
 fn converse(bank: &Mutex<Bank>, mut stream: &TcpStream) {
     let mut peer = Peer::default();
     let (mut input, mut output) = (Vec::new(), Vec::new());
-    // It is only slower otherwise.
+    // Without it the connection is only slower.
     let _ = stream.set_nodelay(true);
     while let Some(message) = next_frame(&mut stream, &mut input) {
         let ask = match frame::front(&message) {
@@ -176,7 +176,7 @@ fn answer(shared: &Mutex<Bank>, peer: &mut Peer, ask: Ask) -> Result<Reply, Refu
     }
 }
 
-/// A request, or a cancellation where there is no command: known, next, or ahead.
+/// Answers a request, or a cancellation if there is no command. Its number is used, the next, or ahead of the next.
 fn numbered<'a>(
     shared: &'a Mutex<Bank>,
     mut bank: MutexGuard<'a, Bank>,
@@ -196,7 +196,7 @@ fn numbered<'a>(
         (Some(Recorded { command: None, .. }), Some(_)) if flaw == Some(Flaw::LateCopyAfterCancel) => true,
         (Some(Recorded { command: Some(before), .. }), Some(now)) if before != now => return Err(Refusal::Conflict),
         (Some(Recorded { body, .. }), _) => return Ok(bank.reply(number, body, true)),
-        // Refused before and not recorded.
+        // Declined before and not recorded.
         (None, Some(_)) if is_known && flaw == Some(Flaw::RefusalsNotCached) => true,
         (None, _) if is_known => return Err(Refusal::Acknowledged),
         (None, _) => number == expected || state.is_forgotten || (flaw == Some(Flaw::GapExecuted) && command.is_some()),
@@ -262,7 +262,7 @@ impl Bank {
         Ok(bank)
     }
 
-    /// The first entries: the accounts and tellers of every proof.
+    /// Writes the first entries: the accounts and tellers of every test run.
     fn begin(&mut self, lineage: u64) {
         let tag = Tag { key_id: 0, salt: [1; 16], tag: [1; 32] };
         let mut actions = vec![
@@ -282,7 +282,7 @@ impl Bank {
         self.commit();
     }
 
-    /// Puts an entry into the open batch and into the books.
+    /// Appends an entry to the open batch and applies it.
     fn log_and_apply(&mut self, entry: &Entry) -> (Lsn, Option<Body>) {
         let lsn = match self.log.append(|out| entry.encode_into(out)) {
             Ok(lsn) => lsn,
@@ -353,7 +353,7 @@ impl Bank {
     }
 }
 
-/// A log that takes no more ends the process, unanswered: sound or not, that much every bank does.
+/// Ends the process without an answer when the log fails; the correct bank and the flawed ones alike.
 fn give_up(why: &dyn std::error::Error) -> ! {
     log::error!("the small bank ends: {why}");
     std::process::exit(1)

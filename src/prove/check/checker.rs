@@ -1,10 +1,13 @@
-//! The checker: holds what clients saw and what their journals keep against the log, and believes neither the bank nor
-//! its state.
+//! Compares the clients' observations and journals with the log, and relies neither on the bank's code nor on its state.
 //!
-//! It shows: what was answered is in the log once, with the answer given; what was not, at most once; nothing is there
-//! that nobody asked for; no number has two commands; balances told are those of the log at that place; and the log's
-//! order agrees with real time, so that every account's history is linearizable.
-//! Left out: the rules that the log alone can break (`model.rs`), real time (`real_time.rs`), reading the log
+//! It checks:
+//! - an answered request is in the log exactly once, with the same answer; any other request at most once;
+//! - every request in the log was made by a client;
+//! - no number has two commands;
+//! - every reported balance is the log's at that LSN;
+//! - the log's order agrees with real time, so that every account's history is linearizable.
+//!
+//! Left out: rules that concern the log alone (`model.rs`), real time (`real_time.rs`), reading the log
 //! (`log_reader.rs`).
 
 use std::collections::BTreeMap;
@@ -23,42 +26,42 @@ use crate::prove::check::verdict;
 use crate::prove::check::verdict::{Checked, Violation};
 use crate::wire::message::Receipt;
 
-/// Everything that the clients' side has to say.
+/// The evidence of the clients' side.
 #[derive(Debug, Default)]
 pub struct Testimony {
-    /// What was seen, in any order.
+    /// The observations, in any order.
     pub events: Vec<Event>,
-    /// What the journals hold.
+    /// The requests in the journals.
     pub journaled: Vec<Request>,
-    /// How many journals there were.
+    /// How many journals were read.
     pub journals: u64,
     /// The sum of all balances before the first request.
     pub opening: u128,
-    /// Every account's balance, told by the bank when all was over; empty if it was not asked.
+    /// Every account's balance as the bank reports it at the end; empty if unavailable.
     pub closing: Vec<Amount>,
 }
 
-/// One request as all witnesses together know it.
+/// One request, combined from all observations and journals.
 #[derive(Default)]
 struct Asked {
-    /// The command, if anything but a cancellation was ever sent under the number.
+    /// The command; none if only a cancellation was sent under the number.
     command: Option<Command>,
     sent: Option<Duration>,
-    /// The first answer, and when it came if that is known.
+    /// The earliest answer, and when it arrived if that is known.
     answer: Option<(Body, Option<Duration>)>,
     is_journaled: bool,
     end: Option<End>,
 }
 
 impl Asked {
-    /// Whether its own side cannot tell if it was executed.
+    /// Whether the clients' side does not know if it was executed.
     fn is_open(&self) -> bool {
         use ClosedReason::{Acknowledged, StoreRolledBack, UnknownSession};
         self.answer.is_none() && matches!(self.end, None | Some(End::Closed(UnknownSession | StoreRolledBack | Acknowledged)))
     }
 }
 
-/// Judges. The violations come with the most telling first.
+/// Runs all checks. The violations are sorted by rule.
 #[must_use]
 pub fn check(log: &LogImage, testimony: &Testimony) -> (Vec<Violation>, Checked) {
     let model = Model::replay(&log.entries);
@@ -141,7 +144,7 @@ impl Check<'_> {
             && known != command
             && write.answered.is_none()
         {
-            // Somebody tried another command under the number, and was refused: that is no testimony about the first.
+            // A test of another command under a used number, which was refused: no evidence about the first command.
             return;
         }
         let asked_before = asked.command;
@@ -182,7 +185,7 @@ impl Check<'_> {
         }
     }
 
-    /// An answer that somebody got: it must be what the log made of that request.
+    /// Checks a received answer: it must be the request's outcome by the log.
     fn answer(&mut self, id: RequestId, command: Option<Command>, body: Body, receipt: Option<Receipt>) {
         match self.model.decisions.get(&id) {
             None => {
@@ -212,7 +215,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every request that anybody made, once all witnesses were heard.
+    /// Checks every request, after all events and journals were added.
     fn requests(&mut self) {
         let asked = std::mem::take(&mut self.asked);
         for (id, asked) in &asked {
@@ -254,7 +257,7 @@ impl Check<'_> {
         }
     }
 
-    /// By the answers alone, without the log: what came in and did not go out is what the accounts hold.
+    /// Checks by the answers alone, without the log, that deposits less withdrawals are what the accounts hold.
     fn cash(&mut self, testimony: &Testimony) {
         if testimony.closing.is_empty() || self.asked.values().any(Asked::is_open) {
             return;

@@ -1,4 +1,4 @@
-//! Tests of the checker: a sound history, and each way in which one can be unsound, made by hand and refused.
+//! Tests of the checker: a valid history passes, and each kind of invalid one is reported.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn body(outcome: Outcome, balance: u64, lsn: u64) -> Body {
     Body { outcome, balance: amount(balance), lsn: Lsn(lsn) }
 }
 
-/// A log and what clients say of it.
+/// A log and the clients' evidence.
 struct Case {
     log: LogImage,
     testimony: Testimony,
@@ -48,7 +48,7 @@ struct Case {
 }
 
 impl Case {
-    /// Two accounts of 100, a session for each owner; nothing asked yet. The log ends at LSN 6.
+    /// Two accounts of 100 and a session for each owner, without requests. The log ends at LSN 6.
     fn new() -> Self {
         let tag = Tag { key_id: 0, salt: [0; 16], tag: [0; 32] };
         let mut case = Self { log: LogImage::default(), testimony: Testimony { opening: 200, ..Testimony::default() }, clock: 0 };
@@ -71,13 +71,13 @@ impl Case {
         lsn
     }
 
-    /// An entry under a session; without a command a cancellation.
+    /// Adds an entry of a session; a cancellation if there is no command.
     fn logged(&mut self, owner: Owner, session: Lsn, number: u64, command: Option<Command>) -> u64 {
         let origin = Origin::Session { session, number: RequestNumber(number), acked_below: RequestNumber(1) };
         self.entry(owner, origin, command.map_or(Action::Cancel, Action::Request))
     }
 
-    /// A client saw this, one thing after another.
+    /// Adds an observation; each begins after the one before has ended.
     fn saw(&mut self, id: RequestId, command: Option<Command>, body: Option<Body>) {
         let (sent, at) = (self.tick(), self.tick());
         let receipt = body.map(|body| Receipt { chain: Chain([body.lsn.0 as u8; 32]), lsn: body.lsn });
@@ -131,13 +131,13 @@ fn a_sound_history_is_accepted_and_counted() {
     let mut case = Case::with_deposit();
     let lsn = case.logged(B, OF_B, 1, Some(withdraw(1, 500)));
     case.saw(id(OF_B, 1), Some(withdraw(1, 500)), Some(body(Outcome::InsufficientBalance, 100, lsn)));
-    // The same once more, as a copy.
+    // The same again, as a duplicate.
     case.saw(id(OF_B, 1), Some(withdraw(1, 500)), Some(body(Outcome::InsufficientBalance, 100, lsn)));
     case.read(0, 110, lsn);
     let lsn = case.logged(A, OF_A, 2, None);
     case.saw(id(OF_A, 2), None, Some(body(Outcome::Cancelled, 0, lsn)));
     case.saw(id(OF_A, 2), Some(deposit(0, 5)), Some(body(Outcome::Cancelled, 0, lsn)));
-    // Sent, never answered, executed by the log all the same.
+    // Sent, never answered, executed.
     case.logged(B, OF_B, 2, Some(deposit(1, 1)));
     case.saw(id(OF_B, 2), Some(deposit(1, 1)), None);
     // Sent, never answered, never executed.
@@ -182,7 +182,7 @@ fn a_number_is_executed_once_and_with_one_command() {
     let mut case = Case::with_deposit();
     case.saw(id(OF_A, 1), Some(withdraw(0, 1)), Some(body(Outcome::Done, 110, 7)));
     case.refused("once", "two commands under it");
-    // Not answered, and executed as something else than what was asked.
+    // Not answered, and executed with another command.
     let mut case = Case::new();
     case.saw(id(OF_A, 1), Some(deposit(0, 11)), None);
     case.logged(A, OF_A, 1, Some(deposit(0, 10)));
@@ -282,7 +282,7 @@ fn the_answers_alone_add_up_to_the_balances() {
     case.accepted();
     case.testimony.closing = vec![amount(110), amount(101)];
     case.refused("cash", "the accounts hold 211");
-    // With something open the answers alone cannot tell.
+    // With an unknown outcome the answers alone do not determine the sum.
     case.saw(id(OF_B, 1), Some(deposit(1, 1)), None);
     case.accepted();
 }

@@ -1,7 +1,7 @@
-//! What the clients of a proof saw, with the times at which they saw it: the checker's other witness beside the log.
+//! The clients' observations with their times: the checker's second source beside the log.
 //!
-//! Times are of one monotonic clock: `sent` is before the first byte left, `at` after the whole reply was there.
-//! Left out: judging (`checker.rs`).
+//! All times are of one monotonic clock: `sent` is before the first byte left, `at` after the whole reply arrived.
+//! Left out: the checks (`checker.rs`).
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use crate::model::types::{AccountId, Lsn, RequestId};
 use crate::prove::proxy::lock;
 use crate::wire::message::Receipt;
 
-/// One thing that a client saw.
+/// One observation of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A numbered request, answered or not.
     Write(Write),
-    /// A balance that was told.
+    /// An answered balance inquiry.
     Read(Read),
-    /// A reply that no bank may give, whatever its log says.
+    /// A reply that is a violation whatever the log holds.
     Breach {
-        /// The promise that it breaks, as in a verdict.
+        /// The violated rule; see [`Violation::rule`](crate::prove::Violation).
         rule: &'static str,
-        /// The request that shows it, where it has an id.
+        /// The request that shows it, if it has an id.
         request: Option<RequestId>,
-        /// What was asked and what came.
+        /// The message and its reply.
         what: String,
     },
 }
@@ -35,55 +35,55 @@ pub enum Event {
 pub struct Write {
     /// Session and number.
     pub id: RequestId,
-    /// What was sent under it; none for a cancellation.
+    /// The command that was sent; none for a cancellation.
     pub command: Option<Command>,
-    /// When it was sent; none where nobody knows, because its client was killed.
+    /// When it was sent; none if unknown, because its client was killed.
     pub sent: Option<Duration>,
-    /// The answer, if one came.
+    /// The answer, if one arrived.
     pub answered: Option<Answered>,
 }
 
-/// A recorded outcome as a client got it.
+/// A recorded outcome as a client received it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// When.
+    /// When it arrived.
     pub at: Duration,
     /// The recorded body.
     pub body: Body,
-    /// Whether it was marked as told again.
+    /// Whether it was marked as a replay.
     pub replayed: bool,
-    /// The evidence beside it, where it was seen.
+    /// The receipt in the answer, if the client saw it.
     pub receipt: Option<Receipt>,
 }
 
-/// A balance that was told.
+/// An answered balance inquiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// Whose.
+    /// The account.
     pub account: AccountId,
-    /// When it was asked for.
+    /// When the inquiry was sent.
     pub sent: Duration,
-    /// When it came.
+    /// When the reply arrived.
     pub at: Duration,
-    /// How much.
+    /// The balance in the reply.
     pub balance: Amount,
-    /// The last entry that it reflects.
+    /// The LSN of the last entry that the balance reflects.
     pub lsn: Lsn,
 }
 
-/// Where all clients write down what they see.
+/// The observations of all clients.
 #[derive(Debug, Default)]
 pub struct History {
     events: Mutex<Vec<Event>>,
 }
 
 impl History {
-    /// Notes an event.
+    /// Records an event.
     pub fn note(&self, event: Event) {
         lock(&self.events).push(event);
     }
 
-    /// Everything noted so far; it is empty from then on.
+    /// Removes and returns all recorded events.
     #[must_use]
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut lock(&self.events))

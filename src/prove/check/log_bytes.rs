@@ -1,19 +1,19 @@
-//! The log's bytes, read by the checker's own hand: segment headers, batches and records, as `docs/log-format.md` has
-//! them. It shares no code with the log's own reader, so that a mistake there does not hide itself here.
+//! The checker's decoder of the log's bytes: manifest, segment headers, batches and records, by `docs/log-format.md`. It
+//! shares no code with `wal`, so that a mistake there cannot hide itself here.
 //!
-//! Left out: which batch follows which (`log_reader.rs`), and what entries mean (`model.rs`).
+//! Left out: the sequence of batches (`log_reader.rs`), the meaning of entries (`model.rs`).
 
 use sha2::{Digest, Sha256};
 
 use crate::model::entry::{Action, Entry};
 
-/// Everything in the log starts at a multiple of this.
+/// Headers and batches start at multiples of this many bytes.
 pub(in crate::prove) const BLOCK: usize = 4096;
 const BATCH_HEADER: usize = 256;
-/// Where the part of a batch begins that its chain covers.
+/// The offset in a batch from which its chain covers it.
 const CHAINED: usize = 204;
 
-/// A segment's first block.
+/// A segment header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) struct Segment {
     pub(in crate::prove) store: [u8; 16],
@@ -21,7 +21,7 @@ pub(in crate::prove) struct Segment {
     pub(in crate::prove) size: u64,
 }
 
-/// What the first batch of an incarnation says about the log before it.
+/// The end of the log before it, as the first batch of an incarnation states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) struct Vouched {
     pub(in crate::prove) segment: u64,
@@ -30,7 +30,7 @@ pub(in crate::prove) struct Vouched {
     pub(in crate::prove) chain: [u8; 32],
 }
 
-/// A batch whose checksums hold.
+/// A batch with valid checksums.
 #[derive(Clone, Debug)]
 pub(in crate::prove) struct Batch {
     pub(in crate::prove) store: [u8; 16],
@@ -42,11 +42,11 @@ pub(in crate::prove) struct Batch {
     pub(in crate::prove) chain_after: [u8; 32],
     pub(in crate::prove) voucher: Option<Vouched>,
     pub(in crate::prove) entries: Vec<Entry>,
-    /// The bytes that it takes, padding included.
+    /// Its length in bytes, padding included.
     pub(in crate::prove) extent: usize,
 }
 
-/// The manifest's newest whole slot: store, first and highest segment.
+/// The newest valid slot of the manifest: store, first and highest segment.
 pub(in crate::prove) fn manifest(bytes: &[u8]) -> Option<([u8; 16], u64, u64)> {
     let slots = bytes.chunks(BLOCK).filter_map(|slot| {
         let body = sealed(slot, b"BKDMANIF")?;
@@ -55,13 +55,13 @@ pub(in crate::prove) fn manifest(bytes: &[u8]) -> Option<([u8; 16], u64, u64)> {
     slots.max_by_key(|(generation, _)| *generation).map(|(_, slot)| slot)
 }
 
-/// The first block of a segment.
+/// Decodes a segment header.
 pub(in crate::prove) fn segment(bytes: &[u8]) -> Option<Segment> {
     let body = sealed(bytes.get(..BLOCK)?, b"BKDSEGMT")?;
     Some(Segment { store: array(body, 16)?, sequence: number(body, 32)?, size: number(body, 40)? })
 }
 
-/// The batch at the front of `bytes`, or what is wrong with it.
+/// Decodes the batch at the front of `bytes`.
 pub(in crate::prove) fn batch(bytes: &[u8]) -> Result<Batch, String> {
     let head = bytes.get(..BATCH_HEADER).and_then(|head| sealed(head, b"BKDBATCH")).ok_or("no whole batch header")?;
     let short = || "a batch header that ends early".to_owned();
@@ -119,9 +119,9 @@ fn records(mut rest: &[u8]) -> Result<Vec<Entry>, String> {
     if rest.is_empty() { Ok(entries) } else { Err("a record that ends early".to_owned()) }
 }
 
-/// One entry, and behind it so many commands that go on with its numbers.
+/// Decodes a record: one entry, and `further` commands under the numbers after its own.
 fn requests(bytes: &[u8], further: u16, entries: &mut Vec<Entry>) -> Result<(), String> {
-    // The front of an entry under a session, and the lengths of the three commands by their numbers.
+    // The length of an entry of a session before its command, and the lengths of the commands by variant.
     const FRONT: usize = 32;
     const LENGTHS: [usize; 3] = [16, 16, 20];
     if further == 0 {
@@ -147,7 +147,7 @@ fn requests(bytes: &[u8], further: u16, entries: &mut Vec<Entry>) -> Result<(), 
     if commands.is_empty() { Ok(()) } else { Err("a record that goes on behind its entries".to_owned()) }
 }
 
-/// The block, if it begins with that magic and its checksum at byte 8 holds.
+/// The block, if it begins with that magic and its checksum at byte 8 is valid.
 fn sealed<'a>(block: &'a [u8], magic: &[u8; 8]) -> Option<&'a [u8]> {
     let sum: [u8; 4] = array(block, 8)?;
     (block.starts_with(magic) && crc32fast::hash(block.get(12..)?) == u32::from_le_bytes(sum)).then_some(block)

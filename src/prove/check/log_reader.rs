@@ -1,7 +1,7 @@
-//! Walks through a stopped store's log and gives its entries, its chain heads and its torn tails.
+//! Reads the log of a stopped store: its entries, chain heads and torn tails.
 //!
-//! A start vouches for the end that it found; whatever stands behind that end is void. Left out: bytes
-//! (`log_bytes.rs`), and any judgement on damage finer than "this is no log".
+//! The first batch of a start states the end of the log that the start found; any bytes behind that end are void. Left out:
+//! decoding (`log_bytes.rs`), and any distinction of damage beyond "this is no log".
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,47 +13,47 @@ use crate::model::types::{Chain, Lsn, StoreId};
 use crate::prove::check::log_bytes;
 use crate::prove::check::log_bytes::{BLOCK, Batch};
 
-/// A log, read to its end.
+/// The content of a log.
 #[derive(Debug, Default)]
 pub struct LogImage {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
-    /// Every entry with its LSN, which are contiguous from 1.
+    /// Every entry with its LSN; LSNs are contiguous from 1.
     pub entries: Vec<(Lsn, Entry)>,
     /// The chain head after each batch, by the LSN of its last entry.
     pub chains: BTreeMap<Lsn, Chain>,
-    /// Batches, seals included.
+    /// How many batches, seals included.
     pub batches: u64,
-    /// Starts that logged something.
+    /// How many starts wrote a batch.
     pub incarnations: u64,
-    /// Places where something stood behind the end that the next start vouched for, or behind the last end.
+    /// How many ends have non-zero bytes behind them: those that later starts found, and the last.
     pub torn: u64,
-    /// Where the log ends: segment and offset.
+    /// The end of the log: segment and offset.
     pub end: (u64, u64),
 }
 
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogReadError {
-    /// The system refuses.
+    /// The system returned an error.
     #[error("{file}: {source}")]
     Io {
-        /// Which file.
+        /// The file's name.
         file: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is no log.
+    /// The file is not part of a valid log.
     #[error("{file}: {what}")]
     NoLog {
-        /// Which file.
+        /// The file's name.
         file: String,
         /// What is wrong.
         what: String,
     },
 }
 
-/// Reads the log in `dir`, whose writer has ended.
+/// Reads the log in `dir`. Its writer must have ended.
 ///
 /// # Errors
 /// [`LogReadError`].
@@ -118,7 +118,7 @@ fn walk(store: [u8; 16], segments: &BTreeMap<u64, Vec<u8>>) -> LogImage {
     image
 }
 
-/// What the next batch must say.
+/// The header fields that the next batch must have.
 struct Expected {
     store: [u8; 16],
     number: u64,
@@ -147,7 +147,7 @@ impl Expected {
     }
 }
 
-/// The batches that begin an incarnation, by the end that they vouch for.
+/// The first batches of incarnations, by the end of the log that they state.
 fn starts(store: [u8; 16], segments: &BTreeMap<u64, Vec<u8>>) -> BTreeMap<(u64, usize), Vec<(u64, Batch)>> {
     let mut starts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (sequence, bytes) in segments {
@@ -162,7 +162,7 @@ fn starts(store: [u8; 16], segments: &BTreeMap<u64, Vec<u8>>) -> BTreeMap<(u64, 
     starts
 }
 
-/// The next batch of the same incarnation: right here, or first in the next segment where the rest of this is zero.
+/// The next batch of the same incarnation: at `at`, or first in the next segment if the rest of this one is zero.
 fn in_order(segments: &BTreeMap<u64, Vec<u8>>, at: (u64, usize), next: &Expected) -> Option<((u64, usize), Batch)> {
     let look = |place: (u64, usize)| {
         let batch = log_bytes::batch(segments.get(&place.0)?.get(place.1..)?).ok()?;
@@ -174,7 +174,7 @@ fn in_order(segments: &BTreeMap<u64, Vec<u8>>, at: (u64, usize), next: &Expected
     if is_void(segments, at) { look((at.0.saturating_add(1), BLOCK)) } else { None }
 }
 
-/// Whether nothing was written from there to the segment's end.
+/// Whether all bytes from `at` to the segment's end are zero.
 fn is_void(segments: &BTreeMap<u64, Vec<u8>>, at: (u64, usize)) -> bool {
     let rest = segments.get(&at.0).and_then(|bytes| bytes.get(at.1..)).unwrap_or_default();
     rest.iter().all(|byte| *byte == 0)
@@ -189,14 +189,14 @@ fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Vec<u8>, LogReadError
     Ok(bytes)
 }
 
-/// A segment's bytes, unpacked where only its packed file is there, and the name of the file.
+/// The name and the bytes of a segment's file; decompressed if there is only a compressed file.
 fn read_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(String, Vec<u8>), LogReadError> {
     let name = segment_name(sequence);
     match read(disk, dir, &name) {
         Err(LogReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let name = format!("{name}.zst");
             let packed = read(disk, dir, &name)?;
-            // Unpacked as anybody would, without its index; the batches have checksums of their own.
+            // Decompressed as a whole, without the file's index; the batches have checksums of their own.
             let bytes = zstd::stream::decode_all(packed.as_slice()).map_err(|error| no_log(&name, &error.to_string()))?;
             Ok((name, bytes))
         }
@@ -256,7 +256,7 @@ mod tests {
                 for _ in 0..60 {
                     number += 1;
                     match entry(number).action {
-                        // Some in records of their own, most in records of several.
+                        // Some entries have a record of their own, most share one.
                         Action::Request(command) if number % 7 != 1 && log.pending() > 0 => log.join(1, |out| command.encode_into(out)),
                         _ => log.append(|out| entry(number).encode_into(out)),
                     }

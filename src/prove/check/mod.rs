@@ -1,4 +1,5 @@
-//! The checker: a reader of the log and a model of the bank of its own, and what clients saw held against both.
+//! The checker: an independent log reader and an independent model of the bank, and the comparison of both with what the
+//! clients observed.
 
 pub(super) mod checker;
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! A bank as small as it can be, in ordered maps: it replays the log and says what each request must have been
-//! answered. It shares no code with the bank that is on trial.
+//! A minimal model of the bank in ordered maps: it replays the log and computes the answer that each request must have
+//! received. It shares no code with the bank under test.
 //!
-//! A rule that an entry breaks is noted; then the entry is executed all the same, as the bank on trial did, so that one
-//! breach is one complaint. Left out: what clients saw (`checker.rs`).
+//! An entry that violates a rule is recorded and still executed, as the bank under test did, so that one mistake is one
+//! violation. Left out: the clients' observations (`checker.rs`).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::model::entry::{Action, Entry, Origin};
 use crate::model::types::{AccountId, Epoch, Lsn, Owner, RequestId, RequestNumber, SessionId};
 use crate::prove::check::verdict::Violation;
 
-/// What the log made of one request.
+/// The outcome of one request by the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) struct Decision {
     /// None if it was cancelled.
@@ -34,17 +34,17 @@ struct Session {
     acked_below: u64,
 }
 
-/// The state after some entries, and everything decided on the way.
+/// The state after the replayed entries, with every outcome so far.
 #[derive(Debug, Default)]
 pub(in crate::prove) struct Model {
     accounts: BTreeMap<AccountId, Account>,
     names: BTreeMap<Box<str>, AccountId>,
     sessions: BTreeMap<Lsn, Session>,
-    /// The epoch of each entry from an LSN on: of the lineage, until the next start.
+    /// The epoch of sessions that are opened from an LSN on; a lineage and each start set it.
     epochs: BTreeMap<Lsn, Epoch>,
     cash: u128,
     pub(in crate::prove) decisions: BTreeMap<RequestId, Decision>,
-    /// The balance of each account from an LSN on.
+    /// Each account's balance from an LSN on.
     pub(in crate::prove) balances: BTreeMap<(AccountId, Lsn), u64>,
     pub(in crate::prove) violations: Vec<Violation>,
 }
@@ -60,7 +60,7 @@ impl Model {
         model
     }
 
-    /// The balance of an account after that entry; none before it was opened.
+    /// The balance of an account after that entry; none before the account was opened.
     pub(in crate::prove) fn balance(&self, account: AccountId, lsn: Lsn) -> Option<u64> {
         self.balances.range((account, Lsn(0))..=(account, lsn)).next_back().map(|(_, balance)| *balance)
     }
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    /// The random bits in the id of a session that the entry with this LSN opened.
+    /// The epoch in the id of the session that the entry with this LSN opened.
     fn epoch(&self, session: Lsn) -> Epoch {
         self.epochs.range(..=session).next_back().map(|(_, epoch)| *epoch).unwrap_or_default()
     }
@@ -140,7 +140,7 @@ impl Model {
         let id = RequestId { session: SessionId { epoch: self.epoch(session), lsn: session }, number };
         let mut breach = |rule, what| self.violations.push(Violation::new(rule, Some(id), what));
         let Some(state) = self.sessions.get_mut(&session) else {
-            // It vanished earlier in the same batch: without effect, and nobody may be told otherwise.
+            // The session was closed earlier in the same batch: the entry has no effect, and no client may see one.
             return;
         };
         if state.owner != owner {
@@ -187,7 +187,7 @@ impl Model {
         Body { outcome: outcome.err().unwrap_or(Outcome::Done), balance, lsn }
     }
 
-    /// The balances after it, of the account that it is about and of the one that is paid; or why not.
+    /// The new balances of the command's account and of a transfer's payee, or the outcome that declines it.
     fn judge(&self, command: &Command) -> Result<(u64, Option<u64>), Outcome> {
         let amount = command.amount().get();
         let own = *self.accounts.get(&command.account()).ok_or(Outcome::NoSuchAccount)?;

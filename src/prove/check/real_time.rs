@@ -1,36 +1,37 @@
-//! Whether the log's order agrees with real time, in one pass over the operations sorted by time.
+//! Checks that the log's order agrees with real time, in one pass over the operations sorted by time.
 //!
-//! Each reply carries the LSN at which its operation took effect, so no search is needed: if reply A was there before
-//! request B was sent, then A comes before B in the log. With the balances right at every LSN (`checker.rs`), that is
-//! linearizability. Left out: what the operations are.
+//! Each reply carries the LSN at which its operation took effect, so no search is needed: if reply A arrived before request
+//! B was sent, A must come before B in the log. Together with correct balances at every LSN (`checker.rs`) that is
+//! linearizability. Left out: the meaning of the operations.
 
 use std::time::Duration;
 
 use crate::model::types::{Lsn, RequestId};
 use crate::prove::check::verdict::Violation;
 
-/// One operation in time and in the log.
+/// One operation: its times and its place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) struct Moment {
-    /// Before its first byte left; none if unknown, and then nothing need come before it.
+    /// Before its first byte left; if unknown, no operation has to precede it.
     pub(in crate::prove) sent: Option<Duration>,
-    /// After its reply was there; none if unknown, and then it need come before nothing.
+    /// After its reply arrived; if unknown, it has to precede no operation.
     pub(in crate::prove) at: Option<Duration>,
-    /// Where it took effect, or the last entry that it saw.
+    /// The LSN at which it took effect, or the last entry that a read reflects.
     pub(in crate::prove) lsn: Lsn,
     pub(in crate::prove) request: Option<RequestId>,
-    /// A read sees an entry and takes no place of its own.
+    /// A read has no entry of its own, so it may share an LSN.
     pub(in crate::prove) is_read: bool,
 }
 
-/// Complains of each operation that began after another had ended and yet comes before it; says how many were compared.
+/// Reports each operation that was sent after another's reply and yet precedes it in the log. Returns how many were
+/// compared.
 pub(in crate::prove) fn check(moments: &[Moment], violations: &mut Vec<Violation>) -> u64 {
     let mut by_reply: Vec<(Duration, &Moment)> = moments.iter().filter_map(|moment| Some((moment.at?, moment))).collect();
     by_reply.sort_by_key(|(at, _)| *at);
     let mut by_sending: Vec<(Duration, &Moment)> = moments.iter().filter_map(|moment| Some((moment.sent?, moment))).collect();
     by_sending.sort_by_key(|(sent, _)| *sent);
     let mut replies = by_reply.into_iter().peekable();
-    // The operation that comes last in the log of those whose replies were there.
+    // Of the operations whose replies have arrived, the last in the log.
     let mut latest: Option<&Moment> = None;
     let mut compared = 0;
     for (sent, moment) in by_sending {

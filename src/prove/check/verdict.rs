@@ -1,6 +1,6 @@
-//! What a proof ends with: the breaches that were found, each with the request that shows it, and the counts.
+//! The result of a test run: the violations, each with the request that shows it, and counts.
 //!
-//! Left out: finding them (`checker.rs`, `model.rs`).
+//! Left out: the checks (`checker.rs`, `model.rs`).
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::model::types::RequestId;
 use crate::prove::proxy::Counts;
 
-/// One breach of what the bank promises.
+/// One violation of the bank's guarantees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The promise, in a word; one of those in `RULES`.
+    /// The violated rule, one of `RULES`.
     pub rule: &'static str,
-    /// The request that shows it, where one does.
+    /// The request that shows it, if there is one.
     pub request: Option<RequestId>,
     /// What is wrong.
     pub what: String,
@@ -25,10 +25,10 @@ impl Violation {
     }
 }
 
-/// The promises, the most telling breaches first.
+/// The rules, in the order in which violations are reported.
 const RULES: [&str; 12] = ["start", "owner", "once", "answer", "balance", "order", "asked", "time", "cash", "eviction", "doubt", "receipt"];
 
-/// Puts the most telling violations first, each rule's in the order in which they were found.
+/// Sorts violations by rule; within a rule their order stays.
 pub(in crate::prove) fn sort(violations: &mut [Violation]) {
     let place = |violation: &Violation| RULES.iter().position(|rule| *rule == violation.rule);
     violations.sort_by_key(|violation| place(violation).unwrap_or(RULES.len()));
@@ -43,75 +43,75 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What the checker looked at.
+/// What the checker checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Checked {
-    /// Different requests that clients made.
+    /// Distinct requests that clients made.
     pub requests: u64,
-    /// Of them answered with a recorded outcome.
+    /// Requests with a recorded outcome.
     pub answered: u64,
-    /// Answers that the bank told again: duplicates that it absorbed.
+    /// Answers marked as replayed: duplicates that the bank absorbed.
     pub duplicates_absorbed: u64,
-    /// Refused for good, such as for insufficient balance.
+    /// Requests that were declined, such as for insufficient balance.
     pub declined: u64,
-    /// Cancelled for good.
+    /// Requests that were cancelled.
     pub cancelled: u64,
-    /// Balances that were told.
+    /// Answered balance inquiries.
     pub reads: u64,
-    /// Receipts held against the log's chain.
+    /// Receipts compared with the log's chain.
     pub receipts: u64,
-    /// Pairs of operations that real time puts in order, and so must the log (one a request).
+    /// Operations whose place in the log was compared with an operation that ended before they were sent.
     pub ordered: u64,
-    /// Not answered, and by the log never executed: refused, never sent, or lost for good with their session.
+    /// Requests without answer that are not in the log: refused, never sent, or lost with their session.
     pub never_executed: u64,
-    /// Executed by the log, and their clients were left to ask the bank.
+    /// Requests without answer that are in the log.
     pub left_to_the_log: u64,
-    /// Journals read.
+    /// Clients' journals.
     pub journals: u64,
     /// Entries in the log.
     pub entries: u64,
     /// Batches in the log, seals included.
     pub batches: u64,
-    /// Starts that the log shows.
+    /// Starts in the log.
     pub incarnations: u64,
-    /// Half-written tails that it shows, each void.
+    /// Torn tails in the log, each void.
     pub torn_tails: u64,
 }
 
-/// What was done to bank and clients.
+/// The faults outside the proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Deeds {
-    /// The daemon was killed.
+    /// Kills of the bank.
     pub daemon_kills: u64,
-    /// Processes of clients were killed.
+    /// Kills of client processes.
     pub client_kills: u64,
-    /// Runs of clients were given up with a request under way.
+    /// Clients' runs that were abandoned with requests in flight.
     pub runs_abandoned: u64,
-    /// Requests that were answered while a window of others was under way in their session.
+    /// Answered requests of pipelined steps.
     pub in_windows: u64,
-    /// Half-written tails put behind the log's end, as a power cut leaves them.
+    /// Torn batches written behind the log's end, as a power cut leaves them.
     pub tails_torn: u64,
-    /// Requests in doubt that were resolved afterwards.
+    /// Unknown outcomes that were resolved.
     pub doubts_resolved: u64,
 }
 
-/// The end of a proof.
+/// The result of a test run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Everything found, the most telling first.
+    /// The violations, sorted by rule.
     pub violations: Vec<Violation>,
-    /// What the checker looked at.
+    /// What the checker checked.
     pub checked: Checked,
-    /// What was done to bank and clients.
+    /// The faults outside the proxy.
     pub deeds: Deeds,
-    /// What was done on the way between them.
+    /// The faults that the proxy injected.
     pub proxy: Counts,
-    /// How long the clients were at it.
+    /// How long the clients ran.
     pub lasted: Duration,
 }
 
 impl Verdict {
-    /// Whether the bank kept every promise.
+    /// Whether there are no violations.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty()

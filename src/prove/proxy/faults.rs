@@ -1,8 +1,8 @@
-//! What the proxy does to each message, drawn by seed: no sockets and no clock, so a seed always decides the same.
+//! The fault of each message, drawn from the seed: no sockets and no clock, so the same seed draws the same faults.
 //!
-//! A lost message on an ordered stream is not skipped: what follows it on the same way cannot arrive either, until the
-//! connection is given up. So a loss is a silence and then a cut, and never a hole between two messages.
-//! Left out: carrying it out (`lane.rs`).
+//! A stream is ordered: when a message is lost, no later one in the same direction can arrive before the connection is
+//! closed. So a loss is a silence followed by a cut, never a gap between two messages.
+//! Left out: injecting the faults (`lane.rs`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ impl Share {
     /// Always.
     pub const ALWAYS: Self = Self(1_000_000);
 
-    /// So many in a hundred; more than 100 are 100.
+    /// A probability in percent; more than 100 is 100.
     #[must_use]
     pub const fn percent(percent: u8) -> Self {
         if percent >= 100 { Self::ALWAYS } else { Self(percent as u32 * 10_000) }
@@ -39,7 +39,7 @@ impl Share {
         self.0
     }
 
-    /// Draws once. Always takes one number, so that one probability does not shift what is drawn for another.
+    /// Draws once. Always consumes one random number, so that one probability does not change the draws of another.
     fn comes(self, random: &mut Random) -> bool {
         random.below(1_000_000) < u64::from(self.0)
     }
@@ -49,7 +49,7 @@ impl FromStr for Share {
     type Err = BadShare;
 
     fn from_str(text: &str) -> Result<Self, BadShare> {
-        // A decimal with at most six places is what an amount with six decimals is.
+        // A decimal with at most six places has the form of an amount with six decimals.
         let millionths = Amount::parse(text, 6).map_err(|_| BadShare)?.get();
         u32::try_from(millionths).ok().filter(|millionths| *millionths <= 1_000_000).map(Self).ok_or(BadShare)
     }
@@ -61,49 +61,49 @@ impl fmt::Display for Share {
     }
 }
 
-/// What may go wrong on the way, and how often.
+/// The probabilities and times of the injected faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// A message to the bank is lost.
+    /// A message to the bank is lost, and the connection cut.
     pub lose_requests: Share,
-    /// A reply is lost; the bank has acted.
+    /// A reply is lost after the bank has acted, and the connection cut.
     pub lose_replies: Share,
     /// A numbered request reaches the bank twice.
     pub duplicate: Share,
-    /// The connection breaks in the middle of a frame, on either way.
+    /// The connection is cut in the middle of a frame, in either direction.
     pub cut: Share,
-    /// The proxy answers "busy" in the bank's stead and passes nothing on.
+    /// The proxy answers "busy" and does not forward the message.
     pub busy: Share,
-    /// Of the lost numbered requests, so many still reach the bank, after the client has gone elsewhere.
+    /// A lost numbered request still reaches the bank, after the client's connection was closed.
     pub late: Share,
-    /// The longest delay of a message on each way; each is delayed by some part of it.
+    /// The longest delay of a message in each direction; each delay is a random part of it.
     pub delay: Duration,
-    /// How long a connection that has lost a message is silent before it is cut.
+    /// How long a connection is silent between a loss and the cut.
     pub linger: Duration,
-    /// Whether greetings, logins and the opening of sessions are touched as well.
+    /// Whether faults also hit greetings, logins and the opening of sessions.
     pub setup: bool,
 }
 
-/// What becomes of one message and its reply.
+/// The fate of one message and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) enum Fate {
     /// Both arrive.
     Pass,
-    /// The message does not arrive, or only after this time and on a connection that nobody listens to.
+    /// The message is lost; with `late`, it arrives after this time, when the client's connection is closed.
     LoseRequest { late: Option<Duration> },
-    /// So many thousandths of its frame arrive.
+    /// This many thousandths of its frame arrive.
     CutRequest(u64),
-    /// It arrives twice; the second reply is kept from the client.
+    /// It arrives twice; the second reply is dropped.
     Duplicate,
-    /// The proxy answers.
+    /// The proxy answers "busy".
     Busy,
-    /// It arrives, and its reply does not.
+    /// It arrives; its reply is lost.
     LoseReply,
-    /// It arrives, and of its reply so many thousandths.
+    /// It arrives, and this many thousandths of its reply.
     CutReply(u64),
 }
 
-/// Everything that is drawn for one message.
+/// All draws for one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) struct Drawn {
     pub(in crate::prove) fate: Fate,
@@ -111,14 +111,14 @@ pub(in crate::prove) struct Drawn {
     pub(in crate::prove) reply_delay: Duration,
 }
 
-/// What kind of message it is, as far as the proxy cares.
+/// The kinds of message that the proxy distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prove) enum Kind {
-    /// Greeting, login, session: what makes a connection usable.
+    /// Greeting, login, opening or resuming a session.
     Setup,
-    /// Carries a request number, so a second copy is the bank's to absorb.
+    /// Has a request number, so the bank must absorb a second copy.
     Numbered,
-    /// Everything else. A stream never doubles a message, and without a number nobody could tell.
+    /// Everything else. Never duplicated: a stream does not, and without a number the bank could not detect it.
     Plain,
 }
 
@@ -132,11 +132,11 @@ impl Kind {
     }
 }
 
-/// How late a lost request may still arrive, in microseconds; most are far earlier, to race with the client's return.
+/// The latest arrival of a lost request, in microseconds; most are far earlier, to race with the client's reconnection.
 const LATEST: u64 = 250_000;
 
 impl Faults {
-    /// Draws what becomes of a message.
+    /// Draws the fate of a message.
     pub(in crate::prove) fn draw(&self, kind: Kind, random: &mut Random) -> Drawn {
         let lost = self.lose_requests.comes(random);
         let late = self.late.comes(random);

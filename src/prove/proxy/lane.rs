@@ -1,9 +1,8 @@
-//! One connection through the proxy: two ways, each in order, and the fate of each message carried out on them.
+//! One connection through the proxy: two ordered directions, and the injection of each message's fate.
 //!
-//! Replies come in order, one a message. So the way to the bank notes for each message it passed on what is to become
-//! of its reply, and the way back goes through these notes; a reply of the proxy's own has its place among them.
-//! The way back alone closes the client's socket, and the way there alone the bank's.
-//! Left out: what happens to which message (`faults.rs`).
+//! Replies come in order, one a message. So the forward direction queues a note on the fate of each reply, and the backward
+//! direction follows these notes; replies of the proxy itself have their place in the queue.
+//! Left out: the choice of faults (`faults.rs`).
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -19,24 +18,24 @@ use crate::prove::proxy::{Shared, count, lock};
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// How long a bank that is not there is waited for.
+/// Timeout of the connection to the bank.
 const CONNECT: Duration = Duration::from_secs(1);
-/// How often an idle way back looks whether the bank has hung up.
+/// How often the idle backward direction checks whether the bank closed the connection.
 const IDLE: Duration = Duration::from_millis(20);
-/// How long a late copy's connection stays open for the bank to read it.
+/// How long the connection of a late copy stays open, so that the bank can read it.
 const LATE_READ: Duration = Duration::from_millis(500);
 
-/// What is to become of the next reply.
+/// The fate of the next reply.
 enum Note {
-    /// Passed on after this time.
+    /// Forwarded after this time.
     Pass(Duration),
-    /// Kept from the client, who does not know of its message.
+    /// Dropped: it answers a duplicate that the client did not send.
     Swallow,
-    /// Lost, and the connection with it.
+    /// Lost, and the connection cut.
     Lose,
-    /// Cut after so many thousandths.
+    /// Cut after this many thousandths.
     Cut(u64),
-    /// The proxy's own.
+    /// A reply of the proxy itself.
     Own(Vec<u8>),
 }
 
@@ -58,10 +57,10 @@ enum Next {
     Done,
 }
 
-/// Carries one client's messages to the bank and its replies back, until either side or a fault ends it.
+/// Forwards one client's messages to the bank and the replies back, until either side or a fault ends the connection.
 pub(in crate::prove) fn carry(shared: &Shared, client: &TcpStream, random: Random) {
     let Ok(bank) = TcpStream::connect_timeout(&shared.to(), CONNECT) else { return };
-    // A socket that cannot be told so is only slower.
+    // Without it the connection is only slower.
     let _ = client.set_nodelay(true).and_then(|()| bank.set_nodelay(true));
     let lane = Lane::default();
     thread::scope(|scope| {
@@ -75,13 +74,13 @@ pub(in crate::prove) fn carry(shared: &Shared, client: &TcpStream, random: Rando
             hang_up(client);
             deliver_late(shared, &bank, &frame, delay);
         }
-        // What the bank was sent whole it still reads.
+        // The bank still reads the whole messages that it was sent.
         let _ = bank.shutdown(Shutdown::Write);
     });
     hang_up(&bank);
 }
 
-/// Passes messages on. Gives the one that is to arrive late, if that is how it ended.
+/// Forwards messages. Returns the lost message that is to arrive late, if one ended the connection, and its delay.
 fn way_there(
     shared: &Shared,
     lane: &Lane,
@@ -124,7 +123,7 @@ fn way_there(
             }
             Fate::CutRequest(place) => {
                 count(&tally.cuts);
-                // The bank may be gone already; then the cut is there.
+                // If the bank has closed the connection already, it is cut as intended.
                 let _ = bank.write_all(part(&message, place));
                 hang_up(client);
                 return None;
@@ -140,7 +139,7 @@ fn way_there(
     None
 }
 
-/// Passes replies back, until the bank has hung up or one of them is lost.
+/// Forwards replies, until the bank closes the connection or a reply is lost.
 fn way_back(shared: &Shared, lane: &Lane, mut client: &TcpStream, mut bank: &TcpStream) {
     let tally = &shared.tally;
     let mut input = Vec::new();
@@ -173,7 +172,7 @@ fn way_back(shared: &Shared, lane: &Lane, mut client: &TcpStream, mut bank: &Tcp
             }
             Note::Cut(place) => {
                 count(&tally.cuts);
-                // The client may be gone already; then nobody sees the half.
+                // The client may have closed the connection already.
                 let _ = client.write_all(part(&reply, place));
                 return;
             }
@@ -181,10 +180,10 @@ fn way_back(shared: &Shared, lane: &Lane, mut client: &TcpStream, mut bank: &Tcp
     }
 }
 
-/// Delivers a copy that was thought lost, and lets the bank read it.
+/// Delivers a lost message late, and leaves the bank time to read it.
 fn deliver_late(shared: &Shared, mut bank: &TcpStream, frame: &[u8], delay: Duration) {
     thread::sleep(delay);
-    // Where the bank is no more, the copy is lost after all.
+    // If the bank has closed the connection, the copy stays lost.
     if bank.write_all(frame).and_then(|()| bank.shutdown(Shutdown::Write)).is_ok() {
         count(&shared.tally.late_requests);
         thread::sleep(LATE_READ);
@@ -197,7 +196,7 @@ impl Lane {
         self.changed.notify_one();
     }
 
-    /// No more notes come.
+    /// Ends the queue of notes.
     fn finish(&self) {
         lock(&self.notes).is_done = true;
         self.changed.notify_one();
@@ -215,7 +214,7 @@ impl Lane {
     }
 }
 
-/// The next whole frame, its header included; none when the stream ends, breaks or makes no sense.
+/// The next whole frame, header included; none when the stream ends, fails or is malformed.
 pub(in crate::prove) fn next_frame(stream: &mut impl Read, input: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut chunk = [0; 4096];
     loop {
@@ -235,7 +234,7 @@ pub(in crate::prove) fn next_frame(stream: &mut impl Read, input: &mut Vec<u8>) 
     }
 }
 
-/// Some of a frame, but never all of it.
+/// A proper prefix of a frame.
 fn part(frame: &[u8], thousandths: u64) -> &[u8] {
     let thousandths = usize::try_from(thousandths).unwrap_or(0).min(999);
     frame.get(..frame.len().saturating_mul(thousandths) / 1000).unwrap_or_default()
@@ -243,13 +242,13 @@ fn part(frame: &[u8], thousandths: u64) -> &[u8] {
 
 fn busy() -> Vec<u8> {
     let mut out = Vec::new();
-    // A refusal is a few bytes, far below a frame's limit, which is the only error.
+    // The only error is a payload beyond the frame's limit, and a refusal has a few bytes.
     let put = frame::put(&Reply::Refused(Refusal::Busy), &mut out);
     assert!(put.is_ok(), "a refusal fits a frame");
     out
 }
 
-/// Whether the other end has closed an idle connection.
+/// Whether the peer has closed an idle connection.
 fn has_hung_up(stream: &TcpStream) -> bool {
     let peeked = stream.set_read_timeout(Some(Duration::from_millis(1))).and_then(|()| stream.peek(&mut [0]));
     let restored = stream.set_read_timeout(None);
@@ -260,6 +259,6 @@ fn has_hung_up(stream: &TcpStream) -> bool {
 }
 
 fn hang_up(stream: &TcpStream) {
-    // It may be closed already.
+    // The socket may be closed already.
     let _ = stream.shutdown(Shutdown::Both);
 }

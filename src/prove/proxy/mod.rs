@@ -1,6 +1,6 @@
-//! The fault proxy: it takes connections, and makes one to the bank for each.
+//! The fault proxy between clients and bank: for each client's connection it opens one to the bank.
 //!
-//! What goes wrong is decided by seed and connection (`faults.rs`) and carried out there (`lane.rs`).
+//! The seed and the connection determine the faults (`faults.rs`); `lane.rs` injects them.
 //! Left out: options (`cli/`).
 
 pub(super) mod faults;
@@ -15,14 +15,14 @@ use std::thread::{self, JoinHandle};
 use crate::env::sim::Random;
 use crate::prove::proxy::faults::Faults;
 
-/// A proxy at work, until it is dropped.
+/// A running proxy. Stops accepting on drop.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What all its connections share.
+/// The state that all connections share.
 pub(super) struct Shared {
     to: Mutex<SocketAddr>,
     faults: Mutex<Faults>,
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) tally: Tally,
 }
 
-/// What was done so far.
+/// Counts so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) messages: AtomicU64,
@@ -42,30 +42,30 @@ pub(super) struct Tally {
     pub(super) busy: AtomicU64,
 }
 
-/// How often the proxy did what.
+/// Counts of messages and injected faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
-    /// Messages that came from clients.
+    /// Messages from clients.
     pub messages: u64,
-    /// Of them lost.
+    /// Messages lost.
     pub lost_requests: u64,
-    /// Of the lost ones: arrived late, when their client had gone elsewhere.
+    /// Lost messages that arrived late, after the client's connection was closed.
     pub late_requests: u64,
     /// Replies lost.
     pub lost_replies: u64,
-    /// Requests passed on twice.
+    /// Requests forwarded twice.
     pub duplicates: u64,
     /// Connections cut in the middle of a frame.
     pub cuts: u64,
-    /// Answered "busy" in the bank's stead.
+    /// Messages that the proxy answered "busy" without forwarding them.
     pub busy: u64,
 }
 
 impl Proxy {
-    /// Listens at `listen` (port 0 takes any) and passes on to `to`.
+    /// Listens on `listen` (port 0 for any free port) and forwards to `to`.
     ///
     /// # Errors
-    /// What the system says of the address.
+    /// The system's error, such as `AddrInUse`.
     pub fn start(listen: SocketAddr, to: SocketAddr, seed: u64, faults: Faults) -> io::Result<Self> {
         let listener = TcpListener::bind(listen)?;
         let address = listener.local_addr()?;
@@ -80,23 +80,23 @@ impl Proxy {
         Ok(Self { address, shared, accepting: Some(accepting) })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where later connections go.
+    /// Forwards later connections to `bank`.
     pub fn point_to(&self, bank: SocketAddr) {
         *lock(&self.shared.to) = bank;
     }
 
-    /// What goes wrong with later messages.
+    /// Sets the faults of later messages.
     pub fn set_faults(&self, faults: Faults) {
         *lock(&self.shared.faults) = faults;
     }
 
-    /// What was done so far.
+    /// Counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let tally = &self.shared.tally;
@@ -112,10 +112,10 @@ impl Proxy {
         }
     }
 
-    /// Passes on until the process ends.
+    /// Forwards until the process ends.
     pub fn run(mut self) {
         if let Some(accepting) = self.accepting.take() {
-            // It ends only with the process.
+            // The thread ends only with the process.
             let _ = accepting.join();
         }
     }
@@ -124,7 +124,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
-        // Wakes it; what is under way ends with its own sockets.
+        // Wakes the accepting thread. Open connections end with their own sockets.
         drop(TcpStream::connect(self.address));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -142,12 +142,12 @@ impl Shared {
     }
 }
 
-/// Adds one.
+/// Increments a counter.
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whoever panicked with the lock left a value that is whole all the same.
+/// Locks, also after a panic of another thread: no lock is held across a half-done change.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -160,7 +160,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, seed: u64) {
         }
         let random = Random::new(seeds.next_u64());
         let (Ok(client), shared) = (client, Arc::clone(shared)) else { continue };
-        // Without a thread the connection is dropped, which is one more fault on the way.
+        // If no thread can be started, the connection is dropped: one more fault.
         let _ = thread::Builder::new().name("proxy lane".to_owned()).spawn(move || lane::carry(&shared, &client, random));
     }
 }
@@ -178,7 +178,7 @@ mod tests {
     use crate::wire::frame::{self, HEADER};
     use crate::wire::message::{Ask, Refusal, Reply};
 
-    /// A bank that answers each `Ack` with its number, and notes what it read.
+    /// A bank that answers each `Ack` with its number, and records it.
     struct Bank {
         address: SocketAddr,
         asked: Arc<Mutex<Vec<u64>>>,
@@ -206,7 +206,7 @@ mod tests {
         Bank { address, asked }
     }
 
-    /// Sends so many in one write, and gives what comes back until the end: numbers, and 0 for "busy".
+    /// Sends `count` messages in one write, and returns the replies until the end: numbers, and 0 for "busy".
     fn ask(proxy: &Proxy, count: u64) -> Vec<u64> {
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(proxy.counts().busy, 100 - executed.len() as u64);
     }
 
-    /// Each with a bank of its own: what it has been sent it may still be reading when the client is told of the loss.
+    /// Each case has its own bank, which may still be reading earlier messages when the client's connection closes.
     #[test]
     fn a_lost_message_takes_with_it_what_comes_behind() {
         let lose_replies = Faults { lose_replies: Share::ALWAYS, ..Faults::default() };
@@ -283,7 +283,7 @@ mod tests {
             let proxy = proxy(&bank, faults);
             assert_eq!(ask(&proxy, 3), [0; 0]);
             match expected {
-                // The others may have been under way already.
+                // The bank may have received the others already.
                 (1, ..) => assert_eq!(bank.asked.lock().unwrap().first(), Some(&1)),
                 (_, _, 1) => waited_for(&bank, &[1]),
                 _ => thread::sleep(Duration::from_millis(50)),

@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+#[allow(clippy::module_inception, reason = "the client is what this module is for")]
 mod client;
 mod connection;
 mod error;

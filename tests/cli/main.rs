@@ -17,6 +17,7 @@ mod batch;
 mod bench_run;
 mod client_commands;
 mod doubts;
+mod examples;
 mod in_doubt;
 mod log_tools;
 mod names;

@@ -1,16 +1,13 @@
 //! The programs in `examples/`, compiled and run against the real daemon.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-mod cli_support;
-mod common;
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cli_support::{Desk, Done, Lose, Proxy, done};
-use common::{BANKD, Store};
+use crate::support::daemon::{BANKD, Store};
+use crate::support::desk::{Desk, Done, Lose, Proxy, done};
 
 /// The path of a compiled example. `cargo test --test examples` alone does not build it; after a whole `cargo test` this
 /// finds everything fresh.

@@ -180,12 +180,12 @@ fn names_have_their_place() {
         ),
         ("src/wal/mod.rs", "fn f<'a>(x: &'a str) -> impl Fn() + use<'a> { let c = 'u'; let n = '\\''; || x.len() }"),
         ("src/wal/mod.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n    fn f() { println!(\"{}\", 1); }\n}"),
-        ("tests/kill.rs", "use std::fs;\nfn f() { eprintln!(\"x\"); std::time::Instant::now(); }"),
+        ("tests/daemon/kill.rs", "use std::fs;\nfn f() { eprintln!(\"x\"); std::time::Instant::now(); }"),
     ] {
         accepted(path, text);
     }
     refused("src/wal/mod.rs", "#[cfg(test)]\nmod tests {\n    fn f() {}\n}\nuse std::fs;", "`std::fs`");
-    refused("tests/kill.rs", "fn f() { unsafe { g() } }", "`unsafe`");
+    refused("tests/daemon/kill.rs", "fn f() { unsafe { g() } }", "`unsafe`");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn letters_beyond_ascii_stay_in_literals_and_tests() {
     refused("src/wal/mod.rs", "fn caf\u{e9}() {}", "is not ASCII");
     accepted("src/wal/mod.rs", "const A: (&str, char) = (\"caf\u{e9}\", '\u{e9}');");
     accepted("src/wal/mod.rs", "#[cfg(test)]\nmod tests {\n    // caf\u{e9}\n}");
-    accepted("tests/names.rs", "// caf\u{e9}");
+    accepted("tests/cli/names.rs", "// caf\u{e9}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The connections of one flood: what they say, and the loop that gives each of them its turns.
 //!
-//! Left out: one connection (`peer.rs`), the process around a flood (`flooder.rs`). `tests/floods.rs` has these in small.
+//! Left out: one connection (`peer.rs`), the process around a flood (`flooder.rs`). `tests/daemon/floods.rs` has these in small.
 
 #[path = "peer.rs"]
 pub mod peer;

@@ -14,6 +14,7 @@ mod read_only;
 pub mod sim;
 pub mod terminal;
 mod throttled_disk;
+pub mod worker;
 
 pub use crate::env::throttled_disk::ThrottledDisk;
 pub use read_only::ReadOnly;

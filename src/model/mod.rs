@@ -1,6 +1,7 @@
 //! The model: what every layer speaks, as types and as bytes.
 
 pub mod amount;
+pub mod bytes;
 pub mod codec;
 pub mod command;
 pub mod entry;

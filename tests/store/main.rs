@@ -1,11 +1,20 @@
-//! A whole store as an operator meets it when something is wrong: calls that fail, bytes that rot, tails to be
-//! repaired, logs of old, and the tools that look at all of it. On a simulated disk.
+//! A whole store on a simulated disk that crashes, fails and rots: the bank, checkpoints, tools, and power cuts anywhere.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs
+)]
 
-mod fail_stop;
-mod history;
-mod joined;
-mod mend_cuts;
-mod repair;
+#[path = "../support/mod.rs"]
 mod support;
+
+mod bank_state;
+mod checkpoint;
+mod judgement;
+mod power_cut;
+mod tools;

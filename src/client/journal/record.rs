@@ -3,6 +3,7 @@
 //! Left out: the frames around them and damage (`format.rs`).
 
 use crate::model::amount::Amount;
+use crate::model::bytes::Take;
 use crate::model::codec;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{Chain, Epoch, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
@@ -122,7 +123,7 @@ pub(in crate::client) fn put(record: &Record, out: &mut Vec<u8>) -> Option<()> {
 
 /// Reads a record that takes all of `bytes`.
 pub(in crate::client) fn read(bytes: &[u8]) -> Option<Record> {
-    let mut reader = Reader(bytes);
+    let mut reader = Take(bytes);
     let [kind] = reader.array()?;
     let id = RequestId {
         session: SessionId { epoch: Epoch(reader.u64()?), lsn: Lsn(reader.u64()?) },
@@ -138,8 +139,8 @@ pub(in crate::client) fn read(bytes: &[u8]) -> Option<Record> {
                 [1] => Role::Teller,
                 _ => return None,
             },
-            name: reader.text().filter(|name| is_valid_name(name))?,
-            address: reader.text()?,
+            name: text(&mut reader).filter(|name| is_valid_name(name))?,
+            address: text(&mut reader)?,
             command: codec::decode(std::mem::take(&mut reader.0)).ok()?,
         }),
         2 => Record::Reply(
@@ -166,7 +167,7 @@ pub(in crate::client) fn read(bytes: &[u8]) -> Option<Record> {
 
 /// Reads a group's records, each with its length before it: one at least, and nothing behind them.
 pub(in crate::client) fn read_group(bytes: &[u8]) -> Option<Vec<Record>> {
-    let (mut reader, mut records) = (Reader(bytes), Vec::new());
+    let (mut reader, mut records) = (Take(bytes), Vec::new());
     while !reader.0.is_empty() {
         let length = usize::from(u16::from_le_bytes(reader.array()?));
         let (record, rest) = reader.0.split_at_checked(length)?;
@@ -216,25 +217,10 @@ impl ClosedReason {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let [length] = self.array()?;
-        let (head, rest) = self.0.split_at_checked(usize::from(length))?;
-        self.0 = rest;
-        String::from_utf8(head.to_vec()).ok()
-    }
+/// A text of at most 255 bytes, behind its length.
+fn text(take: &mut Take<'_>) -> Option<String> {
+    let length = take.u8()?;
+    String::from_utf8(take.bytes(usize::from(length))?.to_vec()).ok()
 }
 
 #[cfg(test)]

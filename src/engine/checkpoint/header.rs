@@ -14,6 +14,7 @@
 
 use super::Unusable;
 use crate::bank::ImageDigest;
+use crate::model::bytes::Take;
 use crate::model::types::{BankTime, Chain, Lineage, Lsn, StoreId};
 use crate::wal::{Anchor, Incarnation, LOGIC_VERSION, LogEnd, Position};
 
@@ -85,7 +86,7 @@ impl Header {
     /// [`Unusable`] for anything but what [`Header::encode`] writes.
     pub(super) fn decode(block: &[u8]) -> Result<Self, Unusable> {
         let mut take = Take(block);
-        let (magic, crc) = (take.array::<8>(), take.array().map(u32::from_le_bytes));
+        let (magic, crc) = (take.array::<8>(), take.u32());
         if magic.as_ref() != Some(MAGIC) || crc != Some(crc32fast::hash(take.0)) {
             return Err(Unusable::Damaged("its header is not whole"));
         }
@@ -114,25 +115,6 @@ impl Header {
         let is_sound = is_padded && lsn > 0 && batch_number > 0 && last_batch.segment > 0 && last_batch < position;
         let end = LogEnd { position, batch_number, chain, next_lsn: Lsn(lsn.checked_add(1)?), bank_time, incarnation };
         is_sound.then_some(Self { store, anchor: Anchor { last_batch, end }, outcome_digest, lineage, image })
-    }
-}
-
-/// Reads fields one after the other; none past the end.
-struct Take<'a>(&'a [u8]);
-
-impl Take<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
     }
 }
 

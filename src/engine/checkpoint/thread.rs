@@ -6,12 +6,11 @@
 //! (`maintenance.rs`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
 
 use super::maker::{CheckpointError, CheckpointMaker, Made};
 use crate::env::os;
+use crate::env::worker::Worker;
 use crate::wal::Finished;
 
 /// When a checkpoint is due: as soon as the log behind the last one takes as many bytes as the largest segment, and as
@@ -48,12 +47,9 @@ enum Request {
 
 /// The thread. Dropped, it ends within a few milliseconds, whatever it is doing.
 pub(in crate::engine) struct Thread {
-    /// None once the store is going away.
-    requests: Option<Sender<Request>>,
+    worker: Worker<Sender<Request>>,
     /// Why the daemon must end, if it must.
     damage: Receiver<String>,
-    cancelled: Arc<AtomicBool>,
-    handle: Option<JoinHandle<()>>,
 }
 
 impl Thread {
@@ -65,13 +61,13 @@ impl Thread {
         let (requests, inbox) = mpsc::channel();
         let (outbox, damage) = mpsc::channel();
         let cancelled = Arc::clone(&maker.cancelled);
-        let handle = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || serve(&maker, base, &inbox, &outbox))?;
-        Ok(Self { requests: Some(requests), damage, cancelled, handle: Some(handle) })
+        let worker = Worker::spawn("checkpoints", requests, cancelled, move || serve(&maker, base, &inbox, &outbox))?;
+        Ok(Self { worker, damage })
     }
 
     /// Tells it that the log has moved on. Never waits.
     pub(in crate::engine) fn tell(&self, finished: Finished) {
-        if let Some(requests) = &self.requests {
+        if let Some(requests) = self.worker.requests() {
             // A thread that has ended has found damage, which the next look tells.
             let _ = requests.send(Request::Finished(finished));
         }
@@ -79,7 +75,7 @@ impl Thread {
 
     /// Lets it remove the files of the segments before `first`. Never waits.
     pub(in crate::engine) fn remove_dropped(&self, first: u64) {
-        if let Some(requests) = &self.requests {
+        if let Some(requests) = self.worker.requests() {
             let _ = requests.send(Request::Dropped(first));
         }
     }
@@ -87,7 +83,7 @@ impl Thread {
     /// Asks for one now and waits for it.
     pub(in crate::engine) fn make(&self, finished: Finished) -> Answer {
         let (answer, receiver) = mpsc::channel();
-        let sent = self.requests.as_ref().is_some_and(|requests| requests.send(Request::Now(finished, answer)).is_ok());
+        let sent = self.worker.requests().is_some_and(|requests| requests.send(Request::Now(finished, answer)).is_ok());
         if sent { receiver.recv().unwrap_or(Err(CheckpointError::Cancelled)) } else { Err(CheckpointError::Cancelled) }
     }
 
@@ -97,17 +93,6 @@ impl Thread {
             Ok(what) => Some(what),
             Err(mpsc::TryRecvError::Empty) => None,
             Err(mpsc::TryRecvError::Disconnected) => Some("the thread that makes checkpoints has ended".to_owned()),
-        }
-    }
-}
-
-impl Drop for Thread {
-    /// Waits for the thread: whoever opens the store next finds nobody at work in it.
-    fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-        self.requests = None;
-        if let Some(handle) = self.handle.take() {
-            let _ = handle.join();
         }
     }
 }

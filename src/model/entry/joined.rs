@@ -3,6 +3,7 @@
 //! The first stands there whole. Of each further one there is the command only: owner, session and `acked_below` are the
 //! first's, and its number is one more than that of the entry before. Left out: which requests share a record (`engine/`).
 
+use crate::model::bytes::Take;
 use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, EntryError, Origin, Reader};
 use crate::model::types::{Lsn, Owner, RequestNumber};
@@ -49,15 +50,15 @@ impl Requests {
     /// # Errors
     /// [`EntryError`], as [`Entry::all`] gives it; `commands` then ends with anything.
     pub fn decode(bytes: &[u8], count: u32, commands: &mut Vec<Command>) -> Result<Self, EntryError> {
-        let mut reader = Reader { rest: bytes };
+        let mut reader = Reader(Take(bytes));
         let (requests, command) = Self::take(&mut reader)?;
         commands.push(command);
         let mut last = requests;
         for _ in 1..count {
             last = last.after(1).ok_or(EntryError::Range("number"))?;
-            commands.push(Command::take(&mut reader.rest).ok_or(EntryError::Command)?);
+            commands.push(Command::take(&mut reader.0.0).ok_or(EntryError::Command)?);
         }
-        if reader.rest.is_empty() { Ok(requests) } else { Err(EntryError::Length) }
+        if reader.0.0.is_empty() { Ok(requests) } else { Err(EntryError::Length) }
     }
 
     /// Takes the first of several off the front.
@@ -103,12 +104,12 @@ impl Iterator for Entries<'_> {
 
 impl Entries<'_> {
     fn read(&mut self) -> Result<Entry, EntryError> {
-        let mut reader = Reader { rest: self.rest };
+        let mut reader = Reader(Take(self.rest));
         let entry = match self.before {
             Some(before) => {
                 let requests = before.after(1).ok_or(EntryError::Range("number"))?;
                 self.before = Some(requests);
-                requests.entry(Command::take(&mut reader.rest).ok_or(EntryError::Command)?)
+                requests.entry(Command::take(&mut reader.0.0).ok_or(EntryError::Command)?)
             }
             None if self.left == 0 => Entry::take(&mut reader)?,
             None => {
@@ -117,7 +118,7 @@ impl Entries<'_> {
                 requests.entry(command)
             }
         };
-        self.rest = reader.rest;
+        self.rest = reader.0.0;
         if self.left == 0 && !self.rest.is_empty() { Err(EntryError::Length) } else { Ok(entry) }
     }
 }

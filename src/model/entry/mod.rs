@@ -20,6 +20,7 @@ pub use crate::model::entry::joined::{Entries, JOINED_BYTES, MAX_JOINED, Request
 pub use crate::model::entry::setting::Setting;
 
 use crate::model::amount::Amount;
+use crate::model::bytes::Take;
 use crate::model::command::Command;
 use crate::model::types::{AccountId, Epoch, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
 
@@ -203,9 +204,9 @@ impl Entry {
     /// # Errors
     /// [`EntryError`] for anything but exactly the bytes that [`Entry::encode_into`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
-        let mut reader = Reader { rest: bytes };
+        let mut reader = Reader(Take(bytes));
         let entry = Self::take(&mut reader)?;
-        if reader.rest.is_empty() { Ok(entry) } else { Err(EntryError::Length) }
+        if reader.0.0.is_empty() { Ok(entry) } else { Err(EntryError::Length) }
     }
 
     /// Takes an entry off the front.
@@ -328,7 +329,7 @@ impl Action {
             13 => Self::CloseSession,
             14 => Self::Ack,
             15 => Self::Cancel,
-            16 => Self::Request(Command::take(&mut reader.rest).ok_or(EntryError::Command)?),
+            16 => Self::Request(Command::take(&mut reader.0.0).ok_or(EntryError::Command)?),
             17 => Self::Start(Epoch(reader.u64()?)),
             _ => return Err(EntryError::Unknown("kind")),
         })
@@ -374,37 +375,32 @@ fn put_tag(out: &mut Vec<u8>, tag: &Tag) {
     out.extend_from_slice(&tag.tag);
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-}
+/// [`Take`] with the error of an entry that is too short.
+struct Reader<'a>(Take<'a>);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], EntryError> {
-        let (head, rest) = self.rest.split_at_checked(count).ok_or(EntryError::Length)?;
-        self.rest = rest;
-        Ok(head)
+        self.0.bytes(count).ok_or(EntryError::Length)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], EntryError> {
-        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(EntryError::Length)?;
-        self.rest = rest;
-        Ok(*head)
+        self.0.array().ok_or(EntryError::Length)
     }
 
     fn u8(&mut self) -> Result<u8, EntryError> {
-        self.array::<1>().map(|[byte]| byte)
+        self.0.u8().ok_or(EntryError::Length)
     }
 
     fn u16(&mut self) -> Result<u16, EntryError> {
-        self.array().map(u16::from_le_bytes)
+        self.0.u16().ok_or(EntryError::Length)
     }
 
     fn u32(&mut self) -> Result<u32, EntryError> {
-        self.array().map(u32::from_le_bytes)
+        self.0.u32().ok_or(EntryError::Length)
     }
 
     fn u64(&mut self) -> Result<u64, EntryError> {
-        self.array().map(u64::from_le_bytes)
+        self.0.u64().ok_or(EntryError::Length)
     }
 
     fn name(&mut self) -> Result<Box<str>, EntryError> {

@@ -18,9 +18,10 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::model::bytes::{Put, Take, open_crc, seal_crc};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
-use crate::wal::format::bytes::{Put, Take, open_crc, round_up, seal_crc};
+use crate::wal::format::bytes::round_up;
 use crate::wal::format::record;
 use crate::wal::format::record::{BadRecord, Record, Records};
 use crate::wal::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};

@@ -16,9 +16,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::env::{Disk, File};
+use crate::model::bytes::{Put, Take};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::StoreId;
-use crate::wal::format::bytes::{Put, Take};
 use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
 use crate::wal::{FORMAT_VERSION, WalError};
 

@@ -17,9 +17,10 @@
 use std::path::Path;
 
 use crate::env::{Disk, File};
+use crate::model::bytes::{Put, Take, open_crc, seal_crc};
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 use crate::wal::format::batch::Incarnation;
-use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, Put, Take, open_crc, seal_crc};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN};
 use crate::wal::read::recover::LogEnd;
 use crate::wal::{Position, WalError};
 

@@ -6,9 +6,9 @@
 //! ```
 //! Left out: what a batch is (`batch.rs`), how several entries share bytes (`entry/joined.rs`), and which do (`engine/`).
 
+use crate::model::bytes::{Put, Take};
 use crate::model::invariant::held;
 use crate::model::types::Lsn;
-use crate::wal::format::bytes::{Put, Take};
 use crate::wal::{MAX_ENTRY, MAX_RECORD};
 
 /// The bytes of a record before what it holds.

@@ -8,9 +8,10 @@
 //! ```
 //! Left out: making one durably (`segment_writer.rs`), and reading its batches (`reader.rs`).
 
+use crate::model::bytes::{Put, open_crc, seal_crc};
 use crate::model::types::StoreId;
 use crate::wal::FORMAT_VERSION;
-use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, Put, open_crc, seal_crc};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN};
 
 const MAGIC: &[u8; 8] = b"BKDSEGMT";
 /// The smallest size of a segment in bytes.

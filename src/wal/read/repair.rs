@@ -7,10 +7,11 @@
 use std::path::Path;
 
 use crate::env::Disk;
+use crate::model::bytes::Take;
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::{Lsn, StoreId};
 use crate::wal::format::batch::{BadHeader, Batch, BatchHeader, HEADER};
-use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, Take, is_zero};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, is_zero};
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::record;
 use crate::wal::format::record::Record;

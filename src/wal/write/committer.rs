@@ -5,9 +5,10 @@
 //! Left out: what is in a batch (`batch.rs`), and where it goes (`log.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread::JoinHandle;
 
+use crate::env::worker::Worker;
 use crate::wal::WalError;
 use crate::wal::format::segment::file_name;
 use crate::wal::write::open_batch::OpenBatch;
@@ -33,12 +34,10 @@ enum Mode {
     Thread(Thread),
 }
 
-/// The thread. Dropped, it ends what it is doing first.
+/// The thread and what it has written. Dropped, it finishes what it is writing first.
 struct Thread {
-    /// None once the log is going away.
-    jobs: Option<SyncSender<Job>>,
+    worker: Worker<SyncSender<Job>>,
     results: Receiver<Done>,
-    handle: Option<JoinHandle<()>>,
 }
 
 /// A commit that was begun. Nothing that depends on its batch may leave before `Log::finish_commit` confirms that the batch
@@ -174,24 +173,14 @@ impl Thread {
                 }
             }
         };
-        // By this name `bench/watch.rs` looks for it.
-        let handle =
-            std::thread::Builder::new().name("log".to_owned()).spawn(work).map_err(WalError::io("start a thread for", "the log"))?;
-        Ok(Self { jobs: Some(jobs), results, handle: Some(handle) })
+        // `bench/process_sampler.rs` finds the thread by this name.
+        let worker =
+            Worker::spawn("log", jobs, Arc::new(AtomicBool::new(false)), work).map_err(WalError::io("start a thread for", "the log"))?;
+        Ok(Self { worker, results })
     }
 
     fn send(&self, job: Job) -> Result<(), WalError> {
-        self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)
-    }
-}
-
-impl Drop for Thread {
-    /// Waits for the thread: whoever opens the store next finds nobody at work in it.
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(handle) = self.handle.take() {
-            let _ = handle.join();
-        }
+        self.worker.requests().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::env::worker::Worker;
 use crate::model::invariant::held;
 use crate::wal::read::recover::LogEnd;
 use crate::wal::write::segment_writer::{Made, Segment, SegmentWriter};
@@ -39,7 +39,7 @@ pub(in crate::wal) struct SegmentPool {
     no_space: Option<WalError>,
     /// The manifest has stopped naming what lies before this segment, and whoever removes the files does not know yet.
     dropped: Option<u64>,
-    workshop: Backend,
+    backend: Backend,
 }
 
 enum Backend {
@@ -48,14 +48,11 @@ enum Backend {
 }
 
 struct Thread {
-    /// None once the log is going away.
-    requests: Option<Sender<Request>>,
+    worker: Worker<Sender<Request>>,
     answers: Receiver<Answer>,
     /// A segment was asked for and has not come yet.
     is_asked: bool,
     hurried: Arc<AtomicBool>,
-    cancelled: Arc<AtomicBool>,
-    handle: Option<JoinHandle<()>>,
 }
 
 enum Request {
@@ -83,12 +80,12 @@ impl SegmentPool {
         sizes: SegmentSizes,
         preparer: Preparer,
     ) -> Result<Self, WalError> {
-        let workshop = match preparer {
+        let backend = match preparer {
             Preparer::Inline => Backend::Inline(Box::new(maker)),
             Preparer::Background => Backend::Background(Thread::spawn(maker)?),
         };
         let made = held(u32::try_from(ready.len()).ok(), "few segments are made ahead of need");
-        Ok(Self { ready, sizes, made, no_space: None, dropped: None, workshop })
+        Ok(Self { ready, sizes, made, no_space: None, dropped: None, backend })
     }
 
     /// Whether the next segment is missing for lack of space.
@@ -112,7 +109,7 @@ impl SegmentPool {
     /// Asks for a segment ahead of need. Inline there is no ahead.
     pub(in crate::wal) fn request(&mut self) {
         let size = self.sizes.nth(self.made);
-        if let Backend::Background(thread) = &mut self.workshop
+        if let Backend::Background(thread) = &mut self.backend
             && self.ready.is_empty()
         {
             thread.hurried.store(false, Ordering::Relaxed);
@@ -130,7 +127,7 @@ impl SegmentPool {
     /// # Errors
     /// What ended the thread, or the attempt. Fatal.
     pub(in crate::wal) fn look(&mut self) -> Result<(), WalError> {
-        if self.lacks_space() && matches!(self.workshop, Backend::Inline(_)) {
+        if self.lacks_space() && matches!(self.backend, Backend::Inline(_)) {
             self.obtain()?;
         }
         self.poll()
@@ -141,7 +138,7 @@ impl SegmentPool {
     /// # Errors
     /// What ended the thread. Fatal.
     pub(in crate::wal) fn poll(&mut self) -> Result<(), WalError> {
-        while let Backend::Background(thread) = &mut self.workshop {
+        while let Backend::Background(thread) = &mut self.backend {
             match thread.answers.try_recv() {
                 Ok(answer) => self.take(answer)?,
                 Err(mpsc::TryRecvError::Empty) => break,
@@ -159,7 +156,7 @@ impl SegmentPool {
         self.poll()?;
         let size = self.sizes.nth(self.made);
         while self.ready.is_empty() {
-            let answer = match &mut self.workshop {
+            let answer = match &mut self.backend {
                 Backend::Inline(maker) => match maker.make(size)? {
                     Made::Segment(segment) => Answer::Made(segment),
                     Made::NoSpace(error) => Answer::NoSpace(error),
@@ -187,7 +184,7 @@ impl SegmentPool {
     /// # Errors
     /// Whatever went wrong, now or at a later [`SegmentPool::poll`]. Fatal.
     pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
-        match &mut self.workshop {
+        match &mut self.backend {
             Backend::Inline(maker) => {
                 maker.retain(first)?;
                 self.dropped = Some(first);
@@ -205,7 +202,7 @@ impl SegmentPool {
     /// # Errors
     /// Whatever went wrong. Fatal.
     pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
-        match &mut self.workshop {
+        match &mut self.backend {
             Backend::Inline(maker) => return maker.publish(),
             Backend::Background(thread) => thread.send(Request::Publish),
         }
@@ -217,10 +214,10 @@ impl SegmentPool {
     /// # Errors
     /// Whatever went wrong.
     pub(in crate::wal) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
-        match &mut self.workshop {
+        match &mut self.backend {
             Backend::Inline(maker) => return maker.record_end(end, true),
             Backend::Background(thread) => {
-                thread.cancelled.store(true, Ordering::Relaxed);
+                thread.worker.cancel();
                 thread.send(Request::End(*end));
             }
         }
@@ -228,7 +225,7 @@ impl SegmentPool {
     }
 
     fn await_published(&mut self) -> Result<(), WalError> {
-        while let Backend::Background(thread) = &mut self.workshop {
+        while let Backend::Background(thread) = &mut self.backend {
             let answer = thread.answers.recv().map_err(|_| gone())?;
             if self.take(answer)? {
                 break;
@@ -241,7 +238,7 @@ impl SegmentPool {
     fn take(&mut self, answer: Answer) -> Result<bool, WalError> {
         match answer {
             Answer::Made(segment) => {
-                if let Backend::Background(thread) = &mut self.workshop {
+                if let Backend::Background(thread) = &mut self.backend {
                     thread.is_asked = false;
                 }
                 self.made += 1;
@@ -268,11 +265,9 @@ impl Thread {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = mpsc::channel();
         let (hurried, cancelled) = (Arc::clone(&maker.hurried), Arc::clone(&maker.cancelled));
-        let handle = std::thread::Builder::new()
-            .name("segments".to_owned())
-            .spawn(move || serve(maker, &inbox, &outbox))
+        let worker = Worker::spawn("segments", requests, cancelled, move || serve(maker, &inbox, &outbox))
             .map_err(WalError::io("start a thread for", "segments"))?;
-        Ok(Self { requests: Some(requests), answers, is_asked: false, hurried, cancelled, handle: Some(handle) })
+        Ok(Self { worker, answers, is_asked: false, hurried })
     }
 
     fn ask(&mut self, size: u64) {
@@ -284,19 +279,8 @@ impl Thread {
 
     /// A thread that is gone has left its error among the answers, where the next look finds it.
     fn send(&self, request: Request) {
-        if let Some(requests) = &self.requests {
+        if let Some(requests) = self.worker.requests() {
             let _ = requests.send(request);
-        }
-    }
-}
-
-impl Drop for Thread {
-    /// Waits for the thread, which stops between two chunks: whoever opens the store next finds nobody at work in it.
-    fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-        self.requests = None;
-        if let Some(handle) = self.handle.take() {
-            let _ = handle.join();
         }
     }
 }

@@ -1,5 +1,3 @@
-use std::error::Error;
-use std::path::Path;
 use std::time::Duration;
 
 use bankd::client::{Client, Login};
@@ -7,8 +5,8 @@ use bankd::env::Env;
 use bankd::model::{amount::Amount, command::Command, secret::Secret};
 use bankd::wire::message::Role;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut client = Client::new(&Env::os(), "127.0.0.1:7070", Path::new("journal"), Duration::from_secs(30));
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut client = Client::new(&Env::os(), "127.0.0.1:7070", "journal".as_ref(), Duration::from_secs(30));
     client.connect()?;
     client.log_in(Login { role: Role::Customer, name: "Sami".to_owned(), secret: Secret::new("1234".to_owned()) })?;
     let account = client.find_account("Sami")?;

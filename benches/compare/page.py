@@ -163,8 +163,8 @@ def page(machine, compare, end_to_end, cost):
         "`benches/compare/run` makes this page from `docs/performance/results`; do not edit it.\n",
         "## Against other systems\n",
         f"Measured at commit `{compare['commit']}`.\n",
-        "Every system writes to the same disk and listens on 127.0.0.1. Redis and PostgreSQL are driven by their own load generators "
-        "(redis-benchmark, pgbench). `benches/compare/loads.py` holds the exact loads.\n",
+        "Every system writes to the same disk and listens on 127.0.0.1. Each other system is driven by its own load "
+        "generator (redis-benchmark, pgbench, tigerbeetle benchmark). `benches/compare/loads.py` holds the exact loads.\n",
         "- *bankd*: numbered deposits to 10 thousand accounts, answered from the synced log, exactly once.",
         "- *Redis INCRBY*: `appendfsync always`, INCRBY on one of 10 thousand keys. A repeated request counts twice.",
         "- *Redis exactly-once Lua*: the same, by a script that keeps each request's answer under its id.",

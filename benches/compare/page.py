@@ -37,24 +37,22 @@ TITLES = {
 
 # Why a target is missed, as far as it is known.
 WHY = {
-    "Redis INCRBY 50 x 100": "What limits is the way round with 4,096 in flight, not the processor: two batches of 2,000 share them, a bare write + "
+    "Redis INCRBY 50 x 100": "The limit is the round trip with 4,096 in flight, not the processor: two batches of 2,000 share them, a bare write + "
     "fdatasync of such a batch alone would allow 8.9 million commands a second, and before the next the answers must reach the generator and its "
-    "requests come back. The daemon's main thread is busy for about half of the time. With 8,192 in flight (16 x 512) the same program does "
-    "what the row below says.",
+    "requests must come back. The daemon's main thread is busy for about half of the time. With 8,192 in flight (16 x 512) the same program "
+    "reaches the rate in the row \"16 x 512\".",
     "tail": "Taken apart by the scheduler's events: no commit waits behind another request of the daemon's for the disk. What is left is the wait "
     "for a processor, for daemon and generator alike: 2 to 4 ms, about once a second, behind a thread of the machine's own, the same behind "
     "the kernel's memory monitor, and 1 to 2 ms behind the thread that makes checkpoints, which the scheduler lets finish its slice. Giving "
     "that one the idle class by hand changed nothing (p99.9 3.9 ms, 4 runs each).",
 }
 
-# The rows of the README's table: what it says, and which figure that is.
+# The rows of the README's table: what each says, and which figure it is. A scenario's figure, or a pair of loads.
 README = [
-    ("one connection, one request at a time: p50 against a bare 4 KiB write + fdatasync in the same run", "alone", "p50 / bare write + fdatasync"),
-    ("64 connections, one request each, against one connection's rate", "terminals", "rate / rate of one connection"),
-    ("1,000 connections, one request each, against 64: rate", "crowd", "rate / rate of 64 connections"),
-    ("pipelined deposits, 10 million accounts against 10 thousand: rate", "large", "rate / rate at 10 thousand"),
-    ("a start without a checkpoint, entries a second, against the pipelined rate", "recovery", "entries a second / pipelined rate"),
-    ("open loop at half load across segment switches and checkpoints: p99.9 against bare write + fdatasync", "tail", "p99.9 / bare write + fdatasync p99.9"),
+    ("median latency of one client, relative to a bare 4 KiB write + fdatasync", ("alone", "p50 / bare write + fdatasync")),
+    ("rate of 64 clients with one request in flight each, relative to Redis INCRBY with `appendfsync always`", ("bankd 64 x 1", "Redis INCRBY 64 x 1")),
+    ("the same, relative to PostgreSQL with one exactly-once statement a request", ("bankd 64 x 1", "PostgreSQL exactly-once 64 x 1")),
+    ("rate of 16 clients with 256 transfers in flight each, relative to TigerBeetle in batches of 8,189", ("bankd 16 x 256 transfers", "TigerBeetle batch 8,189")),
 ]
 
 
@@ -111,7 +109,7 @@ def comparison_tables(compare):
             continue
         reached = "" if entry["target"] is None else "yes" if entry["median"] >= entry["target"] else "**no**"
         out.append(f"{front} {entry['median']:.2f}x | {entry['low']:.2f} to {entry['high']:.2f} | {bound} | {reached} |")
-    out += ["\nThe rates themselves, medians; they say something of this machine only:\n", "| Load | A second | p50 in us | p99 in us |", "|---|---|---|---|"]
+    out += ["\nThe median rates. They hold for this machine only:\n", "| Load | A second | p50 in us | p99 in us |", "|---|---|---|---|"]
     middle = lambda samples, name: sorted(sample[name] for sample in samples)[len(samples) // 2]
     for name, samples in compare["samples"].items():
         cells = [number(middle(samples, part)) if samples[0][part] is not None else "" for part in ("rate", "p50", "p99")]
@@ -139,37 +137,48 @@ def not_reached(compare, end_to_end):
             out.append(f"- {entry['ours']} against {entry['theirs']}: {entry['median']:.2f}x of {entry['target']:g}x. {WHY.get(entry['theirs'], '')}".rstrip())
     for entry in end_to_end:
         if entry.get("reached") is False:
-            out.append(f"- {TITLES[entry['scenario']]}, {entry['what']}: {number(entry['median'])}, {targets(entry)[0]} was wanted. {WHY.get(entry['scenario'], '')}".rstrip())
+            out.append(f"- {TITLES[entry['scenario']]}, {entry['what']}: {number(entry['median'])}, target {targets(entry)[0]}. {WHY.get(entry['scenario'], '')}".rstrip())
     return out or ["- None of those that were measured."]
 
 
+def release(version):
+    """A development build of TigerBeetle reports a placeholder as its version, and its commit behind it."""
+    return re.sub(r"version 65535\.0\.0\+([0-9a-f]+)", r"at commit `\1`", version)
+
+
 def page(machine, compare, end_to_end, cost):
-    versions = "; ".join(compare["versions"].values())
+    versions = "; ".join(release(version) for version in compare["versions"].values())
     left_out = "".join(f" {name} was not measured: {why}." for name, why in compare["missing"].items())
     parts = [
         "# Performance\n",
-        f"Made by `benches/compare/run`; do not edit. Measured on {machine['date']} at commit `{machine['commit']}`.\n",
-        f"Machine: {machine['processor']}, {machine['processors']} processors, {machine['memory']} of memory, Linux {machine['kernel']}, "
-        f"{machine['file_system']}. Daemon, load generator and whatever else ran shared the {machine['processors']} processors, "
-        "and other work ran on the machine at the same time: read the ratios. Every ratio is of loads that ran next to each other, and what "
-        "is told is the median of the rounds, with the least and the most of them.\n",
-        f"{versions}.{left_out}\n",
-        "## Targets that are not reached\n",
-        *not_reached(compare, end_to_end),
-        "\n## Against other systems\n",
+        "This page holds measurements of one bankd daemon: the rate and the latency of money requests that are each synced to disk before they "
+        "are answered, beside the bare disk, the bare loopback and other systems; then memory, log bytes, processor time and start-up time.\n",
+        f"The processor is {machine['processor']} ({machine['processors']} processors), with {machine['memory']} of memory, "
+        f"Linux {machine['kernel']} and {machine['file_system']}. The daemon, the load generator and every other system share the "
+        f"{machine['processors']} processors, and other work runs on the machine at the same time. So read the ratios: each compares loads that "
+        "ran next to each other. A figure is the median of the rounds; the column \"Rounds\" holds the least and the most.\n",
+        "A load is named *connections x requests in flight on each*. \"16 x 256\" is 16 connections with 256 requests in flight on each, 4,096 in "
+        "all. \"64 x 1\" is 64 connections that each wait for an answer before the next request.\n",
+        f"Measured on {machine['date']} at commit `{machine['commit']}`. Versions: {versions}.{left_out} "
+        "`benches/compare/run` makes this page from `docs/performance/results`; do not edit it.\n",
+        "## Against other systems\n",
         f"Measured at commit `{compare['commit']}`.\n",
-        "One disk, servers on 127.0.0.1, the other system's own load generator (redis-benchmark, pgbench). \"64 x 1\" is 64 connections with "
-        "one request in flight each. Redis: `appendfsync always`, INCRBY on one of 10 thousand keys, which is done twice where it "
-        "is asked twice; and a script that keeps each request's answer under its id, so that it is not. PostgreSQL: as Debian ships it, `fsync` and "
-        "`synchronous_commit` on, one statement that moves the money and keeps the answer under the request's id, by prepared statements. "
-        "bankd: deposits to 10 thousand accounts, numbered, answered from the synced log, exactly once. What each is asked stands in "
-        "`benches/compare/loads.py`.\n",
+        "Every system writes to the same disk and listens on 127.0.0.1. Each other system is driven by its own load "
+        "generator (redis-benchmark, pgbench, tigerbeetle benchmark). `benches/compare/loads.py` holds the exact loads.\n",
+        "- *bankd*: numbered deposits to 10 thousand accounts, answered from the synced log, exactly once.",
+        "- *Redis INCRBY*: `appendfsync always`, INCRBY on one of 10 thousand keys. A repeated request counts twice.",
+        "- *Redis exactly-once Lua*: the same, by a script that keeps each request's answer under its id.",
+        "- *PostgreSQL exactly-once*: Debian's configuration, `fsync` and `synchronous_commit` on; one prepared statement moves the money and "
+        "keeps the answer under the request's id.",
+        "- *TigerBeetle*: transfers in batches of 1 from 32 clients, or of 8,189 from one.\n",
         "![Rate of bankd against others](performance/against.svg)\n",
         *comparison_tables(compare),
+        "\n## Missed targets\n",
+        *not_reached(compare, end_to_end),
         "\n## End to end\n",
         "`cargo bench --bench end_to_end`. \"Bare write + fdatasync\" is a 4 KiB write and an fdatasync into a file of zeros on the same "
-        "disk, \"bare loopback\" the same bytes each way between two poll loops that look at nothing. The time that the daemon waits for "
-        "the disk is sampled: the share of looks, every few milliseconds, at which its thread was in a write or a sync.",
+        "disk. \"Bare loopback\" is the same bytes each way between two poll loops that do not read them. The time that the daemon waits for "
+        "the disk is sampled: the share of samples, every few milliseconds, in which its thread was in a write or a sync.",
         *scenario_tables(end_to_end),
         "\n## Cost\n",
         "`cargo bench --bench cost`. Everything written includes the zeros that segments are filled with ahead of their use, and "
@@ -178,7 +187,7 @@ def page(machine, compare, end_to_end, cost):
         "\n![Start-up time by the length of the log](performance/startup.svg)\n",
         "## To measure it again\n",
         "```sh\nbenches/compare/install   # Redis 7 and PostgreSQL 15, from Debian\nbenches/compare/run       # everything, and this page\n```\n",
-        "[benches/compare/README.md](../benches/compare/README.md) tells the parts.\n",
+        "[benches/compare/README.md](../benches/compare/README.md) describes the parts. [benchmarks.md](benchmarks.md) holds the figures of the other benchmarks.\n",
     ]
     return "\n".join(parts)
 
@@ -186,13 +195,14 @@ def page(machine, compare, end_to_end, cost):
 def readme_table(compare, end_to_end):
     rows = []
     find = lambda scenario, what: next(entry for entry in end_to_end if (entry["scenario"], entry["what"]) == (scenario, what))
-    for words, scenario, what in README:
-        rows.append(f"| {words} | {number(find(scenario, what)['median'])}x |")
-    for entry in compare["ratios"]:
-        if "median" in entry:
-            rows.append(f"| {entry['ours']} against {entry['theirs']}: rate | {entry['median']:.1f}x |")
+    ratios = {(entry["ours"], entry["theirs"]): entry for entry in compare["ratios"] if "median" in entry}
+    for words, pair in README:
+        if pair in ratios:
+            rows.append(f"| {words} | {ratios[pair]['median']:.1f}x |")
+        elif pair[0] in TITLES:
+            rows.append(f"| {words} | {number(find(*pair)['median'])}x |")
     small, large = (number(find("memory", what)["median"]) for what in ("idle, 4 accounts: MiB", "1 million accounts: MiB"))
-    rows.append(f"| resident memory: idle; with 1 million accounts | {small} MiB; {large} MiB |")
+    rows.append(f"| resident memory: idle; with a million accounts | {small} MiB; {large} MiB |")
     return "\n".join(rows)
 
 

@@ -82,6 +82,8 @@ pub struct Service {
     operators: usize,
     /// The last turn's commit, until it is confirmed.
     in_flight: Option<InFlight>,
+    /// A commit was begun that is not confirmed: nothing may leave. It stays so for ever where a commit fails.
+    is_withheld: bool,
     /// When a seal is due, if there is something to seal.
     seal_at: Duration,
 }
@@ -113,6 +115,7 @@ impl Service {
             generation: 0,
             operators: 0,
             in_flight: None,
+            is_withheld: false,
             seal_at: Duration::ZERO,
         }
     }
@@ -278,6 +281,7 @@ impl Service {
         self.end_silences();
         // `is_full` without an item means that the log has failed; `begin_commit` returns its error.
         if !self.turn.is_empty() || self.is_full {
+            self.is_withheld = true;
             let commit = self.engine.begin_commit()?;
             // The disk may still be writing; no answer leaves before it is done.
             self.answer_all(self.deadlines.ready_time(now))?;
@@ -309,7 +313,11 @@ impl Service {
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of that turn may leave.
     pub fn finish_commit(&mut self) -> Result<(), Fatal> {
-        self.in_flight.take().map_or(Ok(()), |commit| self.engine.finish_commit(commit))
+        if let Some(commit) = self.in_flight.take() {
+            self.engine.finish_commit(commit)?;
+            self.is_withheld = false;
+        }
+        Ok(())
     }
 
     /// Seals the log.
@@ -364,7 +372,7 @@ impl Service {
     /// What may be written to a connection's socket now.
     #[must_use]
     pub fn unsent(&self, slot: usize) -> &[u8] {
-        if self.is_in_flight() {
+        if self.is_withheld {
             return &[];
         }
         self.connections.get(slot).map(Connection::unsent).unwrap_or_default()

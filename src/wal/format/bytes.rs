@@ -1,31 +1,31 @@
-//! Fixed little-endian fields: a cursor that writes them and one that reads them, block arithmetic, zero tests.
+//! Little-endian fields: a write cursor, a read cursor, block arithmetic, zero tests, header checksums.
 //!
 //! Left out: what the fields mean (`batch.rs`, `segment.rs`, `manifest.rs`).
 
 use crate::model::invariant::held;
 
-/// Everything in the log starts at a multiple of this many bytes.
+/// The block size in bytes. Every structure of the log starts at a multiple of it.
 pub(in crate::wal) const BLOCK: u64 = 4096;
-/// [`BLOCK`] as a length in memory.
+/// [`BLOCK`] as a `usize`.
 pub(in crate::wal) const BLOCK_LEN: usize = 4096;
-/// What a disk writes whole or not at all.
+/// The sector size in bytes: the unit that a disk writes atomically.
 pub(in crate::wal) const SECTOR: usize = 512;
 
 /// A sector that was never written.
 static ZERO_SECTOR: [u8; SECTOR] = [0; SECTOR];
 
-/// Whether every byte is zero. Compares whole sectors, so that it runs at the speed of memory.
+/// Whether every byte is zero. Compares whole sectors, so that memory bandwidth is the limit.
 pub(in crate::wal) fn is_zero(bytes: &[u8]) -> bool {
     let mut sectors = bytes.chunks_exact(SECTOR);
     sectors.all(|sector| sector == ZERO_SECTOR) && sectors.remainder().iter().all(|byte| *byte == 0)
 }
 
-/// `length` rounded up to whole blocks. Lengths in the log are far below 2^63, so saturation is never seen.
+/// `length` rounded up to whole blocks. Lengths in the log are far below 2^63, so it never saturates.
 pub(in crate::wal) const fn round_up(length: usize) -> usize {
     length.div_ceil(BLOCK_LEN).saturating_mul(BLOCK_LEN)
 }
 
-/// Writes fields one after the other. What does not fit ends the process: a layout longer than its block is a bug.
+/// Writes fields in sequence. Panics if a field does not fit: a layout longer than its block is a bug.
 pub(in crate::wal) struct Put<'a>(pub(in crate::wal) &'a mut [u8]);
 
 impl Put<'_> {
@@ -48,7 +48,7 @@ impl Put<'_> {
     }
 }
 
-/// Reads fields one after the other; `None` past the end.
+/// Reads fields in sequence. Returns `None` past the end.
 #[derive(Clone, Copy)]
 pub(in crate::wal) struct Take<'a>(pub(in crate::wal) &'a [u8]);
 
@@ -78,14 +78,14 @@ impl<'a> Take<'a> {
     }
 }
 
-/// Puts the CRC-32 of everything after itself at byte 8: so every header of the log starts, magic first.
+/// Writes at byte 8 the CRC-32 of everything behind it. Headers of manifest, segment and batch begin with magic and CRC.
 pub(in crate::wal) fn seal_crc(block: &mut [u8]) {
     let rule = "a header has room for its magic and its CRC";
     let crc = crc32fast::hash(held(block.get(12..), rule));
     held(block.get_mut(8..12), rule).copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Whether a header starts with `magic` and its CRC at byte 8 holds; the cursor is then at byte 12.
+/// Checks that a header starts with `magic` and that its CRC at byte 8 is right. Returns a cursor at byte 12.
 pub(in crate::wal) fn open_crc<'a>(block: &'a [u8], magic: &[u8; 8]) -> Option<Take<'a>> {
     let mut take = Take(block);
     let found = take.array::<8>()?;

@@ -70,7 +70,7 @@ pub struct BatchHeader {
     /// The format version: [`NEW_KINDS_VERSION`](crate::wal::NEW_KINDS_VERSION) if an entry is of a newer kind, else
     /// [`BATCH_VERSION`](crate::wal::BATCH_VERSION) if a record holds several entries, else 1.
     pub format_version: u16,
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
     /// The version of the rules that executed the batch.
     pub logic_version: u16,

@@ -44,7 +44,7 @@ pub(in crate::wal) struct KnownEnd {
 /// The contents of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) struct Manifest {
-    /// The store.
+    /// The store's id.
     pub(in crate::wal) store: StoreId,
     /// The number of slot writes so far, from 1.
     pub(in crate::wal) generation: u64,

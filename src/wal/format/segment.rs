@@ -21,7 +21,7 @@ pub(in crate::wal) const MAX_SIZE: u64 = 1 << 30;
 /// The contents of a segment's first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) struct SegmentHeader {
-    /// The store.
+    /// The store's id.
     pub(in crate::wal) store: StoreId,
     /// The sequence number, from which the file name is derived.
     pub(in crate::wal) sequence: u64,

@@ -98,7 +98,7 @@ pub struct Finished {
 }
 
 impl SegmentScan {
-    /// The store.
+    /// The store's id.
     #[must_use]
     pub const fn store(&self) -> StoreId {
         self.manifest.store

@@ -45,7 +45,7 @@ pub type Visit<'a> = dyn FnMut(&Seen<'_>) -> Result<(), String> + 'a;
 /// The result of an inspection.
 #[derive(Clone, Debug)]
 pub struct Inspected {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
     /// The end of the log: after the last sealed batch if a daemon is running, otherwise after the last good batch.
     pub end: LogEnd,

@@ -50,7 +50,7 @@ impl Default for LogEnd {
 /// A log that was read to its end and is sound.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
     /// The end of the log.
     pub end: LogEnd,

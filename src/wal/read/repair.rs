@@ -33,7 +33,7 @@ pub enum Diagnosis {
 /// The good part of a damaged log, and the bytes behind it.
 #[derive(Debug)]
 pub struct Tail {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
     /// Where the good part ends.
     pub end: LogEnd,

@@ -142,7 +142,7 @@ impl SegmentScan {
     /// through each end in `known` and the one in the manifest, except for those that a repair dropped. Writes nothing.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`]; [`WalError::Damaged`] also if the batch of an anchor is missing.
+    /// As [`crate::wal::recover`]; [`WalError::Damaged`] also if the batch of an anchor is missing.
     pub fn recover(
         self,
         disk: &dyn Disk,
@@ -184,7 +184,7 @@ impl SegmentScan {
     /// anchor there. `self` is from [`SegmentScan::part`]; the segment in use is never touched.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
+    /// As [`crate::wal::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
     pub fn replay_to(
         &self,
         disk: &dyn Disk,

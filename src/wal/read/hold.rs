@@ -38,7 +38,7 @@ impl Hold {
     /// reader on every open file ([`File::announce_reader`]), as [`crate::env::ThrottledDisk`] does.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`] for an unreadable manifest; [`WalError::Io`].
+    /// As [`crate::wal::recover`] for an unreadable manifest; [`WalError::Io`].
     pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
         let mut looks = 0;
         loop {

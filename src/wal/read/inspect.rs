@@ -66,7 +66,7 @@ pub struct Inspected {
 /// that batch.
 ///
 /// # Errors
-/// As [`crate::wal::read::recover`].
+/// As [`crate::wal::recover`].
 pub fn inspect(
     disk: &dyn Disk,
     dir: &Path,
@@ -163,7 +163,7 @@ fn finish(
 /// [`SegmentScan::read`], with retries while a daemon may be changing the files.
 ///
 /// # Errors
-/// As [`crate::wal::read::recover`].
+/// As [`crate::wal::recover`].
 pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<SegmentScan, WalError> {
     let mut looks = 1;
     loop {

@@ -49,7 +49,7 @@ impl SegmentScan {
     /// Scans the whole store, from the device and not from the page cache. Writes nothing.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`].
+    /// As [`crate::wal::recover`].
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, WalError> {
         let no_store = || WalError::NoStore { dir: dir.display().to_string() };
         let names = match disk.list(dir) {
@@ -82,7 +82,7 @@ impl SegmentScan {
     /// Scans only the segments from `first` to `last` of a log that is in use. All of them must be finished.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`].
+    /// As [`crate::wal::recover`].
     pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
         let manifest = Manifest { store, generation: 0, first_retained: first, highest: last, known: None };
         let mut survey = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };

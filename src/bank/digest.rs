@@ -1,19 +1,19 @@
-//! The running outcome digest: 64 bits over what `apply` answered to every entry so far.
+//! The running outcome digest: 64 bits over the outcomes of all entries applied so far.
 //!
-//! Replay computes it again; the log carries it. A bank that would now answer differently from how it once did is found
-//! at the exact batch. Left out: the content of the entries, which the log's chain covers.
+//! Every batch header in the log contains it, and replay recomputes it. A program whose outcomes differ from the recorded
+//! ones is detected at the exact batch. Left out: the contents of the entries, which the log's hash chain covers.
 
 use super::apply::Applied;
 use crate::model::types::Lsn;
 
-/// The digest over all outcomes up to an entry.
+/// The digest over all outcomes so far.
 ///
-/// It begins at 0, and each entry mixes in three words of 64 bits, in this order, by
+/// It is initially 0. Each entry mixes in three words of 64 bits, in this order, by
 /// `digest = (rotate_left(digest, 23) XOR word) * 0x9E3779B97F4A7C15` (modulo 2^64):
 ///
 /// 1. the entry's LSN;
-/// 2. `kind + 256 * detail + 65536 * sessions`, where `sessions` is the number of sessions open after the entry, so that
-///    every session that it opened, closed, evicted or dropped counts;
+/// 2. `kind + 256 * detail + 65536 * sessions`, where `sessions` is the number of open sessions after the entry, so that
+///    every session opened, closed, evicted or dropped counts;
 /// 3. `value`.
 ///
 /// | Applied | kind | detail | value |
@@ -26,26 +26,26 @@ use crate::model::types::Lsn;
 /// | session opened | 5 | 0 | 0 |
 /// | unknown session | 6 | 0 | 0 |
 /// | session closed | 7 | 0 | 0 |
-/// | acknowledged | 8 | 0 | everything below this number |
+/// | acknowledged | 8 | 0 | the session's `acked_below` |
 /// | answered | 9 | the outcome's code | the balance in the answer |
 ///
-/// Each step is a bijection of the digest, so two histories that differ in one word differ from there on until another
-/// difference happens to undo it. No defence against malice: whoever writes the log can write the digest.
+/// Each step is a bijection of the digest, so two histories that differ in one word have different digests until another
+/// difference cancels it by accident. No defence against attackers: write access to the log includes the digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Digest(u64);
 
 impl Digest {
-    /// The 64 bits.
+    /// The current value.
     pub(super) const fn get(self) -> u64 {
         self.0
     }
 
-    /// The digest that an image holds.
+    /// Restores the digest from an image.
     pub(super) const fn restore(digest: u64) -> Self {
         Self(digest)
     }
 
-    /// Takes in what became of one entry.
+    /// Adds the outcome of one entry.
     pub(super) fn add(&mut self, lsn: Lsn, applied: &Applied, sessions: usize) {
         let (kind, detail, value): (u8, u8, u64) = match applied {
             Applied::Done => (0, 0, 0),
@@ -59,7 +59,7 @@ impl Digest {
             Applied::Acked { acked_below } => (8, 0, acked_below.0),
             Applied::Answer { body, .. } => (9, body.outcome.code(), body.balance.get()),
         };
-        // Far below 2^48 sessions fit into memory, so the shift loses nothing.
+        // Far fewer than 2^48 sessions fit into memory, so the shift is lossless.
         let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
         self.mix(lsn.0);
         self.mix(u64::from(kind) | u64::from(detail) << 8 | sessions << 16);
@@ -89,7 +89,7 @@ mod tests {
         Applied::Answer { body: Body { outcome, balance: Amount::new(balance).unwrap(), lsn: Lsn(7) }, replayed: false }
     }
 
-    /// Golden: the rule as the format's description has it.
+    /// Golden values of the rule in the format description.
     #[test]
     fn golden() {
         assert_eq!(digest(7, Applied::Done, 0), 0x4550_017D_21F7_5B19);

@@ -1,7 +1,7 @@
-//! The bank as a pure state machine: accounts, sessions with their recorded replies, logins, cash.
+//! The bank as a pure state machine: accounts, sessions with recorded replies, logins, cash.
 //!
-//! [`apply`] changes it, one log entry after another, and nothing else does; the methods of [`Bank`] only look.
-//! Left out: the log (`wal/`), what may get into it and when it is answered (`engine/`), and the wire.
+//! Only [`apply`] and [`apply_requests`] change it, one log entry after another; the methods of [`Bank`] leave it unchanged.
+//! Left out: the log (`wal/`), admission of entries and the time of answers (`engine/`), and the wire.
 //!
 //! # Example
 //!
@@ -64,16 +64,16 @@ use crate::model::command::Command;
 use crate::model::entry::{Setting, Tag};
 use crate::model::types::{AccountId, BankTime, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
 
-/// The whole state that the log's entries up to one of them make.
+/// The state after applying a prefix of the log.
 ///
-/// Invariants, each kept by the part that it is about:
+/// Invariants, each with the file that maintains it:
 /// - the sum of all balances equals cash, and each balance is 0 to 2^63 - 1 (`accounts/mod.rs`);
-/// - names are unique among accounts and among tellers, and ids dense (`names.rs`);
-/// - a session holds the replies from its `acked_below` on, and its last one (`session.rs`);
-/// - a session's owner exists, and is no revoked teller (`login.rs`, `operate.rs`);
-/// - nothing but the genesis comes first, and it comes once (`apply/mod.rs`).
+/// - names are unique among accounts and among tellers, and ids are dense (`names.rs`);
+/// - a session holds the replies from its `acked_below` on, and always its last one (`session.rs`);
+/// - a session's owner exists, and is not a revoked teller (`login.rs`, `operate.rs`);
+/// - the genesis is the first entry, and there is only one (`apply/mod.rs`).
 ///
-/// Equality is of what the entries made: the same entries give equal banks, in whatever order hash tables keep them.
+/// Equality compares the logical state: the same entries produce equal banks, regardless of the order in hash tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bank {
     genesis: Option<Genesis>,
@@ -88,108 +88,108 @@ pub struct Bank {
     logins: Logins,
 }
 
-/// What the first entry said.
+/// The contents of the first entry.
 #[derive(Clone, Debug, PartialEq)]
 struct Genesis {
     decimals: u8,
     key_check: [u8; 32],
 }
 
-/// An account as others see it.
+/// The public view of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountView {
-    /// What it holds.
+    /// The balance.
     pub balance: Amount,
-    /// Closed for good.
+    /// Closed permanently.
     pub closed: bool,
-    /// Locked by the operator: no money moves.
+    /// Locked by the operator: money commands are refused.
     pub locked: bool,
-    /// Too many wrong PINs: nobody logs in, but money moves.
+    /// Login locked after too many wrong PINs. Open sessions continue to work.
     pub login_locked: bool,
 }
 
 /// The store.
 impl Bank {
-    /// A bank before its first entry.
+    /// Creates a bank without entries.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Decimals of every amount; 0 before the genesis.
+    /// The decimals of every amount; 0 before the genesis.
     #[must_use]
     pub fn decimals(&self) -> u8 {
         self.genesis.as_ref().map_or(0, |genesis| genesis.decimals)
     }
 
-    /// What proves that a key file is this store's (see [`crate::bank::auth::credential::Key::check_value`]); none before the genesis.
+    /// The check value of the store's key (see [`crate::bank::auth::credential::Key::check_value`]); `None` before the genesis.
     #[must_use]
     pub fn key_check(&self) -> Option<&[u8; 32]> {
         self.genesis.as_ref().map(|genesis| &genesis.key_check)
     }
 
-    /// The present lineage; 0 before the first was drawn.
+    /// The current lineage; 0 before the first one.
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         self.epochs.lineage()
     }
 
-    /// The epochs that sessions of the present lineage were opened in.
+    /// The epochs of the current lineage.
     #[must_use]
     pub const fn epochs(&self) -> &Epochs {
         &self.epochs
     }
 
-    /// Whether this history has an entry that the id can name: of its epoch, with its LSN. An id that fails this belongs to
-    /// another history: one before a new lineage, or one that a copy put back has lost.
+    /// Whether this history has an entry with the id's LSN and epoch. Otherwise the id belongs to another history: one of an
+    /// earlier lineage, or one that was lost when a copy of the store was restored.
     #[must_use]
     pub fn has_place(&self, session: SessionId) -> bool {
         (1..=self.applied.0).contains(&session.lsn.0) && self.epochs.at(session.lsn) == session.epoch
     }
 
-    /// The value of a setting that holds now.
+    /// The current value of a setting.
     #[must_use]
     pub fn setting(&self, setting: Setting) -> u64 {
         self.settings.get(setting)
     }
 
-    /// The last entry applied; 0 before the first.
+    /// The LSN of the last applied entry; 0 before the first.
     #[must_use]
     pub fn applied(&self) -> Lsn {
         self.applied
     }
 
-    /// The bank time of the last entry applied.
+    /// The bank time of the last applied entry.
     #[must_use]
     pub fn time(&self) -> BankTime {
         self.time
     }
 
-    /// The running digest over the outcome of every entry applied; its rule stands in `digest.rs`.
+    /// The running digest over the outcomes of all applied entries, defined in `digest.rs`.
     #[must_use]
     pub fn outcome_digest(&self) -> u64 {
         self.digest.get()
     }
 
-    /// What came in over the counter and has not gone out, in minor units.
+    /// Cash deposited minus cash withdrawn, in minor units.
     #[must_use]
     pub fn cash(&self) -> u128 {
         self.accounts.cash()
     }
 
-    /// Whether cash equals the sum of the balances as it was kept: O(1), for every batch.
+    /// Checks that cash equals the running sum of the balances. O(1), for every batch.
     ///
     /// # Errors
-    /// [`LogicError`] naming the last entry.
+    /// [`LogicError`] with the LSN of the last applied entry.
     pub fn check_totals(&self) -> Result<(), LogicError> {
         let agree = self.accounts.cash() == self.accounts.total();
         if agree { Ok(()) } else { Err(self.error("cash and the sum of the balances differ")) }
     }
 
-    /// Whether cash equals the sum of the balances, counted afresh: O(accounts).
+    /// Checks that cash equals the recomputed sum of the balances. O(accounts).
     ///
     /// # Errors
-    /// [`LogicError`] naming the last entry.
+    /// [`LogicError`] with the LSN of the last applied entry.
     pub fn check_conservation(&self) -> Result<(), LogicError> {
         self.check_totals()?;
         let agree = self.accounts.cash() == self.accounts.recount();
@@ -211,8 +211,8 @@ impl Bank {
         Some(AccountView { balance: money.balance, closed: money.closed, locked: money.locked, login_locked })
     }
 
-    /// Fetches the accounts that commands will change from memory, ahead of [`apply_requests`]. One after the other, each
-    /// would be waited for; where all accounts fit the processor's caches, nothing is gained, and nothing done.
+    /// Prefetches the accounts of `commands` into the processor's caches, so that [`apply_requests`] does not wait for each in
+    /// turn. Does nothing if all accounts fit into the caches.
     pub fn touch(&self, commands: &[Command]) {
         if index(self.account_count()) <= IN_CACHE {
             return;
@@ -226,25 +226,25 @@ impl Bank {
         self.accounts.name(id)
     }
 
-    /// The tag of an account's PIN.
+    /// The credential tag of an account's PIN.
     #[must_use]
     pub fn account_tag(&self, id: AccountId) -> Option<&Tag> {
         self.accounts.tag(id)
     }
 
-    /// The account of that name, closed or not. Upper and lower case differ.
+    /// The account of that name, closed or not. Case-sensitive.
     #[must_use]
     pub fn find_account(&self, name: &str) -> Option<AccountId> {
         self.accounts.find(name)
     }
 
-    /// How many accounts there are, closed ones included: ids are the numbers below.
+    /// The number of accounts, including closed ones. Ids are the numbers below it.
     #[must_use]
     pub fn account_count(&self) -> u32 {
         self.accounts.next_id().map_or(u32::MAX, |next| next.0)
     }
 
-    /// Takes memory for so many more accounts at once. Nothing else changes.
+    /// Reserves memory for `count` more accounts.
     pub fn reserve_accounts(&mut self, count: u32) {
         self.accounts.reserve(index(count));
     }
@@ -255,7 +255,7 @@ impl Bank {
         self.tellers.name(id)
     }
 
-    /// The tag of a teller's token.
+    /// The credential tag of a teller's token.
     #[must_use]
     pub fn teller_tag(&self, id: TellerId) -> Option<&Tag> {
         self.tellers.get(id).map(|teller| &teller.tag)
@@ -267,26 +267,26 @@ impl Bank {
         self.tellers.get(id).map(|teller| teller.revoked)
     }
 
-    /// The teller of that name, revoked or not. Upper and lower case differ.
+    /// The teller of that name, revoked or not. Case-sensitive.
     #[must_use]
     pub fn find_teller(&self, name: &str) -> Option<TellerId> {
         self.tellers.find(name)
     }
 
-    /// How many tellers there are, revoked ones included: ids are the numbers below.
+    /// The number of tellers, including revoked ones. Ids are the numbers below it.
     #[must_use]
     pub fn teller_count(&self) -> u32 {
         self.tellers.next_id().map_or(u32::MAX, |next| next.0)
     }
 
-    /// Whether too many failures locked the login of a customer or teller.
+    /// Whether the login of a customer or teller is locked after too many failures.
     #[must_use]
     pub fn login_locked(&self, owner: Owner) -> bool {
         self.logins.is_locked(owner)
     }
 }
 
-/// Sessions, each named by the LSN of the entry that opened it.
+/// Sessions, each identified by the LSN of the entry that opened it.
 impl Bank {
     /// A session.
     #[must_use]
@@ -294,7 +294,7 @@ impl Bank {
         self.sessions.find(session).map(|(_, session)| session.view())
     }
 
-    /// What is known of a number in a session.
+    /// The state of a request number in a session.
     #[must_use]
     pub fn lookup(&self, session: Lsn, number: RequestNumber) -> Lookup {
         self.sessions.find(session).map_or(Lookup::NoSession, |(_, session)| session.lookup(number))
@@ -306,23 +306,23 @@ impl Bank {
         self.sessions.of(owner)
     }
 
-    /// How many sessions an owner has.
+    /// The number of sessions of an owner.
     #[must_use]
     pub fn session_count_of(&self, owner: Owner) -> u32 {
         self.sessions.count_of(owner)
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether one more session of `owner` has room, and whom to evict for it where a cap is reached: the least recently
-    /// used with nothing unacknowledged and not `in_use`; of that owner where its own cap is reached, else of anyone.
+    /// Whether `owner` may open one more session, and which session to evict for it if a cap is reached: the least recently
+    /// used one with nothing unacknowledged and not `in_use`; one of the same owner if the owner's cap is reached, else any.
     ///
-    /// `in_use` says whether a session has a live connection, or something in the batch that is not applied yet. It is
-    /// asked in the order of last use, until it says no.
+    /// `in_use` returns whether a session has a live connection or an entry in the unapplied batch. It is called in the order of
+    /// last use until it returns false.
     pub fn room_for_session(&self, owner: Owner, in_use: &mut dyn FnMut(Lsn) -> bool) -> Room {
         let cap = match owner {
             Owner::Customer(_) => self.setting(Setting::SessionsPerCustomer),
@@ -333,10 +333,10 @@ impl Bank {
     }
 }
 
-/// So many accounts, at 16 bytes each, are always near the processor: half a MiB.
+/// This number of accounts, at 16 bytes each, fits into the processor's caches: half a MiB.
 const IN_CACHE: usize = 32_768;
 
-/// A dense id as a place in a vector.
+/// A dense id as a vector index.
 const fn index(id: u32) -> usize {
     id as usize
 }
@@ -354,7 +354,7 @@ mod tests {
             assert_eq!((bank.check_totals().is_ok(), bank.check_conservation().is_ok()), (by_totals, by_recount));
         }
     }
-    /// Beyond the caches too, and whatever the commands name.
+    /// `touch` changes nothing, also beyond the cache size and for unknown accounts.
     #[test]
     fn touching_changes_nothing() {
         let mut bank = Bank::new();

@@ -1,6 +1,6 @@
-//! The settings that the log has given, and the defaults where it has given none.
+//! The current settings: values from the log, and defaults for the others.
 //!
-//! Left out: what each means and its range (`entry/mod.rs`).
+//! Left out: their meanings and ranges (`entry/setting.rs`).
 
 use crate::model::entry::Setting;
 
@@ -9,12 +9,12 @@ use crate::model::entry::Setting;
 pub(super) struct Settings([u64; Setting::ALL.len()]);
 
 impl Settings {
-    /// The value that holds.
+    /// The current value.
     pub(super) fn get(&self, setting: Setting) -> u64 {
         self.0.get(place(setting)).copied().unwrap_or(setting.default_value())
     }
 
-    /// Sets a value; `false`, and nothing done, if it is out of range.
+    /// Sets a value. Returns false, without effect, if it is out of range.
     pub(super) fn set(&mut self, setting: Setting, value: u64) -> bool {
         let (low, high) = setting.range();
         match self.0.get_mut(place(setting)) {
@@ -33,7 +33,7 @@ impl Default for Settings {
     }
 }
 
-/// Numbers on disk begin at 1 and are dense, in the order of [`Setting::ALL`].
+/// The index of a setting: numbers on disk are dense from 1, in the order of [`Setting::ALL`].
 fn place(setting: Setting) -> usize {
     usize::from(setting.code().saturating_sub(1))
 }

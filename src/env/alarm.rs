@@ -1,6 +1,6 @@
-//! An alarm: a descriptor that becomes readable at a moment, to a microsecond, for a poll that waits by the millisecond.
+//! A timer descriptor with microsecond resolution, for a poll whose own timeout has millisecond resolution.
 //!
-//! Left out: polling.
+//! Left out: the poll.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
-/// The alarm. Setting it makes it unreadable again.
+/// A timer descriptor. It becomes readable when the time has come; setting it again makes it unreadable.
 #[derive(Debug)]
 pub struct Alarm(OwnedFd);
 
 impl Alarm {
-    /// One that is not set.
+    /// Creates a timer that is not set.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system call.
     pub fn new() -> io::Result<Self> {
         Ok(Self(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?))
     }
 
-    /// Sets it to a time from now, which must be more than nothing, in place of any time before.
+    /// Sets the timer, replacing an earlier setting. `from_now` must not be zero.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system call.
     pub fn set(&self, from_now: Duration) -> io::Result<()> {
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
         let tv_sec = i64::try_from(from_now.as_secs()).unwrap_or(i64::MAX);

@@ -1,7 +1,7 @@
-//! A disk that holds a directory open: whatever becomes of the directory's name, everything below it is the same.
+//! A disk that holds a directory open, so that paths below it stay valid if the directory is renamed.
 //!
-//! A store is named once, when it is opened. Moved away, with another store in its old place, it stays the store that was
-//! opened, and the other one is not touched. Left out: paths outside of the directory, which mean what they mean now.
+//! A store's path is resolved once, when the store is opened. If the store is moved and another one takes its path, all
+//! access still goes to the opened store. Left out: paths outside the directory, which are resolved on each call.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,23 +14,23 @@ use rustix::io::Errno;
 use super::os::{self, OsDisk, OsFile};
 use super::{Disk, File, FileSystem, Lock, file_system, locks};
 
-/// The disk. Clones hold the same directory.
+/// A disk with a directory held open. Clones share the handle.
 #[derive(Clone)]
 pub(super) struct AnchoredDisk {
     directory: Arc<OwnedFd>,
     path: PathBuf,
-    /// What is asked for everything else.
+    /// The disk for all other paths.
     outside: Arc<dyn Disk>,
 }
 
 impl AnchoredDisk {
-    /// Holds the directory that `path` names now.
+    /// Opens the directory at `path`.
     pub(super) fn new(path: &Path, outside: Arc<dyn Disk>) -> io::Result<Self> {
         let directory = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { directory: Arc::new(directory), path: path.to_owned(), outside })
     }
 
-    /// The path as seen from the directory, if it leads to something below it or to itself.
+    /// `path` relative to the directory, if it is the directory or below it.
     fn below<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         let rest = path.strip_prefix(&self.path).ok()?;
         let climbs = rest.components().any(|part| matches!(part, std::path::Component::ParentDir));
@@ -108,7 +108,7 @@ impl Disk for AnchoredDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         match self.below(dir) {
-            // The descriptor that is held: nothing that a full table could refuse.
+            // Uses the held descriptor, and so cannot fail because the table of descriptors is full.
             Some(rest) if rest == Path::new(".") => Ok(rustix::fs::fsync(&self.directory)?),
             Some(rest) => self.open_at(rest, OFlags::RDONLY | OFlags::DIRECTORY)?.sync_all(),
             None => self.outside.sync_dir(dir),
@@ -179,10 +179,10 @@ impl Disk for AnchoredDisk {
     }
 }
 
-/// Renames to a name that must be free, both as seen from a directory.
+/// Renames to an unused name. Both paths are relative to `dir`.
 pub(super) fn rename_new_at(dir: impl std::os::fd::AsFd, from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(&dir, from, &dir, to, RenameFlags::NOREPLACE) {
-        // A file system without it: the store's lock keeps others from making the name in between.
+        // A file system without `RENAME_NOREPLACE`: the store's lock prevents other processes from creating the name.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match rustix::fs::statat(&dir, to, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Err(os::taken(to)),
             Err(Errno::NOENT) => Ok(rustix::fs::renameat(&dir, from, &dir, to)?),
@@ -193,7 +193,7 @@ pub(super) fn rename_new_at(dir: impl std::os::fd::AsFd, from: &Path, to: &Path)
     }
 }
 
-/// The disk of this machine, with a directory held.
+/// The disk of this machine with `dir` held open.
 pub(super) fn anchor(dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
     Ok(Some(Arc::new(AnchoredDisk::new(dir, Arc::new(OsDisk))?)))
 }
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(fs::read(here.join("c")).unwrap(), b"another's");
         fs::write(disk.by_handle(&here).unwrap().join("e"), "by handle").unwrap();
         assert!(there.join("e").exists());
-        // What lies outside means what it means now.
+        // A path outside is resolved on each call.
         assert!(disk.exists(&there.join("d")).unwrap());
         assert!(disk.exists(&here.join("../there/d")).unwrap());
     }
@@ -278,7 +278,7 @@ mod tests {
         for (first, second) in [(&OsDisk as &dyn Disk, &*anchored), (&*anchored, &OsDisk as &dyn Disk)] {
             let Lock::Held(held) = first.lock_dir(&path, "first").unwrap() else { panic!("it is free") };
             assert_eq!(second.dir_holder(&path).unwrap().as_deref(), Some("first"));
-            // What an older program looks at.
+            // An older program checks only the file's lock.
             assert_eq!(second.holder(&path).unwrap().as_deref(), Some("first"));
             fs::remove_file(&path).unwrap();
             let Lock::Taken { holder } = second.lock_dir(&path, "second").unwrap() else { panic!("the directory is taken") };

@@ -1,16 +1,16 @@
-//! Which kind of file system a number of Linux's stands for.
+//! Maps the file-system magic numbers of Linux to [`FileSystem`].
 //!
-//! Left out: what follows from it (`engine/place.rs`).
+//! Left out: the consequences (`engine/filesystem_check.rs`).
 
 use super::FileSystem;
 
-/// What kind of file system the system says it is.
+/// The kind of the file system that `system` describes.
 pub(super) fn of(system: &rustix::fs::StatFs) -> FileSystem {
-    // The type's width and sign differ between machines; the numbers have 32 bits.
+    // The field's width and sign differ between architectures; the magic numbers have 32 bits.
     u32::try_from(system.f_type & 0xFFFF_FFFF).map_or(FileSystem::Local, kind_of)
 }
 
-/// A file system by the number that Linux gives its kind.
+/// The kind of file system for a magic number.
 const fn kind_of(magic: u32) -> FileSystem {
     match magic {
         0x0102_1994 => FileSystem::Memory("tmpfs"),

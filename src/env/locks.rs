@@ -1,6 +1,6 @@
-//! Locks of the kernel on open files and directories: taken, asked for, and whose they are.
+//! Kernel locks on open files and directories: taking them, testing them, reading their holders.
 //!
-//! Left out: how a file is found (`os.rs`, `anchored.rs`).
+//! Left out: opening the files (`os.rs`, `anchored.rs`).
 
 use std::fs;
 use std::io::{self, Read, Seek, Write};
@@ -10,7 +10,7 @@ use fs2::FileExt as _;
 
 use super::Lock;
 
-/// Locks an open file, and writes into it who has it.
+/// Locks an open file and writes `holder` into it.
 pub(super) fn lock_file(mut file: fs::File, holder: &str) -> io::Result<Lock> {
     match try_lock(&file) {
         Ok(()) => {
@@ -24,7 +24,7 @@ pub(super) fn lock_file(mut file: fs::File, holder: &str) -> io::Result<Lock> {
     }
 }
 
-/// Locks an open directory, and then the file in it, which says who has both.
+/// Locks an open directory, then the file in it, and writes `holder` into the file.
 pub(super) fn lock_dir(dir: fs::File, file: &dyn Fn() -> io::Result<fs::File>, holder: &str) -> io::Result<Lock> {
     match try_lock(&dir) {
         Ok(()) => Ok(match lock_file(file()?, holder)? {
@@ -36,7 +36,7 @@ pub(super) fn lock_dir(dir: fs::File, file: &dyn Fn() -> io::Result<fs::File>, h
     }
 }
 
-/// What the holder of an open file's lock wrote into it; a file that is not there has no holder.
+/// The text that the holder of an open file's lock wrote into it; `None` if the lock is free or there is no file.
 pub(super) fn file_holder(file: io::Result<fs::File>) -> io::Result<Option<String>> {
     let file = match file {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -45,7 +45,7 @@ pub(super) fn file_holder(file: io::Result<fs::File>) -> io::Result<Option<Strin
     if is_locked(&file)? { lock_text(file).map(Some) } else { Ok(None) }
 }
 
-/// What the holder of an open directory's lock, or of the file's alone, wrote into the file.
+/// The text that the holder of the lock on a directory, or on only the file, wrote into the file.
 pub(super) fn dir_holder(dir: &fs::File, file: io::Result<fs::File>) -> io::Result<Option<String>> {
     if is_locked(dir)? { text_or_unknown(file).map(Some) } else { file_holder(file) }
 }
@@ -53,7 +53,7 @@ pub(super) fn dir_holder(dir: &fs::File, file: io::Result<fs::File>) -> io::Resu
 fn try_lock(file: &fs::File) -> io::Result<()> {
     match file.try_lock_exclusive() {
         Err(error) if is_contended(&error) => {
-            // Whoever asks for the holder has the lock for a microsecond.
+            // `is_locked` of another process holds the lock for a microsecond.
             std::thread::sleep(LOOK);
             file.try_lock_exclusive()
         }
@@ -69,7 +69,7 @@ fn is_locked(file: &fs::File) -> io::Result<bool> {
     }
 }
 
-/// The text of a lock file that may have been removed, or made again by whoever came too late.
+/// The text of a lock file that may have been removed, or recreated by a process that failed to take the directory's lock.
 fn text_or_unknown(file: io::Result<fs::File>) -> io::Result<String> {
     let text = match file {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -78,14 +78,14 @@ fn text_or_unknown(file: io::Result<fs::File>) -> io::Result<String> {
     Ok(if text.is_empty() { "another process".to_owned() } else { text })
 }
 
-/// How long a lock that is taken is given to come free, before it counts as taken.
+/// The delay before a second and last attempt to take a lock.
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn is_contended(error: &io::Error) -> bool {
     error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 
-/// What the holder of a lock wrote into its file.
+/// The text in a lock file.
 fn lock_text(file: fs::File) -> io::Result<String> {
     let mut text = Vec::new();
     file.take(256).read_to_end(&mut text)?;

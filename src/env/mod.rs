@@ -1,8 +1,8 @@
-//! The world outside: files, time and chance, as traits that are passed in at construction.
+//! The environment: files, clocks and random numbers, as traits that are passed in at construction.
 //!
-//! Everything above reaches the disk, a clock or randomness through these, so that a simulator can stand in for
-//! them. `std::fs`, `fs2`, `rustix` and clocks appear below this module and nowhere else.
-//! Left out: sockets, which only the event loop and the client know.
+//! All other modules use disk, clocks and randomness only through these traits, so that a simulator can replace them.
+//! `std::fs`, `fs2`, `rustix` and clocks are used in this module and nowhere else.
+//! Left out: sockets, which the event loop and the client use directly.
 
 pub mod alarm;
 mod anchored;
@@ -29,68 +29,68 @@ use std::time::Duration;
 pub struct Env {
     /// Its files.
     pub disk: Arc<dyn Disk>,
-    /// Deadlines by the monotonic clock, times of day by the wall clock.
+    /// Its clocks: monotonic for deadlines, wall for times of day.
     pub clock: Arc<dyn Clock>,
     /// Its random numbers.
     pub entropy: Arc<dyn Entropy>,
 }
 
 impl Env {
-    /// This machine's.
+    /// The environment of this machine.
     #[must_use]
     pub fn os() -> Self {
         Self { disk: Arc::new(os::OsDisk), clock: Arc::new(os::OsClock::default()), entropy: Arc::new(os::OsEntropy) }
     }
 }
 
-/// A file system. Names become durable by [`Disk::sync_dir`], content by [`File::sync`]; neither implies the other.
+/// A file system. [`Disk::sync_dir`] makes names durable, [`File::sync`] makes content durable; neither implies the other.
 pub trait Disk: Send + Sync {
-    /// Makes a directory, readable by its owner only (mode 0700). Its parents must exist.
+    /// Creates a directory, accessible by its owner only (mode 0700). Its parent must exist.
     ///
     /// # Errors
-    /// What the file system says, `AlreadyExists` included.
+    /// `AlreadyExists`; `NotFound` if the parent does not exist; any other error of the file system.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a new file, readable and writable by its owner only (mode 0600).
+    /// Creates a file, readable and writable by its owner only (mode 0600).
     ///
     /// # Errors
-    /// What the file system says, `AlreadyExists` included.
+    /// `AlreadyExists`; `NotFound` if the parent does not exist; any other error of the file system.
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
 
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors
-    /// What the file system says.
+    /// `NotFound`; `InvalidData` if it is not a regular file; any other error of the file system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
 
     /// Opens an existing file for reading only.
     ///
     /// # Errors
-    /// What the file system says.
+    /// `NotFound`; `InvalidData` if it is not a regular file; any other error of the file system.
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>>;
 
-    /// The names of a directory's files and directories, sorted.
+    /// The names of a directory's entries, sorted.
     ///
     /// # Errors
-    /// What the file system says; `InvalidData` for a name that is no UTF-8.
+    /// `NotFound`; `InvalidData` for a name that is not UTF-8; any other error of the file system.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
-    /// Whether there is a file or directory of that name.
+    /// Whether a file or directory of that name exists.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Renames a file, replacing any other of the new name. Durable only after [`Disk::sync_dir`].
+    /// Renames a file, replacing an existing file of the new name. Durable only after [`Disk::sync_dir`].
     ///
     /// # Errors
-    /// What the file system says.
+    /// `NotFound`; any other error of the file system.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Renames a file to a name that is free. Durable only after [`Disk::sync_dir`].
+    /// Renames a file to an unused name. Durable only after [`Disk::sync_dir`].
     ///
     /// # Errors
-    /// What the file system says; `AlreadyExists` if there is something of the new name, and nothing has changed then.
+    /// `AlreadyExists` if the new name is in use: then nothing was changed; any other error of the file system.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         if self.exists(to)? { Err(os::taken(to)) } else { self.rename(from, to) }
     }
@@ -98,165 +98,166 @@ pub trait Disk: Send + Sync {
     /// Removes a file. Durable only after [`Disk::sync_dir`].
     ///
     /// # Errors
-    /// What the file system says.
+    /// `NotFound`; any other error of the file system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes a directory's names durable.
     ///
     /// # Errors
-    /// What the file system says. Never retry: end the process.
+    /// Any error of the file system. Never retry: end the process.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Takes the exclusive lock on a file, making the file if there is none, and writes `holder` into it for whoever
-    /// comes second. Held until the value is dropped or the process ends, however it ends.
+    /// Takes the exclusive lock on a file, creates the file if necessary, and writes `holder` into it for other processes to
+    /// read. The lock is held until the value is dropped or the process ends in any way.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Lock>;
 
-    /// [`Disk::lock`] of the file and of the directory that it is in: removing the file frees nothing.
+    /// Like [`Disk::lock`], but locks the file's directory as well, so that removing the file does not release the lock.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn lock_dir(&self, file: &Path, holder: &str) -> io::Result<Lock> {
         self.lock(file, holder)
     }
 
-    /// The permission bits of a file or directory (0 where the file system has none), to refuse loose ones.
+    /// The permission bits of a file or directory, for checks that they are strict enough; 0 if the file system has none.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn mode(&self, path: &Path) -> io::Result<u32>;
 
-    /// What the holder of the lock on a file wrote into it, if anybody holds it. Changes nothing.
+    /// The text that the holder of the lock on a file wrote into it; `None` if the lock is free or there is no file. Changes
+    /// nothing.
     ///
     /// # Errors
-    /// What the file system says; a file that is not there is held by nobody.
+    /// Any error of the file system but `NotFound`.
     fn holder(&self, path: &Path) -> io::Result<Option<String>>;
 
-    /// A file's own path, with every symbolic link followed; of a file that is not there yet, the one that it will have.
+    /// A file's path with all symbolic links resolved. The file need not exist.
     ///
     /// # Errors
-    /// What the file system says; `NotFound` for a link that leads to nothing.
+    /// `NotFound` for a dangling link or a missing directory; any other error of the file system.
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(path.to_owned())
     }
 
-    /// What the holder of a lock by [`Disk::lock_dir`], or of one on the file alone, wrote into the file, if there is a holder.
-    /// Changes nothing.
+    /// The text that the holder of a lock by [`Disk::lock_dir`] or [`Disk::lock`] wrote into the file; `None` if the lock is
+    /// free. Changes nothing.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
         self.holder(file)
     }
 
-    /// What kind of file system a file or directory is on.
+    /// The kind of file system that a file or directory is on.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn file_system(&self, path: &Path) -> io::Result<FileSystem>;
 
-    /// How many bytes the file system of a directory has free at most, where it says so. What fits may be less.
+    /// An upper bound of the free bytes in a directory's file system; `None` if unknown.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
         let _ = dir;
         Ok(None)
     }
 
-    /// The same disk with a directory held open: from then on the directory and everything below it are found by that handle,
-    /// whatever becomes of its name. None where names cannot change behind the program's back.
+    /// The same disk with a directory held open: the directory and everything below it are accessed by that handle, even if the
+    /// directory is renamed. `None` if names cannot change outside the program's control.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
         let _ = dir;
         Ok(None)
     }
 
-    /// A path by which the kernel finds a directory that is held, whatever becomes of its name; for calls that take nothing
-    /// but paths. None if it is not held.
+    /// A path to a directory held by [`Disk::anchored`] that stays valid if the directory is renamed, for system calls that
+    /// accept only paths. `None` if the directory is not held.
     fn by_handle(&self, dir: &Path) -> Option<PathBuf> {
         let _ = dir;
         None
     }
 }
 
-/// How an open file and a path stand to each other.
+/// The relation of an open file to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The path names the file, and nothing else does.
+    /// The path is the only name of the file.
     Only,
-    /// The path names another file, or none.
+    /// The path names another file, or no file.
     Elsewhere,
-    /// The path names the file, and there are this many names in all (hard links).
+    /// The path names the file, which has this many names in all (hard links).
     Several(u64),
-    /// The path names it, but it is no regular file.
+    /// The path names it, but it is not a regular file.
     NoFile,
 }
 
-/// What may be expected of a sync.
+/// The kind of a file system, which determines how far locks and syncs can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileSystem {
-    /// One of a disk of this machine, as far as can be told.
+    /// On a local disk, as far as is known.
     #[default]
     Local,
-    /// In memory, of that name: nothing in it survives the machine.
+    /// In memory, with its name: nothing survives a reboot.
     Memory(&'static str),
-    /// On another machine, of that name: locks and syncs are only as good as the network and its caches.
+    /// On another machine, with its name: locks and syncs are only as reliable as the network and its caches.
     Network(&'static str),
-    /// A disk of this machine, of that name, which writes over nothing: bytes that are written again take space again.
+    /// A local copy-on-write file system, with its name: overwriting allocates new space.
     CopyOnWrite(&'static str),
-    /// Passed through by another program or another system, of that name: what a sync does is theirs to say.
+    /// Provided by another program or a host system, with its name: the effect of a sync depends on it.
     PassedThrough(&'static str),
 }
 
-/// What came of asking for a lock.
+/// The result of an attempt to take a lock.
 pub enum Lock {
-    /// It is ours for as long as this value lives.
+    /// The lock was taken. Dropping the value releases it.
     Held(Box<dyn Send>),
-    /// Another process has it, and left this text.
+    /// Another process holds the lock.
     Taken {
-        /// What the holder wrote: its process id.
+        /// The text that the holder wrote: its process id.
         holder: String,
     },
 }
 
-/// An open file. No cursor: every access names its offset.
+/// An open file. It has no cursor: every access states its offset.
 pub trait File: Send + Sync {
     /// The length in bytes.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether there are no bytes.
+    /// Whether the length is 0.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// Fills all of `buf` from `offset`.
+    /// Fills `buf` from `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the file is too short; otherwise what the file system says.
+    /// `UnexpectedEof` if the file is too short; any other error of the file system.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// Writes all of `bytes` at `offset`, growing the file if needed.
     ///
     /// # Errors
-    /// What the file system says. The content is unknown then; on the commit path, end the process.
+    /// Any error of the file system. The content is then unknown; on the commit path, end the process.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Asks that writes go past the page cache from now on, or through it again. Gives whether they go past it: memory,
-    /// offsets and lengths must be multiples of 4 KiB then. Where a file system cannot, nothing changes.
+    /// Switches direct I/O, which bypasses the page cache, on or off. Returns whether it is on: then addresses, offsets and
+    /// lengths of writes must be multiples of 4 KiB. Has no effect if the file system does not support it.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn set_direct(&self, direct: bool) -> io::Result<bool> {
         let _ = direct;
         Ok(false)
@@ -265,80 +266,81 @@ pub trait File: Send + Sync {
     /// Makes content and length durable (`fdatasync`).
     ///
     /// # Errors
-    /// What the file system says. Never retry: the page cache lies after a failed sync, so end the process.
+    /// Any error of the file system. Never retry, because after a failed sync the page cache may differ from the device: end
+    /// the process.
     fn sync(&self) -> io::Result<()>;
 
-    /// Drops the file's clean pages from the page cache, so that the next read asks the device. A hint.
+    /// Drops the file's clean pages from the page cache, so that the next read comes from the device. A hint.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn evict(&self) -> io::Result<()>;
 
-    /// Asks that reads bring in what they ask for and nothing behind it. A hint.
+    /// Disables read-ahead. A hint.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn forbid_read_ahead(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Tells whoever asks [`File::is_unread`] that the file is read here, for as long as it is open. Gives whether it still
-    /// has a name: one without is about to be cut.
+    /// Marks the file as being read until it is closed, for [`File::is_unread`]. Returns whether the file still has a name: one
+    /// without is about to be cut.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn announce_reader(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Whether nobody announced that the file is read, and nobody can any more.
+    /// Whether the file has no announced reader and can get none any more.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn is_unread(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Takes an exclusive lock on the file itself, by whatever path it was opened; false where another process has it. Held
-    /// until the file is closed.
+    /// Takes an exclusive lock on the file, independent of the path by which it was opened. Returns false if another process
+    /// holds it. The lock is held until the file is closed.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// How `path` and the file stand to each other. Where there are no links, the path names it.
+    /// The relation of the file to `path`. [`Standing::Only`] on a disk without links.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn standing(&self, path: &Path) -> io::Result<Standing> {
         let _ = path;
         Ok(Standing::Only)
     }
 
-    /// Cuts or zero-extends the file to `length` bytes. Of a file that has a name, only the client's journal does that,
-    /// to its torn tail.
+    /// Truncates or zero-extends the file to `length` bytes. Files of a store are never truncated in place while they have a
+    /// name; the client's journal truncates its torn tail.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Any error of the file system.
     fn set_len(&self, length: u64) -> io::Result<()>;
 }
 
 /// The two clocks of a machine.
 pub trait Clock: Send + Sync {
-    /// Since 1970-01-01 UTC; may jump either way.
+    /// The time since 1970-01-01 UTC; may jump in either direction.
     fn wall(&self) -> Duration;
 
-    /// Since some fixed moment of this process; never goes back.
+    /// The time since a fixed moment of this process; never goes back.
     fn monotonic(&self) -> Duration;
 }
 
-/// Chance that cannot be guessed.
+/// Unpredictable random numbers.
 pub trait Entropy: Send + Sync {
     /// Fills `buf` with random bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any error of the system's random number generator.
     fn fill(&self, buf: &mut [u8]) -> io::Result<()>;
 }

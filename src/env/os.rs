@@ -1,6 +1,6 @@
-//! The real disk, clocks and random numbers of a Unix system.
+//! The disk, clocks and random numbers of a real Unix system, and its process settings.
 //!
-//! Left out: any policy. Errors pass through as the system gives them; who calls decides what they mean.
+//! Left out: policy. Errors of the system are returned unchanged; the caller decides what they mean.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read};
@@ -115,7 +115,7 @@ impl Disk for OsDisk {
     }
 }
 
-/// A pipe of a file's name is opened at once, to be refused.
+/// With this flag the open of a pipe returns immediately, so that it can be rejected.
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 const NO_SUCH_DEVICE: i32 = rustix::io::Errno::NXIO.raw_os_error();
 
@@ -123,23 +123,23 @@ fn open_lock(path: &Path) -> io::Result<fs::File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NONBLOCK).open(path)
 }
 
-/// The directory that a path's last name is in.
+/// The directory of a path.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// That a name is taken, as an error.
+/// The error for a name that is in use.
 pub(super) fn taken(path: &Path) -> io::Error {
     let what = format!("{} is there already, and the rename would replace it", path.display());
     io::Error::new(io::ErrorKind::AlreadyExists, what)
 }
 
-/// That a name is no text, as an error.
+/// The error for a name that is not UTF-8.
 pub(super) fn no_utf8(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("a file name that is no UTF-8: {name}"))
 }
 
-/// How much is free, what only the superuser may take included.
+/// The free bytes, including those reserved for the superuser.
 pub(super) const fn free_space(system: &rustix::fs::StatVfs) -> Option<u64> {
     system.f_bfree.checked_mul(system.f_frsize)
 }
@@ -147,14 +147,14 @@ pub(super) const fn free_space(system: &rustix::fs::StatVfs) -> Option<u64> {
 pub(super) struct OsFile(pub(super) fs::File);
 
 impl OsFile {
-    /// The file that was opened without waiting, if it is one. A pipe, a socket, a device or a directory of a file's name is
+    /// Checks that a file opened with [`NONBLOCK`] is a regular one. A pipe, a socket, a device or a directory is
     /// `InvalidData`.
     pub(super) fn regular(opened: io::Result<fs::File>) -> io::Result<Box<dyn File>> {
         let other = || io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
         match opened {
             Ok(file) if file.metadata()?.is_file() => Ok(Box::new(Self(file))),
             Ok(_) => Err(other()),
-            // A socket has no end to open, a pipe may have no reader, and a directory cannot be written to.
+            // The errors of opening a socket, a pipe without a reader, and a directory for writing.
             Err(error) if error.kind() == io::ErrorKind::IsADirectory || error.raw_os_error() == Some(NO_SUCH_DEVICE) => Err(other()),
             Err(error) => Err(error),
         }
@@ -180,7 +180,7 @@ impl File for OsFile {
         let wanted = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
         match rustix::fs::fcntl_setfl(&self.0, wanted) {
             Ok(()) => Ok(direct),
-            // A file system without it, tmpfs for one.
+            // A file system without direct I/O, such as tmpfs.
             Err(rustix::io::Errno::INVAL) if direct => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -200,7 +200,7 @@ impl File for OsFile {
 
     fn announce_reader(&self) -> io::Result<bool> {
         match fs2::FileExt::try_lock_shared(&self.0) {
-            // Whoever removed it may have cut it before the lock was taken.
+            // A file without a name may have been cut before the lock was taken.
             Ok(()) => Ok(self.0.metadata()?.nlink() > 0),
             Err(error) if is_contended(&error) => Ok(false),
             Err(error) => Err(error),
@@ -256,7 +256,7 @@ impl Default for OsClock {
 
 impl Clock for OsClock {
     fn wall(&self) -> Duration {
-        // A clock before 1970 is a broken clock: bank time never goes back, so zero is as good as any.
+        // A clock before 1970 is broken. Bank time never goes back, so zero is a safe value.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
@@ -275,20 +275,20 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// The files of every client process stay private: new files get no bits for group and others.
+/// Sets the umask so that new files get no permission bits for group and others.
 pub fn restrict_umask() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
-/// A file to be read from front to end, for input that a person names on the command line.
+/// Opens a file for sequential reading: input named on the command line.
 ///
 /// # Errors
-/// What the file system says.
+/// Any error of the file system.
 pub fn open_stream(path: &Path) -> io::Result<impl Read> {
     fs::File::open(path)
 }
 
-/// The one name of what a path leads to, links and dots resolved; of what is not there yet, as far as it is there.
+/// The canonical path, with links and dots resolved. Components that do not exist are kept unresolved.
 #[must_use]
 pub fn canonical(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -300,46 +300,46 @@ pub fn canonical(path: &Path) -> PathBuf {
     resolved.unwrap_or(absolute)
 }
 
-/// Allows as many open descriptors as the system lets this process have: each connection takes one.
+/// Raises the limit of open file descriptors to the maximum allowed: each connection takes one.
 pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where that is refused, fewer connections fit.
+    // If that fails, fewer connections fit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// How many descriptors this process may have open.
+/// The limit of open file descriptors of this process.
 #[must_use]
 pub fn descriptor_limit() -> usize {
     use rustix::process::{Resource, getrlimit};
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// How many descriptors this process has open.
+/// The number of open file descriptors of this process.
 ///
 /// # Errors
-/// What the system says.
+/// Any error of the system call.
 pub fn open_descriptors() -> io::Result<usize> {
     Ok(fs::read_dir("/proc/self/fd")?.count())
 }
 
-/// Keeps the memory of this process, which has seen PINs, out of core dumps.
+/// Disables core dumps, because the memory of this process has contained PINs.
 pub fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    // A system that refuses even this has a stricter rule of its own.
+    // A system that refuses to lower the limit has a stricter rule of its own.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
-/// Lets every other thread go before the calling one.
+/// Lowers the priority of the calling thread to the minimum.
 pub fn lower_thread_priority() {
-    // Only a wish: where it is not granted, work goes on as before.
+    // Best effort: on failure the priority stays as it was.
     let _ = rustix::process::nice(19);
 }
 
-/// Removes a Unix socket that a killed process left behind; nothing there is fine.
+/// Removes a Unix socket that a killed process left behind. Succeeds if there is none.
 ///
 /// # Errors
-/// What the system says, and `AlreadyExists` for anything that is no socket.
+/// `AlreadyExists` for anything but a socket; any other error of the file system.
 pub fn remove_socket(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     match fs::symlink_metadata(path) {
@@ -350,18 +350,19 @@ pub fn remove_socket(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A new directory of its own for this process, in the system's place for temporary files.
+/// Creates a directory with a unique name in the system's directory for temporary files.
 ///
 /// # Errors
-/// What the system says.
+/// Any error of the system call.
 pub fn make_temporary_dir(purpose: &str) -> io::Result<PathBuf> {
     make_dir_of_chance(&std::env::temp_dir(), purpose)
 }
 
-/// The same on a disk of this machine: where temporary files go; if that is in memory, in `/var/tmp`; if that is too, here.
+/// Creates a directory with a unique name on a local disk: in the system's directory for temporary files, else in
+/// `/var/tmp`. If neither is on a local disk, in the current directory.
 ///
 /// # Errors
-/// What the system says.
+/// Any error of the system call.
 pub fn make_temporary_dir_on_disk(purpose: &str) -> io::Result<PathBuf> {
     let places = [std::env::temp_dir(), PathBuf::from("/var/tmp")];
     let on_disk = places.into_iter().find(|place| matches!(OsDisk.file_system(place), Ok(FileSystem::Local | FileSystem::CopyOnWrite(_))));
@@ -376,37 +377,37 @@ fn make_dir_of_chance(parent: &Path, purpose: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Removes a directory and everything in it; for a temporary one.
+/// Removes a temporary directory with all its contents.
 ///
 /// # Errors
-/// What the system says; some of it may be gone then.
+/// Any error of the file system. Part of the contents may be removed then.
 pub fn remove_dir_and_content(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
-/// The uid of the process on the other end of a Unix socket.
+/// The effective user id of the process at the other end of a Unix socket.
 ///
 /// # Errors
-/// What the system says.
+/// Any error of the system call.
 pub fn peer_uid(socket: impl std::os::fd::AsFd) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
 }
 
-/// The uid of this process.
+/// The effective user id of this process.
 #[must_use]
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// A descriptor that does nothing but take a place in the table, to be given up when the table is full.
+/// Opens a descriptor that only reserves an entry of the descriptor table, to be released when the table is full.
 ///
 /// # Errors
-/// What the system says.
+/// Any error of the system call.
 pub fn spare_descriptor() -> io::Result<std::os::fd::OwnedFd> {
     Ok(fs::File::open("/dev/null")?.into())
 }
 
-/// Whether an error says that the table of open descriptors is full.
+/// Whether `error` means that the table of file descriptors of the process or the system is full.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
@@ -436,7 +437,7 @@ mod tests {
         assert!(OsDisk.file_system(Path::new("/absent")).is_err());
         assert_eq!(OsDisk.file_system(Path::new("/proc")).unwrap(), FileSystem::Local, "no kind that is known");
         let memory = Path::new("/dev/shm");
-        // Where there is such a thing at all.
+        // Only where this exists.
         if let Ok(kind) = OsDisk.file_system(memory)
             && kind != OsDisk.file_system(Path::new("/dev")).unwrap()
         {

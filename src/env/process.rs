@@ -1,41 +1,41 @@
-//! What Linux tells of a running process: processor time, memory, bytes written, and whether it waits for the disk.
+//! Figures of a running process from `/proc`: processor time, memory, bytes written, and waits for the disk.
 //!
-//! Left out: what any of it means (`bench/`).
+//! Left out: their evaluation (`bench/`).
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// A process at one moment.
+/// The figures of a process at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFigures {
-    /// Processor time of all its threads since it began, in the kernel's ticks (a hundredth of a second as a rule).
+    /// Processor time of all its threads since its start. The resolution is the kernel's tick, usually 10 ms.
     pub cpu: Duration,
     /// Resident memory in bytes.
     pub resident: u64,
-    /// The most resident memory that it ever had, in bytes.
+    /// Peak resident memory in bytes.
     pub peak: u64,
-    /// Bytes that it caused to be sent to the disk; 0 where the system does not tell.
+    /// Bytes that it caused to be sent to the disk; 0 if the system does not report them.
     pub written: u64,
 }
 
-/// Looks at a process of this user.
+/// Reads the figures of a process of this user.
 ///
 /// # Errors
-/// What the system says; `InvalidData` where it tells something else than Linux.
+/// `NotFound` if there is no such process; `InvalidData` if `/proc` has an unexpected format; any other error of the system.
 pub fn process_figures(pid: u32) -> io::Result<ProcessFigures> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    // Without permission, and on kernels without this account, there is no such figure.
+    // Not available without permission, or on kernels without I/O accounting.
     let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     parse(&stat, &status, &io, rustix::param::clock_ticks_per_second())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the system tells nothing of the process that can be read"))
 }
 
-/// The main thread of a process, and its threads of that name.
+/// The ids of a process's main thread and of its threads named `name`.
 ///
 /// # Errors
-/// What the system says.
+/// `NotFound` if there is no such process or thread; any other error of the system.
 pub fn threads(pid: u32, name: &str) -> io::Result<Vec<u32>> {
     let mut found = vec![pid];
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -46,17 +46,17 @@ pub fn threads(pid: u32, name: &str) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Whether a thread of a process waits for the disk at this moment (the state "D").
+/// Whether a thread of a process is waiting for the disk (state "D").
 ///
 /// # Errors
-/// What the system says.
+/// `NotFound` if there is no such process or thread; any other error of the system.
 pub fn waits_for_disk(pid: u32, thread: u32) -> io::Result<bool> {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"))?;
     Ok(after_name(&stat).is_some_and(|rest| rest.starts_with('D')))
 }
 
 fn parse(stat: &str, status: &str, io: &str, ticks: u64) -> Option<ProcessFigures> {
-    // Behind the name: the state is the first field, user and system time are the 12th and 13th.
+    // After the name, the state is field 1, and user and system time are fields 12 and 13.
     let mut times = after_name(stat)?.split_ascii_whitespace().skip(11).map(str::parse::<u64>);
     let spent = times.next()?.ok()?.checked_add(times.next()?.ok()?)?;
     let kib = |name: &str| number(status, name).map(|kib| kib.saturating_mul(1024));
@@ -68,7 +68,7 @@ fn parse(stat: &str, status: &str, io: &str, ticks: u64) -> Option<ProcessFigure
     })
 }
 
-/// What follows the program's name, which may hold spaces and brackets itself.
+/// The part behind the program's name. The name may contain spaces and brackets.
 fn after_name(stat: &str) -> Option<&str> {
     stat.rsplit_once(") ").map(|(_, rest)| rest)
 }

@@ -1,15 +1,14 @@
-//! A view of a disk through which nothing can be changed, not even what the page cache holds: for tools that look at
-//! a store while others use it.
+//! A read-only view of a disk, which leaves even the page cache unchanged: for tools that inspect a store in use.
 //!
-//! Reading through it sees what any program sees. Only a start, which syncs and evicts, reads the device itself.
-//! Left out: whose disk it is.
+//! Reads may come from the page cache. Only a start, which syncs and evicts, is certain to read the device.
+//! Left out: the disk itself.
 
 use std::io;
 use std::path::Path;
 
 use super::{Disk, File, FileSystem, Lock};
 
-/// The view. Every call that would change something is refused; a sync or an evict is left out.
+/// A read-only view. Every call that would change something fails; syncs and evicts do nothing.
 pub struct ReadOnly<'a>(pub &'a dyn Disk);
 
 impl Disk for ReadOnly<'_> {
@@ -82,7 +81,7 @@ impl Disk for ReadOnly<'_> {
     }
 }
 
-/// An open file that is only read.
+/// A file opened for reading.
 struct Untouched(Box<dyn File>);
 
 impl File for Untouched {

@@ -1,6 +1,6 @@
-//! A secret typed at the terminal, without echo; and the echo on again however the asking ends, by a signal too.
+//! Reads a secret from the terminal without echo, and restores the echo in every case, also after a signal.
 //!
-//! Left out: what is asked for.
+//! Left out: the kind of secret.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,10 +13,10 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
-/// The longest line that is taken.
+/// The longest accepted line in bytes.
 const MAX_LINE: usize = 4096;
 
-/// The terminal while it does not echo, and how it was before.
+/// The terminal with echo off, and its earlier settings.
 struct Hidden {
     terminal: File,
     before: Termios,
@@ -24,10 +24,10 @@ struct Hidden {
 
 static HIDDEN: Mutex<Option<Hidden>> = Mutex::new(None);
 
-/// Prints `prompt` on the terminal of this process and reads a line without echo; none at the end of input.
+/// Prints `prompt` on the terminal of this process and reads a line without echo. Returns `None` at the end of input.
 ///
 /// # Errors
-/// What the system says; there may be no terminal.
+/// If there is no terminal; `InvalidData` for a line that is too long or not UTF-8; any error of the terminal.
 pub fn read_secret(prompt: &str) -> io::Result<Option<String>> {
     let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     watch_signals()?;
@@ -51,7 +51,7 @@ fn text(line: &[u8]) -> io::Result<String> {
     Ok(text.to_owned())
 }
 
-/// Echo off until this is dropped.
+/// Keeps the echo off until it is dropped.
 struct Echo;
 
 impl Echo {
@@ -68,7 +68,7 @@ impl Echo {
 impl Drop for Echo {
     fn drop(&mut self) {
         if let Some(Hidden { terminal, before }) = hidden().take() {
-            // Where the terminal is gone, there is nothing to be shown.
+            // If the terminal is gone, there is nothing to restore.
             let _ = tcsetattr(&terminal, OptionalActions::Now, &before);
         }
     }
@@ -81,13 +81,13 @@ fn hide(terminal: &File, before: &Termios) -> io::Result<()> {
     Ok(tcsetattr(terminal, OptionalActions::Now, &without)?)
 }
 
-/// A panic elsewhere leaves the settings as good as they were.
+/// Ignores poisoning: a panic elsewhere does not invalidate the settings.
 fn hidden() -> MutexGuard<'static, Option<Hidden>> {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts, once, the thread that turns the echo on before a signal ends or stops this process. It stays: a handler that was
-/// taken away would leave the signal without effect.
+/// Starts, once, a thread that restores the echo before a signal ends or stops this process. It is never stopped: a removed
+/// handler would leave the signal without effect.
 fn watch_signals() -> io::Result<()> {
     static WATCHED: OnceLock<()> = OnceLock::new();
     if WATCHED.get().is_some() {
@@ -98,13 +98,13 @@ fn watch_signals() -> io::Result<()> {
     let mut signals = Signals::new(wanted)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            // Held meanwhile, so that no echo is turned off behind this.
+            // Keep the mutex locked, so that no other thread turns the echo off meanwhile.
             let hidden = hidden();
             if let Some(Hidden { terminal, before }) = &*hidden {
                 let _ = tcsetattr(terminal, OptionalActions::Now, before);
             }
             let _ = emulate_default_handler(signal);
-            // Only a stopped process comes here, when it goes on.
+            // Reached only when a stopped process continues.
             if let Some(Hidden { terminal, before }) = &*hidden {
                 let _ = hide(terminal, before);
             }
@@ -114,7 +114,7 @@ fn watch_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// The signals that this process was started to ignore, as `nohup` does: bit 0 is signal 1. They stay ignored.
+/// The signals that were ignored when this process was started, as by `nohup`. Bit 0 is signal 1. They stay ignored.
 fn ignored_signals() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,9 +1,8 @@
-//! A view of a disk for work in the background: one small request at a time, so that whoever shares the device waits for
-//! one of them at most.
+//! A view of a disk for background work: one small request at a time, so that a commit waits for at most one of them.
 //!
-//! A device takes requests in order. Two of four megabytes each, as the kernel reads ahead, are four milliseconds for which
-//! a commit of one block stands in line; so is what the page cache writes out at a sync, and the discarding of what a large
-//! file held. Left out: how often that work asks, and the processor that it takes.
+//! A device processes requests in order. Two requests of 4 MB, as the kernel's read-ahead issues them, delay a commit of one
+//! block by 4 ms. The writeback at a sync and the discard of a large file's blocks cause similar delays.
+//! Left out: the rate of the background work, and its processor time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,14 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::env::{Disk, File, FileSystem, Lock};
 
-/// How many bytes are asked of the device at once: it has them in about the time of one sync.
+/// The size of a request in bytes. The device needs about as long for it as for one sync.
 const PIECE: usize = 256 << 10;
 
-/// How many bytes a file without a name loses at once: a file system may tell the device of all that becomes free, and
-/// the device take 10 ms for 50 MiB of it (ext4 mounted with `discard`).
+/// The bytes by which a removed file is truncated at a time. On ext4 mounted with `discard` the file system discards freed
+/// blocks, and the device takes 10 ms for 50 MiB.
 const CUT: u64 = 1 << 20;
 
-/// The view. Whatever is written through it is synced piece by piece, which changes nothing of what a sync promises.
+/// A throttled view of a disk. It also syncs after each piece written; the guarantee of [`File::sync`] is unchanged.
 pub struct ThrottledDisk(pub Arc<dyn Disk>);
 
 impl Disk for ThrottledDisk {
@@ -37,7 +36,7 @@ impl Disk for ThrottledDisk {
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = self.0.open_read(path)?;
-        // One that is being removed is as good as gone.
+        // A file that is being removed counts as removed.
         if file.announce_reader()? { slowly(file) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
@@ -63,10 +62,10 @@ impl Disk for ThrottledDisk {
         self.0.remove(path)?;
         if is_large {
             if let Some(dir) = path.parent() {
-                // It must not come back shortened after a power cut.
+                // After a power cut the file must not reappear truncated.
                 self.0.sync_dir(dir)?;
             }
-            // The name is gone: whatever fails now, the file goes when it is closed.
+            // The name is removed: if truncation fails, closing the file frees its space.
             let _ = shrink(file.as_ref());
         }
         Ok(())
@@ -113,10 +112,10 @@ impl Disk for ThrottledDisk {
     }
 }
 
-/// An open file that is read and written in pieces.
+/// An open file, read and written in pieces.
 struct Slow {
     file: Box<dyn File>,
-    /// Written and not synced.
+    /// The number of bytes written since the last sync.
     unsynced: AtomicUsize,
 }
 
@@ -177,14 +176,14 @@ impl File for Slow {
     }
 }
 
-/// Gives a removed file's space back bit by bit, unless somebody still reads it.
+/// Frees a removed file's space piece by piece, unless the file has a reader.
 fn shrink(file: &dyn File) -> io::Result<()> {
     if file.is_unread()? {
         let mut length = file.len()?;
         while length > CUT {
             length -= CUT;
             file.set_len(length)?;
-            // What a journal collects, it would give back at once.
+            // Without a sync the file system's journal would collect the pieces and free them together.
             file.sync()?;
         }
     }
@@ -263,7 +262,7 @@ mod tests {
                 disk.fail(Fault { at, only: None, is_sticky: true, errno: 5 });
                 let _ = ThrottledDisk(Arc::new(disk.clone())).remove(path);
                 disk.heal();
-                // The power goes. Lengths survive, names as it comes.
+                // A power cut. Lengths survive; names may or may not.
                 disk.crash_with(&mut |unsynced| keeps_names || unsynced != Unsynced::Name);
                 let found = disk.peek(path).map(|bytes| bytes.len());
                 assert!(found.is_none_or(|length| length == 3 << 20), "operation {at}: {found:?} bytes are left");

@@ -1,25 +1,25 @@
-//! Money as a whole number of minor units, its text form, and nothing else.
+//! Amounts of money as integers of minor units, and their text form.
 //!
-//! Left out: balances and rules (`bank/`). There are no floats, no signs and no currencies.
+//! There are no floats, no signs and no currencies. Left out: balances and rules (`bank/`).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of money in minor units (cents where the store has two decimals).
+/// An amount of money in minor units: cents in a store with two decimals.
 ///
-/// Invariant: at most [`Amount::MAX`] (2^63 - 1), also when it comes off the wire or the disk.
+/// Invariant: at most [`Amount::MAX`] (2^63 - 1). Decoding from wire or disk checks it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Amount(u64);
 
 impl Amount {
-    /// Nothing.
+    /// The amount of zero.
     pub const ZERO: Self = Self(0);
     /// The largest amount and the largest balance: 2^63 - 1.
     pub const MAX: Self = Self(i64::MAX as u64);
 
-    /// The amount of that many minor units, or none if it is beyond [`Amount::MAX`].
+    /// The amount of `minor_units`; `None` if it exceeds [`Amount::MAX`].
     #[must_use]
     pub const fn new(minor_units: u64) -> Option<Self> {
         if minor_units <= Self::MAX.0 { Some(Self(minor_units)) } else { None }
@@ -31,14 +31,14 @@ impl Amount {
         self.0
     }
 
-    /// The sum, or none if it is beyond [`Amount::MAX`].
+    /// The sum; `None` if it exceeds [`Amount::MAX`].
     #[must_use]
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         // Two numbers below 2^63 cannot overflow a u64.
         Self::new(self.0 + other.0)
     }
 
-    /// The difference, or none if `other` is the larger.
+    /// The difference; `None` if `other` is larger.
     #[must_use]
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
@@ -47,20 +47,20 @@ impl Amount {
         }
     }
 
-    /// The text form in a store with that many decimals: `1169`, or `11.69` with two.
+    /// The text form in a store with `decimals` decimals: `1169` without decimals, `11.69` with two.
     #[must_use]
     pub const fn display(self, decimals: u8) -> DisplayAmount {
         DisplayAmount { amount: self, decimals }
     }
 
-    /// Reads what a person typed in a store with that many decimals.
+    /// Parses user input in a store with `decimals` decimals.
     ///
-    /// ASCII digits, then, where the store has decimals, at most that many behind a point. Surrounding blanks are
-    /// ignored. No sign, no exponent, no separators. Zero is an amount here; whether it may be moved is not this
-    /// function's business.
+    /// The format is ASCII digits, optionally followed by a point and at most `decimals` digits. Surrounding white space is
+    /// ignored. No sign, no exponent, no separators. Zero is accepted here; [`Command::check`](super::command::Command::check)
+    /// rejects it.
     ///
     /// # Errors
-    /// One [`AmountError`] a reason, each a line that can be shown to a customer.
+    /// [`AmountError`], whose text can be shown to a customer.
     pub fn parse(text: &str, decimals: u8) -> Result<Self, AmountError> {
         let text = text.trim();
         let (whole, fraction) = match text.split_once('.') {
@@ -106,7 +106,7 @@ impl From<Amount> for u64 {
     }
 }
 
-/// An [`Amount`] with its store's decimals, for printing.
+/// An [`Amount`] with the store's decimals, for display.
 #[derive(Clone, Copy, Debug)]
 pub struct DisplayAmount {
     amount: Amount,
@@ -125,25 +125,25 @@ impl fmt::Display for DisplayAmount {
     }
 }
 
-/// The most decimals that a store may have; 10^18 minor units still fit an [`Amount`].
+/// The most decimals of a store: 10^18 minor units still fit into an [`Amount`].
 pub const MAX_DECIMALS: u8 = 18;
 
-/// Why text or a number is no amount.
+/// Why a text or a number is not a valid amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Something else than digits.
+    /// It contains something other than digits.
     #[error("the amount is not a number")]
     NotANumber,
-    /// A minus sign before a number.
+    /// A number with a minus sign.
     #[error("the amount must not be negative")]
     Negative,
     /// More than 2^63 - 1 minor units.
     #[error("the amount is too large")]
     TooLarge,
-    /// More decimals than the store keeps.
+    /// More decimals than the store has.
     #[error("the amount has more decimals than this bank keeps ({decimals})")]
     TooManyDecimals {
-        /// What the store keeps.
+        /// The store's decimals.
         decimals: u8,
     },
 }

@@ -1,8 +1,8 @@
-//! The only place that knows bincode: exact, size-limited encode and decode.
+//! Exact, size-limited encoding and decoding. The only user of bincode.
 //!
-//! Fixed-width little-endian integers, enum variants as `u32`, lengths as `u64`. Decoding must consume every byte
-//! and reads at most [`LIMIT`]; versions stand outside what is encoded here.
-//! Left out: commands and the messages of the hot path, whose same bytes are written out by hand (`command.rs`,
+//! Integers are little-endian with fixed width, enum variants are `u32`, lengths are `u64`. Decoding must consume all bytes,
+//! at most [`LIMIT`]. Encoded values contain no version.
+//! Left out: the hand-written encoding of commands and frequent messages, with the same bytes (`command.rs`,
 //! `wire/fixed.rs`).
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
@@ -14,24 +14,24 @@ pub const LIMIT: usize = 64 * 1024;
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<LIMIT>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit::<LIMIT>();
 
-/// Bytes that are no encoded value, or a value too large to encode.
+/// Invalid bytes, or a value that is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// The bytes do not decode.
     #[error("bytes that do not decode")]
     Invalid,
-    /// The value decodes, but bytes are left over.
+    /// The value decodes, but more bytes follow.
     #[error("{0} bytes left over after the value")]
     LeftOver(usize),
-    /// The value is larger than [`LIMIT`].
+    /// The value takes more than [`LIMIT`] bytes.
     #[error("a value larger than {LIMIT} bytes")]
     TooLarge,
 }
 
-/// Appends the bytes of `value` to `out`.
+/// Appends the encoded `value` to `out`.
 ///
 /// # Errors
-/// [`CodecError::TooLarge`]; `out` is then as it was.
+/// [`CodecError::TooLarge`]; `out` is then unchanged.
 pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let start = out.len();
     let encoded = bincode::serde::encode_into_std_write(value, out, CONFIG);
@@ -44,10 +44,10 @@ pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Cod
     }
 }
 
-/// Reads one value that takes all of `bytes`.
+/// Decodes a value that takes all of `bytes`.
 ///
 /// # Errors
-/// [`CodecError`] for anything else than exactly one value of at most [`LIMIT`] bytes.
+/// [`CodecError`] for anything but exactly one value of at most [`LIMIT`] bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > LIMIT {
         return Err(CodecError::TooLarge);
@@ -59,7 +59,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     }
 }
 
-/// Takes an integer off the front of `bytes`, for layouts that are written out by hand.
+/// Takes a little-endian integer from the front of `bytes`, for hand-written decoders.
 #[inline]
 pub fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     let (head, rest) = bytes.split_first_chunk()?;
@@ -67,7 +67,7 @@ pub fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*head))
 }
 
-/// As [`take_u32`].
+/// Takes a little-endian integer from the front of `bytes`, as [`take_u32`].
 #[inline]
 pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     let (head, rest) = bytes.split_first_chunk()?;
@@ -88,7 +88,7 @@ mod tests {
         out
     }
 
-    /// Golden bytes: the promise that wire and log make about commands.
+    /// Golden bytes of commands, which wire and log formats guarantee.
     #[test]
     fn golden_commands() {
         let amount = Amount::new(0x0102_0304).unwrap();

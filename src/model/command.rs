@@ -1,11 +1,11 @@
-//! The commands that move money, and what becomes of them: the vocabulary that wire, log and bank share.
+//! Money commands and their outcomes, as shared by wire, log and bank.
 //!
-//! A command has the same bytes on the wire and in the log: those of the codec, written out by hand here, since every
-//! request's passes through them three times.
-//! Variant numbers are part of both formats: never renumber, only append. Numbers 3 to 9 are kept for holds
-//! (reserve, settle, release).
+//! A command has the same bytes on the wire and in the log: those of the codec. They are encoded and decoded by hand, because
+//! every request passes through this code three times.
+//! Variant numbers are part of both formats: never renumber, only append. Numbers 3 to 9 are reserved for holds (reserve,
+//! settle, release).
 //!
-//! Left out: executing them (`bank/`), everything that is no money command (`entry/mod.rs`, `wire/message.rs`).
+//! Left out: execution (`bank/`), and everything but money commands (`entry/mod.rs`, `wire/message.rs`).
 
 use serde::{Deserialize, Serialize};
 
@@ -13,39 +13,39 @@ use crate::model::amount::Amount;
 use crate::model::codec::{take_u32, take_u64};
 use crate::model::types::{AccountId, Lsn, Owner};
 
-/// A money command: what a numbered request asks for.
+/// A money command: the content of a numbered request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Cash into an account.
+    /// Pays cash into an account.
     Deposit {
         /// The account.
         account: AccountId,
-        /// How much; not zero.
+        /// The amount; not zero.
         amount: Amount,
     },
-    /// Cash out of an account.
+    /// Pays cash out of an account.
     Withdraw {
         /// The account.
         account: AccountId,
-        /// How much; not zero.
+        /// The amount; not zero.
         amount: Amount,
     },
-    /// From one account to another; both sides move or neither.
+    /// Moves money between accounts, atomically.
     Transfer {
-        /// The account that pays.
+        /// The paying account.
         from: AccountId,
-        /// The account that is paid; not the same.
+        /// The paid account; must differ from `from`.
         to: AccountId,
-        /// How much; not zero.
+        /// The amount; not zero.
         amount: Amount,
     },
 }
 
 impl Command {
-    /// The most bytes that one takes.
+    /// The longest encoded command in bytes.
     pub const MAX_BYTES: usize = 20;
 
-    /// The amount that it moves.
+    /// The amount to move.
     #[must_use]
     pub const fn amount(&self) -> Amount {
         match self {
@@ -53,7 +53,7 @@ impl Command {
         }
     }
 
-    /// The account whose balance the answer tells: the one that pays, or the one that is paid into.
+    /// The account whose balance the answer contains: the account of a deposit or withdrawal, the paying account of a transfer.
     #[must_use]
     pub const fn account(&self) -> AccountId {
         match self {
@@ -61,7 +61,7 @@ impl Command {
         }
     }
 
-    /// The account that a transfer pays into.
+    /// The paid account of a transfer.
     #[must_use]
     pub const fn other_account(&self) -> Option<AccountId> {
         match self {
@@ -70,7 +70,7 @@ impl Command {
         }
     }
 
-    /// Appends its bytes to `out`: the variant, the accounts, the amount.
+    /// Appends the encoded command to `out`: the variant, the accounts, the amount.
     #[inline]
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {
@@ -83,7 +83,7 @@ impl Command {
         }
     }
 
-    /// Takes a command off the front of `bytes`; none where there is none, and then nothing is said about the rest.
+    /// Takes a command from the front of `bytes`. Returns `None` if there is none; the position of `bytes` is then unspecified.
     #[must_use]
     #[inline]
     pub fn take(bytes: &mut &[u8]) -> Option<Self> {
@@ -97,10 +97,10 @@ impl Command {
         }
     }
 
-    /// Refuses by content what may never be logged. The same answer for every copy, whatever the bank's state.
+    /// Rejects commands that must never be logged. The result depends only on the command, not on the bank's state.
     ///
     /// # Errors
-    /// [`Malformed`] names the first thing that is wrong.
+    /// [`Malformed`] with the first problem found.
     pub fn check(&self) -> Result<(), Malformed> {
         if self.amount() == Amount::ZERO {
             return Err(Malformed::ZeroAmount);
@@ -111,7 +111,7 @@ impl Command {
         }
     }
 
-    /// Whether `owner` may ask for this at all: a customer for its own account, a teller for any.
+    /// Whether `owner` may use this command: a customer for its own account, a teller for any account.
     #[must_use]
     pub fn is_permitted_to(&self, owner: Owner) -> bool {
         match owner {
@@ -122,7 +122,7 @@ impl Command {
     }
 }
 
-/// 32 bits, an account and an amount, one after the other.
+/// Encodes 32 bits, an account and an amount.
 fn pack(first: u32, account: AccountId, amount: Amount) -> [u8; 16] {
     (u128::from(first) | u128::from(account.0) << 32 | u128::from(amount.get()) << 64).to_le_bytes()
 }
@@ -131,23 +131,23 @@ fn take_amount(bytes: &mut &[u8]) -> Option<Amount> {
     Amount::new(take_u64(bytes)?)
 }
 
-/// Why a command is refused by its content, before it could be logged.
+/// Why a command is invalid, regardless of the bank's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Malformed {
-    /// An amount of zero moves nothing.
+    /// The amount is zero.
     #[error("the amount must be more than zero")]
     ZeroAmount,
-    /// A transfer needs two accounts.
+    /// A transfer names the same account twice.
     #[error("a transfer needs two different accounts")]
     SameAccount,
 }
 
-/// How a numbered request ended. Recorded, and so final: every copy of the request gets this again.
+/// The outcome of a numbered request. It is recorded and final: every copy of the request receives the same outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The money moved.
     Done,
-    /// The paying account holds less than the amount; nothing moved.
+    /// The paying account's balance is less than the amount; nothing moved.
     InsufficientBalance,
     /// One of the accounts does not exist; nothing moved.
     NoSuchAccount,
@@ -155,9 +155,9 @@ pub enum Outcome {
     AccountClosed,
     /// One of the accounts is locked by the operator; nothing moved.
     AccountLocked,
-    /// The paid account would hold more than 2^63 - 1; nothing moved.
+    /// The paid account's balance would exceed 2^63 - 1; nothing moved.
     BalanceOverflow,
-    /// The number was cancelled before its command arrived; nothing moved, and nothing ever will under it.
+    /// The number was cancelled before its command arrived; nothing moved, and no command can be executed under it.
     Cancelled,
 }
 
@@ -176,7 +176,7 @@ impl Outcome {
         }
     }
 
-    /// A stable small number for digests: the variant's place.
+    /// A stable code for digests: the variant's index.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -191,14 +191,14 @@ impl Outcome {
     }
 }
 
-/// The recorded body of an answer: what `apply` decided. Byte for byte the same in every copy of the answer.
+/// The recorded body of an answer, as decided by `apply`. It has the same bytes in every copy of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The balance of [`Command::account`] right after it; zero where there is no such account or it was cancelled.
+    /// The balance of [`Command::account`] directly after it; zero if there is no such account or the number was cancelled.
     pub balance: Amount,
-    /// The entry that decided it.
+    /// The LSN of the entry that decided it.
     pub lsn: Lsn,
 }
 
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(Command::Transfer { from: a, to: b, amount: one }.check(), Ok(()));
     }
 
-    /// For every command and every byte of it changed: exactly what the codec says.
+    /// For every command with each byte changed, the result equals the codec's.
     #[test]
     fn bytes_are_the_codecs() {
         let (a, b) = (AccountId(7), AccountId(u32::MAX));

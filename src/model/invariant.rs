@@ -1,24 +1,24 @@
-//! What an invariant guarantees: lossless lengths, and values that are there. Where an invariant is broken, the process
-//! ends, in release builds too; no default value takes the place of what is missing.
+//! Helpers for invariants: lossless length conversions, and values that must exist. A broken invariant ends the process, also
+//! in release builds; no default value replaces a missing one.
 //!
-//! Left out: bad input, which is an error of the layer that reads it.
+//! Left out: invalid input, which is an error of the layer that reads it.
 
-/// A length in memory as a length in a file. Lossless: the crate compiles on machines of 64 bits only.
+/// Converts a length in memory to a length in a file. Lossless, because the crate compiles only for 64-bit targets.
 #[must_use]
 pub const fn to_u64(length: usize) -> u64 {
     u64::from_ne_bytes(length.to_ne_bytes())
 }
 
-/// A length in a file as a length in memory. Lossless, as [`to_u64`].
+/// Converts a length in a file to a length in memory. Lossless, as [`to_u64`].
 #[must_use]
 pub const fn to_len(length: u64) -> usize {
     usize::from_ne_bytes(length.to_ne_bytes())
 }
 
-/// The value that `rule` guarantees.
+/// Unwraps a value that the invariant `rule` guarantees.
 ///
 /// # Panics
-/// If there is none. The message is `rule`, and the place is the caller's.
+/// If the value is `None`. The message is `rule`, and the location is the caller's.
 #[track_caller]
 #[inline]
 #[allow(clippy::panic, reason = "a broken invariant ends the process")]

@@ -1,4 +1,4 @@
-//! The model: what every layer speaks, as types and as bytes.
+//! The data types that all layers share, and their encodings.
 
 pub mod amount;
 pub mod bytes;

@@ -1,18 +1,18 @@
-//! What may name a new account or teller: one rule for accounts files, the operator's commands and the socket.
+//! The rule for names of new accounts and tellers, which applies to accounts files, operator commands and the socket.
 //!
-//! It holds at the door only. A name that an older log holds is valid as it was ([`is_valid_name`]), and its owner logs in
-//! with it. Left out: which names are taken (`bank/`).
+//! It applies to new names only. A name in an older log needs to satisfy only [`is_valid_name`], and its owner logs in with it.
+//! Left out: which names are in use (`bank/`).
 
 use unicode_normalization::is_nfc;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::model::types::is_valid_name;
 
-/// The rule in words.
+/// The text of the rule.
 pub const RULE: &str = "1 to 64 bytes of UTF-8 in normal form C, without control or format characters and without a blank at an end";
 
-/// Whether `name` may name a new account or teller. Two names that look the same are then the same bytes, as far as Unicode
-/// goes: nothing invisible, and one form of each letter.
+/// Whether `name` is valid for a new account or teller. Names that look the same then have the same bytes, as far as Unicode
+/// allows: there are no invisible characters, and each letter has only one form.
 #[must_use]
 pub fn is_new_name(name: &str) -> bool {
     is_valid_name(name)

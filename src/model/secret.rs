@@ -1,6 +1,6 @@
-//! PINs and tokens on their way to becoming a tag: never printed, wiped when dropped.
+//! PINs and tokens in clear text: never printed, wiped when dropped.
 //!
-//! Left out: the tags (`bank/`), and how a person is asked (`cli/`).
+//! Left out: credential tags (`bank/`), and prompts (`cli/`).
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 /// The longest PIN or token, in bytes.
 pub const MAX_SECRET: usize = 128;
 
-/// A PIN or token in the clear. `Debug` shows nothing of it; there is no `Display`.
+/// A PIN or token in clear text. `Debug` does not reveal it; there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text as it is.
+    /// Wraps the text unchanged.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The bytes, for hashing and nothing else.
+    /// The bytes, only for hashing.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.0.as_bytes()

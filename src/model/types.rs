@@ -1,4 +1,4 @@
-//! The newtypes that every layer speaks: who, which session, which number, where in the log, when.
+//! Newtypes that all layers share: ids of accounts, tellers, sessions and requests, log positions, and times.
 //!
 //! Left out: money (`amount.rs`), commands and their outcomes (`command.rs`), log entries (`entry/mod.rs`).
 
@@ -7,20 +7,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A customer's account: a dense index, given in order of opening, never reused.
+/// The id of an account: a dense index in the order of opening, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AccountId(pub u32);
 
-/// A teller (a back office, a gateway): a dense index, never reused.
+/// The id of a teller (a back office, a gateway): a dense index, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TellerId(pub u32);
 
-/// Log sequence number: the contiguous number of an entry in the log, from 1. 0 stands for "before the first".
+/// A log sequence number: the number of an entry in the log, from 1, without gaps. 0 means "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// The number after this one. A log of 2^64 entries cannot exist, so saturation is never seen.
+    /// The next number. A log of 2^64 entries is impossible, so it never saturates.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -33,12 +33,12 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// The number of a request in its session: 1, 2, 3 ... without gaps. 0 stands for "before the first".
+/// The number of a request in its session, from 1, without gaps. 0 means "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestNumber(pub u64);
 
 impl RequestNumber {
-    /// The number after this one, or none after the last that a `u64` holds.
+    /// The next number; `None` after `u64::MAX`.
     #[must_use]
     pub const fn next(self) -> Option<Self> {
         match self.0.checked_add(1) {
@@ -54,12 +54,12 @@ impl fmt::Display for RequestNumber {
     }
 }
 
-/// The bank's time in microseconds since 1970-01-01 UTC. It never decreases, whatever the wall clock does.
+/// The bank's time in microseconds since 1970-01-01 UTC. It never decreases, even if the wall clock does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BankTime(pub u64);
 
-/// 64 random bits, drawn when a store is created, repaired, or first started from a snapshot.
-/// Drawing them anew ends every session.
+/// 64 random bits, generated when a store is created, repaired, or first started from a snapshot. A new lineage ends all
+/// sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lineage(pub u64);
 
@@ -69,8 +69,8 @@ impl fmt::Display for Lineage {
     }
 }
 
-/// 64 random bits that name a stretch of a log: from the entry of one start to the entry of the next. Before the first such
-/// entry it is the lineage. A copy of a store that is put back cannot draw them again.
+/// 64 random bits that identify a section of the log, from the entry of one start to that of the next. Before the first such
+/// entry the epoch equals the lineage. A restored copy of a store cannot generate the same bits again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
@@ -86,7 +86,7 @@ impl From<Lineage> for Epoch {
     }
 }
 
-/// 128 random bits that name a store; every segment, batch and manifest carries them.
+/// 128 random bits that identify a store. Every segment, batch and manifest contains them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoreId(pub [u8; 16]);
 
@@ -96,7 +96,7 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// SHA-256 over the whole logical history up to an entry: the log's chain head.
+/// The log's chain head: a SHA-256 over the whole logical history up to an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Chain(pub [u8; 32]);
 
@@ -106,15 +106,15 @@ impl fmt::Display for Chain {
     }
 }
 
-/// A client's session: the epoch in which it was opened and the LSN of the entry that opened it. Never reused, not even by
-/// a copy of the store that is put back.
+/// The id of a session: the epoch in which it was opened and the LSN of the entry that opened it. Never reused, not even by a
+/// restored copy of the store.
 ///
-/// Written as `EPOCH-LSN`: sixteen hexadecimal digits, a dash, a decimal number.
+/// Its text form is `EPOCH-LSN`: sixteen hexadecimal digits, a dash, a decimal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId {
-    /// The random bits of the start that opened it; the lineage, where the log had no start's entry yet.
+    /// The epoch in which it was opened.
     pub epoch: Epoch,
-    /// Where the log says that it was opened.
+    /// The LSN of the entry that opened it.
     pub lsn: Lsn,
 }
 
@@ -139,12 +139,12 @@ impl FromStr for SessionId {
     }
 }
 
-/// One request of one session: what a customer quotes to ask about it again. Written `SESSION/NUMBER`.
+/// The id of a request, which a customer quotes in an inquiry. Its text form is `SESSION/NUMBER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
     /// The session.
     pub session: SessionId,
-    /// The number in it, from 1.
+    /// The number in the session, from 1.
     pub number: RequestNumber,
 }
 
@@ -170,28 +170,28 @@ impl FromStr for RequestId {
     }
 }
 
-/// Text that is no session or request id.
+/// Text that is not a session id or request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of the form EPOCH-LSN (sixteen hex digits, a dash, a number), with /NUMBER behind it for a request")]
 pub struct BadId;
 
-/// Who asks, as the log records it.
+/// The principal that a request or entry belongs to, as recorded in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Owner {
-    /// The store itself (genesis), or somebody whose name is unknown.
+    /// The store itself (genesis, for example), or a login attempt with an unknown name.
     Nobody,
-    /// A customer, for its own account.
+    /// A customer, identified by its account.
     Customer(AccountId),
-    /// A teller, for any account.
+    /// A teller, who may use any account.
     Teller(TellerId),
-    /// The operator, by the uid of the process on the other end of the Unix socket.
+    /// The operator, with the user id of the process at the other end of the Unix socket.
     Operator(u32),
 }
 
 /// The longest name of an account or teller, in bytes of UTF-8.
 pub const MAX_NAME: usize = 64;
 
-/// Whether `name` may name an account or a teller: 1 to 64 bytes of UTF-8 without control characters.
+/// Whether `name` is valid for an account or a teller: 1 to 64 bytes of UTF-8 without control characters.
 #[must_use]
 pub fn is_valid_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)

@@ -1,30 +1,30 @@
-//! The lab's utilities: lower-casing, prime, palindrome. Pure functions of their text.
+//! The utilities of the lab protocol: lower case, primality, palindromes. Pure functions of text.
 //!
-//! Integers are read as Python's `int()` reads text, and shown as its `str()` shows them.
-//! Left out: how long a text may be on the wire, and who asks (`wire/`, `server/`).
+//! Integers are parsed like Python's `int()` and formatted like its `str()`.
+//! Left out: limits on the wire, and the protocols (`wire/`, `server/`).
 
 use num_bigint::BigUint;
 use num_prime::{PrimalityTestConfig, nt_funcs};
 
-/// The most digits that an integer may be written with, leading zeros included. It bounds the time of [`is_prime`].
+/// The most digits of an integer, leading zeros included. It bounds the time of [`is_prime`].
 pub const MAX_DIGITS: usize = 100;
 
-/// Text that is no integer of at most [`MAX_DIGITS`] digits.
+/// Text that is not an integer of at most [`MAX_DIGITS`] digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an integer of at most {MAX_DIGITS} digits")]
 pub struct NotAnInteger;
 
-/// The text in lower case, by Unicode's rules: one letter may become several, and a final sigma is told from others.
-/// At most half as long again as the text, in bytes.
+/// Converts to lower case by Unicode's rules: one letter may become several, and a final sigma is distinguished from others.
+/// The result has at most 1.5 times as many bytes.
 #[must_use]
 pub fn lower(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// Whether the integer that `number` is the text of is prime. 1, 0 and negative integers are not.
+/// Whether the integer in `number` is prime. 1, 0 and negative integers are not.
 ///
-/// Exact below 2^64. Above, it is the Baillie-PSW test: it never calls a prime composite, and no composite that it
-/// calls prime is known. Its time is bounded: about a millisecond for the slowest primes of 100 digits.
+/// Exact below 2^64. Above that it is the Baillie-PSW test: it accepts every prime, and no composite that it accepts is
+/// known. Its time is bounded: about a millisecond for the slowest primes of 100 digits.
 ///
 /// # Errors
 /// [`NotAnInteger`], as [`Integer::parse`].
@@ -37,8 +37,8 @@ pub fn is_prime(number: &str) -> Result<bool, NotAnInteger> {
     Ok(nt_funcs::is_prime(&value, Some(PrimalityTestConfig::bpsw())).probably())
 }
 
-/// Whether the integer that `number` is the text of reads the same backwards in its shortest decimal form: `007` is
-/// 7 and does, `-5` does not, `-0` is 0 and does.
+/// Whether the shortest decimal form of the integer in `number` is a palindrome: true for `007`, which is 7, and for `-0`,
+/// which is 0; false for `-5`.
 ///
 /// # Errors
 /// [`NotAnInteger`], as [`Integer::parse`].
@@ -57,9 +57,9 @@ pub struct Integer {
 }
 
 impl Integer {
-    /// Reads an integer as Python's `int()` does: an optional ASCII sign right before the digits, single underscores
-    /// between digits, leading zeros, blanks around it all (Unicode's), and every script's decimal digits (Unicode
-    /// 14's), mixed at will.
+    /// Parses an integer like Python's `int()`: an optional ASCII sign directly before the digits, single underscores between
+    /// digits, leading zeros, surrounding Unicode white space, and decimal digits of every script in Unicode 14, which may be
+    /// mixed.
     ///
     /// # Errors
     /// [`NotAnInteger`] for anything else, and for more than [`MAX_DIGITS`] digits.
@@ -97,7 +97,7 @@ impl Integer {
     }
 }
 
-/// The ASCII digit of the same value as a decimal digit of any script, or none for any other character.
+/// The ASCII digit with the same value as a decimal digit of any script; `None` for any other character.
 fn ascii_digit(letter: char) -> Option<char> {
     if letter.is_ascii() {
         return letter.is_ascii_digit().then_some(letter);
@@ -107,7 +107,7 @@ fn ascii_digit(letter: char) -> Option<char> {
     char::from_digit(u32::from(letter) - u32::from(*zero), 10)
 }
 
-/// The zeros beyond ASCII; their one to nine follow each of them.
+/// The zeros beyond ASCII. The digits 1 to 9 of the same script follow each of them.
 #[rustfmt::skip]
 const ZEROS: [char; 65] = [
     '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}', '\u{c66}', '\u{ce6}',
@@ -122,7 +122,7 @@ const ZEROS: [char; 65] = [
 mod tests {
     use super::*;
 
-    /// Text, and what Python 3.11's `str(int(text))` makes of it.
+    /// Texts, and the results of Python 3.11's `str(int(text))`.
     const PYTHON: [(&str, Option<&str>); 42] = [
         ("", None),
         (" ", None),
@@ -168,7 +168,7 @@ mod tests {
         ("\u{200b}5", None),
     ];
 
-    /// The last ones have 100 digits; p - 1 or p + 1 of the very last two is divisible by 2^300.
+    /// The last ones have 100 digits. For the last two, p - 1 or p + 1 is divisible by 2^300.
     #[rustfmt::skip]
     const LARGE_PRIMES: [&str; 7] = [
         "618970019642690137449562111",

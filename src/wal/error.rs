@@ -1,66 +1,66 @@
-//! What can go wrong with the log, in full sentences: what failed, in which file, why.
+//! The errors of the log, as full sentences: what failed, in which file, and why.
 //!
-//! Left out: what to run next, and exit codes, which the command line adds.
+//! Left out: advice on what to run next, and exit codes; the command line adds both.
 
 use std::io;
 
 use crate::env::os;
 
-/// Why the log cannot be read, started or written.
+/// An error of reading, starting or writing the log.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
-    /// The operating system refused a call. On the way of a commit this is fatal: end the process, never retry.
+    /// A system call failed. During a commit this is fatal: end the process, never retry.
     #[error("the log failed to {call} {file}: {source}")]
     Io {
-        /// What was asked of the system: `write`, `sync`, `rename` ...
+        /// The call: `write`, `sync`, `rename` ...
         call: &'static str,
         /// The file's name in the data directory.
         file: String,
-        /// The system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The store's files say something that no crash can explain. Nothing was changed.
+    /// The store's files are in a state that no crash can explain. Nothing was changed.
     #[error("the log is damaged at {file}, offset {offset}, {}: {what}", after(.last_good))]
     Damaged {
         /// The file's name in the data directory.
         file: String,
-        /// Where in it, in bytes.
+        /// The offset in the file, in bytes.
         offset: u64,
-        /// The last batch that verified before it, if any.
+        /// The number of the last batch that verified before it, if any.
         last_good: Option<u64>,
         /// What is wrong.
         what: String,
     },
-    /// The files are whole, but of a version that this program does not know.
+    /// The files are intact, but have a version that this program does not support.
     #[error("{file} is of {what}, which this program does not know")]
     Unsupported {
         /// The file's name in the data directory.
         file: String,
-        /// Which version of what.
+        /// The kind of version, and its number.
         what: String,
     },
-    /// There is no store in the directory: neither manifest nor segments.
+    /// The directory holds no store: neither manifest nor segments.
     #[error("there is no store in {dir}")]
     NoStore {
         /// The directory.
         dir: String,
     },
-    /// The caller asked for what the log cannot do; a programming error, and nothing was written.
+    /// The caller broke the contract of a call: a programming error. Nothing was written.
     #[error("the log was asked for something impossible: {0}")]
     Misuse(&'static str),
-    /// An earlier error has ended this log; it stays ended.
+    /// An earlier error has stopped this log for good.
     #[error("the log has failed before and stays stopped: {0}")]
     Latched(String),
 }
 
 impl WalError {
-    /// A closure for `map_err`, which names the call and the file.
+    /// A closure for `map_err` that adds the call and the file.
     pub(super) fn io(call: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
         move |source| Self::Io { call, file, source }
     }
 
-    /// What it means that a file which must be there cannot be opened: damage, where something else has its name.
+    /// The error for a required file that cannot be opened. `InvalidData` (not a regular file) counts as damage.
     pub(super) fn open(file: &str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::InvalidData => Self::Damaged { file: file.to_owned(), offset: 0, last_good: None, what: source.to_string() },
@@ -68,7 +68,8 @@ impl WalError {
         }
     }
 
-    /// What it means that a segment cannot be read at `offset`: damage, where its packed file does not unpack.
+    /// The error for a failed read of a segment at `offset`. `InvalidData` (a compressed file that does not decompress) counts
+    /// as damage.
     pub(super) fn read(file: &str, offset: u64, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::InvalidData => Self::Damaged { file: file.to_owned(), offset, last_good: None, what: source.to_string() },
@@ -76,19 +77,19 @@ impl WalError {
         }
     }
 
-    /// Whether it says that the disk, a quota or the table of open descriptors is full: what passes by itself.
+    /// Whether the disk, a quota or the table of file descriptors is full: a condition that may pass without intervention.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_no_space(source))
     }
 
-    /// Whether it says that the table of open descriptors, this process's or the machine's, is full.
+    /// Whether the table of file descriptors of this process or of the system is full.
     pub(super) fn is_out_of_descriptors(&self) -> bool {
         matches!(self, Self::Io { source, .. } if os::is_out_of_descriptors(source))
     }
 }
 
-/// Whether an error says that the disk, a quota or the table of open descriptors is full.
+/// Whether `error` means that the disk, a quota or the table of file descriptors is full.
 #[must_use]
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) || os::is_out_of_descriptors(error)

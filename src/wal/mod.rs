@@ -1,10 +1,10 @@
-//! The write-ahead log: batches of entries in zero-written segments, named by a manifest, read back with a verdict on
-//! every byte. Described byte by byte in `docs/log-format.md`.
+//! The write-ahead log: batches of entries in preallocated segments that a manifest names. Recovery judges every byte.
+//! `docs/log-format.md` describes the format byte by byte.
 //!
-//! [`recover`] reads and judges, [`Log`] writes; neither knows what an entry says. One batch is in flight at a time:
-//! the next is not written before the sync of the last returned, and what was synced is never written again.
-//! Left out: the lock on the directory, the key file, the marker of an unfinished creation, checkpoints (`engine/`): of
-//! those it knows only the places in the log that they vouch for.
+//! [`recover`] reads and judges, [`Log`] writes; neither interprets entries. At most one batch is in flight: the next is
+//! written only after the sync of the previous one has returned. Synced bytes are never rewritten.
+//! Left out: the directory lock, the key file, the marker of an unfinished creation, and checkpoints (`engine/`). Of a
+//! checkpoint the log knows only the log position that it refers to.
 //!
 //! # Example
 //!
@@ -75,42 +75,41 @@ pub use write::segment_writer::{discard_unpublished, publish_copy, remove_droppe
 /// The manifest's file name.
 pub const MANIFEST: &str = format::manifest::NAME;
 
-/// Whether a file's name is a segment's, packed or not.
+/// Whether `name` is the file name of a segment, compressed or not.
 #[must_use]
 pub fn is_segment(name: &str) -> bool {
     format::compressed::sequence_of_any(name).is_some()
 }
 
-/// The version of the rules that turn entries into outcomes; it stands in every batch header.
+/// The version of the rules that turn entries into outcomes. Every batch header contains it.
 pub const LOGIC_VERSION: u16 = 1;
-/// The version of the layouts of segment and manifest, and of a batch whose records hold one entry each.
+/// The format version of segments, compressed or not, and of batches whose records hold one entry each.
 pub const FORMAT_VERSION: u16 = 1;
-/// The version of the layout of a batch in which a record holds several entries.
+/// The format version of a batch in which a record holds several entries.
 pub const BATCH_VERSION: u16 = 2;
-/// The version of a batch with an entry of a kind that the versions before do not know: a program that knows no other
-/// refuses the batch by its version.
+/// The format version of a batch with an entry kind that older versions lack. An older program rejects such a batch by its
+/// version.
 pub const NEW_KINDS_VERSION: u16 = 3;
-/// The largest batch in bytes, header and padding included; less where an empty segment holds less.
+/// The largest batch in bytes, header and padding included. A segment with less capacity lowers the limit.
 pub const MAX_BATCH: usize = 1 << 20;
-/// The longest entry in bytes; the shortest is one. Longer ones could hold a whole sector of zeros, which would look
-/// like a sector that was never written.
+/// The longest entry in bytes; the shortest is 1 byte. A longer entry could contain a whole sector of zeros, which is
+/// indistinguishable from a sector that was never written.
 pub const MAX_ENTRY: usize = 504;
-/// The longest record of several entries in bytes. Each must have, after the first, a byte that is not zero at least every
+/// The longest record of several entries in bytes. After its first entry it must have a nonzero byte at least every
 /// [`MAX_ENTRY`] bytes, for the same reason.
 pub const MAX_RECORD: usize = 4096;
 
-/// How large segments are made, in bytes. Values are rounded down to whole blocks of 4 KiB and kept between 64 KiB
-/// and 1 GiB.
+/// Segment sizes in bytes. Values are clamped to 64 KiB..=1 GiB and rounded down to whole 4 KiB blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentSizes {
-    /// The first that an incarnation makes; each next one is twice as large.
+    /// The size of an incarnation's first segment. Each further segment is twice as large.
     pub first: u64,
-    /// What they grow to.
+    /// The upper limit.
     pub max: u64,
 }
 
 impl SegmentSizes {
-    /// The size of the segment that an incarnation makes after `made` others.
+    /// The size of the segment that an incarnation creates after `made` others.
     pub(crate) fn nth(self, made: u32) -> u64 {
         let doubled = self.first.saturating_mul(2_u64.saturating_pow(made));
         let size = doubled.min(self.max).clamp(format::segment::MIN_SIZE, crate::wal::format::segment::MAX_SIZE);
@@ -118,17 +117,17 @@ impl SegmentSizes {
     }
 }
 
-/// A place in the log.
+/// A position in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The segment's sequence number.
     pub segment: u64,
-    /// The offset in its file, in bytes.
+    /// The offset in the segment, in bytes.
     pub offset: u64,
 }
 
 impl Position {
-    /// The name of the file that it is in.
+    /// The name of the uncompressed segment's file.
     #[must_use]
     pub fn file(self) -> String {
         file_name(self.segment)

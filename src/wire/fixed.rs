@@ -1,7 +1,7 @@
-//! The messages of the hot path, read and written by hand: the same bytes as the codec's, without its cost, and nothing
-//! allocated.
+//! Hand-written encoding and decoding of the most frequent messages: the same bytes as the codec's, but faster and without
+//! allocation.
 //!
-//! Left out: all other messages, and every refusal: what is not exactly one of these is for the codec to judge.
+//! Left out: all other messages, and errors: anything but a valid message of these kinds is left to the codec.
 
 use super::frame;
 use super::message::{Ask, MAX_RUN, Receipt, Refusal};
@@ -11,10 +11,10 @@ use crate::model::codec::{take_u32, take_u64};
 use crate::model::command::{Body, Command};
 use crate::model::types::{AccountId, Lsn, RequestNumber};
 
-/// The variant of [`Ask::Request`].
+/// The variant number of [`Ask::Request`].
 const REQUEST: u32 = 4;
 
-/// The request or balance inquiry that takes all of `payload`, if it is one.
+/// Decodes `payload` as a request or balance inquiry. Returns `None` for anything else.
 #[must_use]
 #[inline]
 pub fn ask(mut payload: &[u8]) -> Option<Ask> {
@@ -29,14 +29,14 @@ pub fn ask(mut payload: &[u8]) -> Option<Ask> {
     payload.is_empty().then_some(ask)
 }
 
-/// Whether a payload begins as a single request does.
+/// Whether a payload begins with the variant number of a single request.
 #[must_use]
 #[inline]
 pub fn is_request(payload: &[u8]) -> bool {
     payload.starts_with(&REQUEST.to_le_bytes())
 }
 
-/// The single request that takes all of `payload`, if it is one: its number, its `acked_below`, its command.
+/// Decodes `payload` as a single request: its number, its `acked_below`, its command. Returns `None` for anything else.
 #[must_use]
 #[inline]
 pub fn request(mut payload: &[u8]) -> Option<(RequestNumber, RequestNumber, Command)> {
@@ -48,8 +48,8 @@ pub fn request(mut payload: &[u8]) -> Option<(RequestNumber, RequestNumber, Comm
     payload.is_empty().then_some(request)
 }
 
-/// The run that takes all of `payload`, if it is one of at most [`MAX_RUN`] commands: its first number and its
-/// `acked_below`. Its commands are appended to `commands`, which is as before if it is none.
+/// Decodes `payload` as a run of at most [`MAX_RUN`] commands: its first number and its `acked_below`. Appends its commands
+/// to `commands`. Returns `None` for anything else, and leaves `commands` unchanged.
 #[must_use]
 pub fn run(mut payload: &[u8], commands: &mut Vec<Command>) -> Option<(RequestNumber, RequestNumber)> {
     let rest = &mut payload;
@@ -74,8 +74,8 @@ pub fn put_answer(number: RequestNumber, body: &Body, replayed: bool, receipt: &
     answers.end(out);
 }
 
-/// Frames of `Reply::Answer` that are written one after the other, under one receipt. Their checksums come last, all at
-/// once: a checksum reads in larger pieces what was written in smaller ones, and the processor waits where it does so too soon.
+/// Writes consecutive frames of `Reply::Answer` with one receipt. All checksums are computed at the end: a checksum reads with
+/// wider loads than the stores that wrote the bytes, and the processor stalls if such a load follows too soon.
 #[derive(Clone, Copy)]
 #[must_use = "the frames need their end"]
 pub struct Answers<'a> {
@@ -84,7 +84,7 @@ pub struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    /// The length of each frame.
+    /// The length of each frame in bytes.
     const FRAME: usize = frame::HEADER + 73;
 
     /// Begins at the end of `out`.
@@ -134,14 +134,14 @@ pub fn put_balance(balance: Amount, lsn: Lsn, out: &mut Vec<u8>) {
     frame::end(out, start);
 }
 
-/// The frame of a `Reply::RunAnswer` that is written item by item.
+/// Writes the frame of a `Reply::RunAnswer` item by item.
 #[must_use = "a frame needs its end"]
 pub struct RunAnswer {
     start: usize,
 }
 
 impl RunAnswer {
-    /// Begins at the end of `out`. `count` items, at most [`MAX_RUN`], must follow.
+    /// Begins at the end of `out`. Exactly `count` items, at most [`MAX_RUN`], must follow.
     pub fn begin(first: RequestNumber, count: u64, out: &mut Vec<u8>) -> Self {
         let start = frame::begin(out);
         out.extend_from_slice(&4_u32.to_le_bytes());
@@ -150,7 +150,7 @@ impl RunAnswer {
         Self { start }
     }
 
-    /// Appends one item: an answer, and whether it is told again, or a refusal.
+    /// Appends one item: an answer and whether it is a replay, or a refusal.
     pub fn item(&self, item: Result<(Body, bool), Refusal>, out: &mut Vec<u8>) {
         match item {
             Ok((body, replayed)) => {
@@ -159,7 +159,7 @@ impl RunAnswer {
             }
             Err(refusal) => {
                 out.extend_from_slice(&1_u32.to_le_bytes());
-                // A refusal is a few bytes, far below the codec's limit, which is its only error.
+                // Exceeding the limit is the codec's only error, and a refusal takes only a few bytes.
                 let encoded = codec::encode_into(&refusal, out);
                 assert!(encoded.is_ok(), "a refusal fits the codec's limit");
             }
@@ -208,7 +208,7 @@ mod tests {
         ]
     }
 
-    /// What is read by hand from a payload, in the codec's terms.
+    /// The hand-written decoder's result as the codec's type.
     fn by_hand(payload: &[u8]) -> Option<Ask> {
         let mut read = vec![commands()[0]];
         let found = ask(payload).or_else(|| {
@@ -219,8 +219,8 @@ mod tests {
         found
     }
 
-    /// For every hot question, cut anywhere, lengthened, and with every byte changed in five ways: what is read by hand
-    /// is what the codec reads, and what is not read by hand is for the codec.
+    /// For every frequent message, truncated at each length, extended, and with each byte changed in five ways: what the
+    /// hand-written decoder accepts, the codec decodes to the same value; what it rejects, the codec decodes to no such message.
     #[test]
     fn questions_are_the_codecs() {
         let (number, acked_below) = (RequestNumber(5), RequestNumber(4));

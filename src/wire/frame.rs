@@ -1,26 +1,26 @@
-//! Frames: a length, a checksum and a payload. No sockets here; an incomplete frame is no error.
+//! Frames: a length, a checksum and a payload. An incomplete frame is not an error.
 //!
 //! ```text
 //! 0  u32  length of the payload in bytes, 1 to 65,536
 //! 4  u32  CRC-32 (IEEE) of the payload
 //! 8  ...  the payload: one message
 //! ```
-//! Left out: what the payload says (`message.rs`).
+//! Left out: the contents of the payload (`message.rs`), and sockets.
 
 use crate::model::codec;
 use crate::model::codec::CodecError;
 
-/// The largest payload in bytes. Checked before anything is allocated.
+/// The largest payload in bytes. Checked before any allocation.
 pub const MAX_PAYLOAD: usize = codec::LIMIT;
-/// The bytes before the payload.
+/// The length of a frame's header in bytes.
 pub const HEADER: usize = 8;
 
-/// What the front of a buffer holds.
+/// The contents of the front of a buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Front<'a> {
-    /// Not a whole frame yet; at least this many more bytes are needed.
+    /// An incomplete frame: at least this many more bytes are needed.
     Incomplete(usize),
-    /// A whole frame, whose checksum holds.
+    /// A complete frame with a valid checksum.
     Whole {
         /// Its payload.
         payload: &'a [u8],
@@ -29,10 +29,10 @@ pub enum Front<'a> {
     },
 }
 
-/// Bytes that are no frame. The connection cannot be trusted any further: close it.
+/// Bytes that are not a valid frame. The rest of the stream cannot be interpreted: close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A length of zero or beyond [`MAX_PAYLOAD`].
+    /// The length is zero or above [`MAX_PAYLOAD`].
     #[error("a frame with a payload of {0} bytes (1 to {MAX_PAYLOAD} are allowed)")]
     Length(u32),
     /// The checksum does not match the payload.
@@ -40,10 +40,10 @@ pub enum FrameError {
     Checksum,
 }
 
-/// Looks at the front of `bytes`.
+/// Parses the frame at the front of `bytes`.
 ///
 /// # Errors
-/// [`FrameError`], as soon as the header shows it.
+/// [`FrameError`]; an invalid length is detected as soon as the header is complete.
 pub fn front(bytes: &[u8]) -> Result<Front<'_>, FrameError> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
         return Ok(Front::Incomplete(HEADER - bytes.len()));
@@ -63,7 +63,7 @@ pub fn front(bytes: &[u8]) -> Result<Front<'_>, FrameError> {
     Ok(Front::Whole { payload, consumed: HEADER + length })
 }
 
-/// The bytes of the first `count` frames in `bytes`, all of which are there.
+/// The total length in bytes of the first `count` frames in `bytes`. All of them must be complete.
 #[must_use]
 pub fn length_of(bytes: &[u8], count: usize) -> usize {
     (0..count).fold(0, |at, _| {
@@ -72,10 +72,10 @@ pub fn length_of(bytes: &[u8], count: usize) -> usize {
     })
 }
 
-/// Appends a frame that carries `message` to `out`.
+/// Appends a frame with `message` to `out`.
 ///
 /// # Errors
-/// [`CodecError::TooLarge`] if the message does not fit a frame; `out` is then as it was.
+/// [`CodecError::TooLarge`] if the message does not fit into a frame; `out` is then unchanged.
 pub fn put<T: serde::Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let start = begin(out);
     if let Err(error) = codec::encode_into(message, out) {
@@ -86,8 +86,8 @@ pub fn put<T: serde::Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), Co
     Ok(())
 }
 
-/// Begins a frame whose payload, at most [`MAX_PAYLOAD`], the caller appends to `out` before it calls [`end`] with what
-/// this gives.
+/// Begins a frame. The caller appends the payload, at most [`MAX_PAYLOAD`] bytes, to `out`, and calls [`end`] with the
+/// returned offset.
 #[must_use]
 pub fn begin(out: &mut Vec<u8>) -> usize {
     let start = out.len();
@@ -95,7 +95,7 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Ends a frame: writes the header before the payload.
+/// Ends a frame: fills in the header in front of the payload.
 pub fn end(out: &mut [u8], start: usize) {
     if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER>()) {
         assert!(payload.len() <= MAX_PAYLOAD, "a payload too large for its frame");

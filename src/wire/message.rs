@@ -1,7 +1,8 @@
-//! The messages of the native protocol, version 1: what a client asks, what the bank replies.
+//! The messages of the native protocol, version 1: requests of the client and replies of the bank.
 //!
-//! Variant numbers are the order below and part of the protocol: never reorder, only append. Replies come in the
-//! order of the questions, one each. Left out: when which message is allowed, and what it does (`server/service.rs`).
+//! Variant numbers follow the order below and are part of the protocol: never reorder, only append. Each message has one
+//! reply, and replies come in the order of the messages.
+//! Left out: when a message is allowed, and what it does (`server/service.rs`).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,30 +11,30 @@ use crate::model::command::{Body, Command, Malformed};
 use crate::model::secret::Secret;
 use crate::model::types::{AccountId, BankTime, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId};
 
-/// The protocol version that this program speaks.
+/// The protocol version of this program.
 pub const VERSION: u32 = 1;
 /// The most commands in one [`Ask::Run`].
 pub const MAX_RUN: usize = 1024;
-/// The longest text for [`Ask::Lower`], in bytes.
+/// The longest text of [`Ask::Lower`], in bytes.
 pub const MAX_TEXT: usize = 32 * 1024;
 /// The most accounts in one [`Reply::Accounts`].
 pub const MAX_PAGE: usize = 256;
-/// The most sessions in the reply to [`Ask::ListSessions`]: what a frame holds.
+/// The most sessions in the reply to [`Ask::ListSessions`], limited by the size of a frame.
 pub const MAX_SESSIONS: usize = 2046;
 /// The most sessions in the reply to [`Ask::ListSessionsAfter`].
 pub const SESSIONS_PAGE: usize = 512;
 
-/// From client to bank.
+/// A message from the client to the bank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// The first message of a connection.
     Hello {
-        /// The protocol version that the client speaks.
+        /// The client's protocol version.
         version: u32,
     },
-    /// Says who the client is. A connection logs in once.
+    /// Authenticates the client. A connection logs in once.
     Login {
-        /// As what.
+        /// The kind of login.
         role: Role,
         /// The name.
         name: String,
@@ -42,85 +43,86 @@ pub enum Ask {
     },
     /// Opens a new session and makes it the connection's.
     OpenSession,
-    /// Makes an earlier session of the same owner the connection's; an older connection that had it is closed.
+    /// Makes an earlier session of the same owner the connection's. An older connection that uses it is closed.
     ResumeSession {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
     /// A numbered money request in the connection's session.
     Request {
-        /// The number: the last one plus 1, or an earlier one to ask again.
+        /// The number: the last one plus 1, or an earlier one for a retry.
         number: RequestNumber,
-        /// Replies below this number are on the client's disk; at most `number`.
+        /// Replies below this number are durable at the client. At most `number`.
         acked_below: RequestNumber,
         /// The command.
         command: Command,
     },
-    /// Consecutive numbered requests, each judged on its own, answered in one message.
+    /// Consecutive numbered requests, judged independently and answered in one message.
     Run {
         /// The number of the first.
         first: RequestNumber,
-        /// As in [`Ask::Request`]; at most `first`.
+        /// As in [`Ask::Request`]. At most `first`.
         acked_below: RequestNumber,
         /// The commands: 1 to [`MAX_RUN`].
         commands: Vec<Command>,
     },
-    /// Ends a doubt: whatever the number did, tell it; if it did nothing, it never will.
+    /// Resolves an unknown outcome: returns the recorded outcome of the number. If there is none, the number is cancelled, and no
+    /// command can be executed under it.
     Cancel {
         /// The number.
         number: RequestNumber,
         /// As in [`Ask::Request`].
         acked_below: RequestNumber,
     },
-    /// Acknowledges replies, so that the bank may forget them (all but the last).
+    /// Acknowledges replies, so that the bank may drop them, except for the last one.
     Ack {
-        /// Replies below this number are on the client's disk; at most the last executed number plus 1.
+        /// Replies below this number are durable at the client. At most the last executed number plus 1.
         acked_below: RequestNumber,
     },
     /// Closes a session of the same owner.
     CloseSession {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
     /// Lists the owner's sessions, at most [`MAX_SESSIONS`] of them, oldest first.
     ListSessions,
-    /// The balance of an account: the client's own, or any for a teller.
+    /// Queries the balance of an account: the customer's own, or any for a teller.
     Balance {
-        /// Whose.
+        /// The account.
         account: AccountId,
     },
-    /// The id of the account of that name.
+    /// Queries the id of the account with a name.
     FindAccount {
         /// The name.
         name: String,
     },
-    /// The text in lower case (Unicode's). Needs no login.
+    /// Converts a text to Unicode lower case. Needs no login.
     Lower {
-        /// At most [`MAX_TEXT`] bytes.
+        /// The text, at most [`MAX_TEXT`] bytes.
         text: String,
     },
-    /// Whether an integer is prime. Needs no login.
+    /// Queries whether an integer is prime. Needs no login.
     Prime {
-        /// An integer in decimal digits, up to 100, with an optional sign.
+        /// An integer of up to 100 decimal digits, with an optional sign.
         number: String,
     },
-    /// Whether an integer's decimal form reads the same backwards. Needs no login.
+    /// Queries whether an integer's decimal form is a palindrome. Needs no login.
     Palindrome {
         /// As in [`Ask::Prime`].
         number: String,
     },
-    /// Nothing but a sign of life. Needs no login.
+    /// A keep-alive message. Needs no login.
     Ping,
-    /// An operator's command; only over the Unix socket.
+    /// An operator command. Only allowed on the Unix socket.
     Operate(Operation),
-    /// Lists the owner's sessions behind one of them, at most [`SESSIONS_PAGE`], oldest first; none at the end.
+    /// Lists the owner's sessions after a given one, at most [`SESSIONS_PAGE`], oldest first. The list is empty at the end.
     ListSessionsAfter {
-        /// The LSN in the last listed session's id; 0 begins with the oldest.
+        /// The LSN in the id of the last session already listed; 0 starts with the oldest.
         after: Lsn,
     },
 }
 
-/// As what a client logs in.
+/// The kind of a client's login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// With an account's name and PIN.
@@ -129,7 +131,7 @@ pub enum Role {
     Teller,
 }
 
-/// What only the operator may do.
+/// The commands that only the operator may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// Opens an account.
@@ -141,17 +143,17 @@ pub enum Operation {
         /// Its opening balance.
         balance: Amount,
     },
-    /// Closes an account for good; its balance must be zero.
+    /// Closes an account permanently. Its balance must be zero.
     CloseAccount {
         /// Its name.
         name: String,
     },
-    /// Locks an account: it moves no money until unlocked.
+    /// Locks an account: its money commands are refused until it is unlocked.
     LockAccount {
         /// Its name.
         name: String,
     },
-    /// Unlocks an account, and its login after too many wrong PINs.
+    /// Unlocks an account, and also its login if that is locked after too many wrong PINs.
     UnlockAccount {
         /// Its name.
         name: String,
@@ -163,7 +165,7 @@ pub enum Operation {
         /// The new PIN.
         pin: Secret,
     },
-    /// Lists accounts by id, a page at a time.
+    /// Lists one page of accounts, ordered by id.
     ListAccounts {
         /// The first id of the page.
         from: AccountId,
@@ -175,53 +177,53 @@ pub enum Operation {
         /// Its token.
         token: Secret,
     },
-    /// Revokes a teller: no login any more, its sessions are closed.
+    /// Revokes a teller: it cannot log in any more, and its sessions are closed.
     RevokeTeller {
         /// Its name.
         name: String,
     },
-    /// Closes a session of anybody, named by its id.
+    /// Closes a session of any owner.
     CloseSession {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
 }
 
-/// From bank to client.
+/// A message from the bank to the client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// To `Hello`.
     Welcome(Welcome),
     /// To `Login`.
     LoggedIn {
-        /// Who the client now is: its account id or teller id.
+        /// The client's identity: its account id or teller id.
         owner: Owner,
     },
-    /// To `OpenSession` and `ResumeSession`: the connection's session from now on.
+    /// To `OpenSession` and `ResumeSession`: the connection's session.
     Session(SessionInfo),
     /// To `Request` and `Cancel`: a recorded outcome.
     Answer {
-        /// The number that it answers.
+        /// The number of the request.
         number: RequestNumber,
-        /// The recorded body: the same bytes in every copy.
+        /// The recorded body: the same bytes in every copy of the answer.
         body: Body,
-        /// Whether it was executed before and is told again.
+        /// Whether this repeats an answer to an earlier copy of the request.
         replayed: bool,
-        /// Evidence that a later history must contain.
+        /// Evidence of the log's history.
         receipt: Receipt,
     },
-    /// To `Run`: one item a command, in order.
+    /// To `Run`: one item for each command, in order.
     RunAnswer {
         /// The number of the first.
         first: RequestNumber,
-        /// One each.
+        /// The answers, one for each command.
         items: Vec<RunItem>,
         /// As in `Answer`.
         receipt: Receipt,
     },
     /// To `Ack`.
     Acked {
-        /// Everything below is forgotten.
+        /// Every reply below this number is acknowledged.
         acked_below: RequestNumber,
     },
     /// To `CloseSession`.
@@ -230,7 +232,7 @@ pub enum Reply {
     Sessions(Vec<SessionInfo>),
     /// To `Balance`.
     Balance {
-        /// How much.
+        /// The balance.
         balance: Amount,
         /// The last entry that it reflects.
         lsn: Lsn,
@@ -246,57 +248,57 @@ pub enum Reply {
     Truth(bool),
     /// To `Ping`.
     Pong,
-    /// To `Operate`, when done and durable.
+    /// To `Operate`: the command is executed and durable.
     Operated {
-        /// The entry that did it.
+        /// The LSN of the entry.
         lsn: Lsn,
     },
-    /// To `Operate(ListAccounts)`: at most [`MAX_PAGE`]; fewer at the end.
+    /// To `Operate(ListAccounts)`: at most [`MAX_PAGE`] accounts; fewer on the last page.
     Accounts(Vec<AccountInfo>),
-    /// Not done. Answers this copy of the message only; nothing was recorded.
+    /// The message was not executed. Applies only to this copy of it; nothing was recorded.
     Refused(Refusal),
 }
 
-/// What a client learns first.
+/// The reply to `Hello`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The protocol version of this connection.
     pub version: u32,
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
-    /// Its present lineage.
+    /// The store's current lineage.
     pub lineage: Lineage,
-    /// Decimals of every amount.
+    /// The decimals of every amount.
     pub decimals: u8,
-    /// What the client may not exceed.
+    /// The limits for the client.
     pub limits: Limits,
-    /// The bank's time.
+    /// The current bank time.
     pub bank_time: BankTime,
 }
 
 /// The limits that a client must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Bytes of a frame's payload.
+    /// The most bytes in a frame's payload.
     pub payload: u32,
-    /// Unacknowledged replies a session.
+    /// The most unacknowledged replies in a session.
     pub window: u32,
-    /// Commands a run.
+    /// The most commands in a run.
     pub run: u32,
 }
 
-/// A session, as its owner sees it.
+/// The owner's view of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
     /// Its id.
     pub session: SessionId,
     /// The last executed number; 0 if none.
     pub last: RequestNumber,
-    /// Replies below are acknowledged.
+    /// Replies below this number are acknowledged.
     pub acked_below: RequestNumber,
 }
 
-/// An account, as the operator sees it.
+/// The operator's view of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountInfo {
     /// Its id.
@@ -305,141 +307,142 @@ pub struct AccountInfo {
     pub name: String,
     /// Its balance.
     pub balance: Amount,
-    /// Closed for good.
+    /// Closed permanently.
     pub closed: bool,
     /// Locked by the operator.
     pub locked: bool,
-    /// No login after too many wrong PINs.
+    /// Login locked after too many wrong PINs.
     pub login_locked: bool,
 }
 
-/// One command's answer in a run.
+/// The answer to one command of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunItem {
     /// A recorded outcome.
     Answer {
         /// The recorded body.
         body: Body,
-        /// Whether it is told again.
+        /// Whether this repeats an earlier answer.
         replayed: bool,
     },
-    /// Not done, nothing recorded.
+    /// Not executed; nothing was recorded.
     Refused(Refusal),
 }
 
-/// Evidence: at the time of answering the log's history ended at `lsn` with this chain head. Any honest later log
-/// contains it.
+/// Evidence of the log's history: when the answer was sent, the log ended at `lsn` with this chain head. Every later log of
+/// an honest bank contains it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The chain head.
     pub chain: Chain,
-    /// The last entry under it.
+    /// The LSN of the last entry that the chain head covers.
     pub lsn: Lsn,
 }
 
-/// Why a message was not acted upon. Unrecorded: another copy of a request may still be executed.
+/// Why a message was not executed. Refusals are not recorded: another copy of the request may still be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// The server does not speak the client's protocol version.
+    /// The server does not support the client's protocol version.
     #[error("the server speaks protocol version {supported}, not the client's")]
     UnsupportedVersion {
-        /// What it does speak.
+        /// The version that the server supports.
         supported: u32,
     },
-    /// Something else came before `Hello`, or a second `Hello`.
+    /// The first message was not `Hello`, or there was a second `Hello`.
     #[error("a connection begins with one Hello")]
     HelloFirst,
     /// The message needs a login.
     #[error("not logged in")]
     NotLoggedIn,
-    /// The connection has a login already.
+    /// The connection is already logged in.
     #[error("already logged in")]
     AlreadyLoggedIn,
-    /// Unknown name or wrong PIN or token; which one is not told.
+    /// Unknown name, or wrong PIN or token. The client cannot distinguish them.
     #[error("incorrect name or PIN")]
     BadLogin,
-    /// Too many wrong attempts; the operator must unlock.
+    /// Too many wrong attempts. The operator must unlock the login.
     #[error("locked after too many wrong attempts; the operator can unlock it")]
     LoginLocked,
     /// The message needs a session.
     #[error("no session is open on this connection")]
     NoSession,
-    /// There is no such session, or it is somebody else's.
+    /// The session does not exist or has another owner.
     #[error("unknown session")]
     UnknownSession,
-    /// The session is of an older lineage: the store was repaired or started from a snapshot since.
+    /// The session belongs to another history of the store: since then the store was repaired, started from a snapshot, or
+    /// replaced by an older copy.
     #[error("the bank's store was rolled back since this session was opened")]
     StoreRolledBack,
-    /// The number is further ahead than the next.
+    /// The request number is beyond the next one.
     #[error("request numbers are missing: {expected} comes next")]
     Gap {
-        /// The number that comes next.
+        /// The next number.
         expected: RequestNumber,
     },
-    /// The number was executed with another command.
+    /// The number was used for another command.
     #[error("this request number was used for another command")]
     Conflict,
-    /// The number was executed, and its reply acknowledged and forgotten.
+    /// The number was executed, and its reply was acknowledged and dropped.
     #[error("this request was answered and acknowledged before; its answer is no longer kept")]
     Acknowledged,
-    /// Too many unacknowledged replies.
+    /// The session has too many unacknowledged replies.
     #[error("too many unacknowledged requests in this session")]
     WindowFull,
-    /// The command is refused by its content.
+    /// The command is invalid, regardless of the bank's state.
     #[error("{0}")]
     Malformed(Malformed),
-    /// `acked_below` is beyond the request's own number, a number is zero, or a run is empty or too long.
+    /// `acked_below` is beyond the request's number, a number is zero, or a run is empty or too long.
     #[error("request numbers that make no sense")]
     BadNumbers,
-    /// Not this owner's to do.
+    /// The owner is not permitted to do this.
     #[error("not permitted")]
     NotPermitted,
-    /// No account of that name or id.
+    /// There is no account with that name or id.
     #[error("no such account")]
     NoSuchAccount,
-    /// No teller of that name.
+    /// There is no teller with that name.
     #[error("no such teller")]
     NoSuchTeller,
-    /// The name is taken.
+    /// The name is in use.
     #[error("the name is taken")]
     NameTaken,
-    /// A name, PIN or token of a length or with characters that are not allowed.
+    /// A name, PIN or token has an invalid length or invalid characters.
     #[error("a name needs {RULE}; a PIN or token 4 to 128 bytes", RULE = crate::model::names::RULE)]
     BadName,
-    /// The account still holds money.
+    /// The account's balance is not zero.
     #[error("the account's balance is not zero")]
     BalanceNotZero,
     /// The account is closed.
     #[error("the account is closed")]
     AccountClosed,
-    /// Every session slot is taken by a session that may not be evicted.
+    /// A cap on sessions is reached, and no session may be evicted.
     #[error("too many sessions, each with unacknowledged requests or in use; close one")]
     TooManySessions,
-    /// The server is too busy. Try again.
+    /// The server is overloaded. Retry.
     #[error("the bank is busy; try again")]
     Busy,
-    /// The server's disk has no room for money movements or logins. Try again later.
+    /// The server's disk has no space for money commands or logins. Retry later.
     #[error("the bank's disk is full; balances can be read, nothing can be moved for now")]
     NoSpace,
-    /// No integer of at most 100 digits.
+    /// The text is not an integer of at most 100 digits.
     #[error("not an integer of at most 100 digits")]
     NotAnInteger,
-    /// The text is longer than the server lower-cases.
+    /// The text is longer than [`MAX_TEXT`].
     #[error("the text is too long")]
     TextTooLong,
-    /// The message does not decode. The connection is closed behind this.
+    /// The message does not decode. The server closes the connection after this reply.
     #[error("a message that does not decode")]
     BadMessage,
 }
 
 impl Refusal {
-    /// Whether the same request may succeed when sent again without any change.
+    /// Whether an unchanged retry of the request may succeed.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(self, Self::Busy | Self::NoSpace | Self::WindowFull)
     }
 
-    /// Whether no resending can ever bring a recorded outcome: the doubt stays, and the bank must be asked.
+    /// Whether no retry can return a recorded outcome: the outcome stays unknown and must be looked up in the bank.
     #[must_use]
     pub const fn ends_resending(self) -> bool {
         matches!(self, Self::UnknownSession | Self::StoreRolledBack | Self::Acknowledged)

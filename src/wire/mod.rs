@@ -1,6 +1,6 @@
-//! The native protocol as bytes: framing and messages. Described for strangers in `docs/protocol.md`.
+//! The encoding of the native protocol: frames and messages, as described in `docs/protocol.md`.
 //!
-//! Left out: sockets, buffers and limits of a connection (`server/`, `client/`), and what a message does.
+//! Left out: sockets, buffers and limits of a connection (`server/`, `client/`), and the effects of messages.
 
 pub mod fixed;
 pub mod frame;

@@ -1,6 +1,6 @@
-//! Accounts and the execution of money commands on them: checked integers, and both sides of a transfer or neither.
+//! Accounts, and the execution of money commands: checked arithmetic, and atomic transfers.
 //!
-//! Left out: who may ask (`command.rs`, `apply/mod.rs`), wrong PINs (`logins.rs`), names (`names.rs`).
+//! Left out: permissions (`command.rs`, `apply/mod.rs`), wrong PINs (`logins.rs`), names (`names.rs`).
 
 pub(super) mod names;
 
@@ -11,30 +11,30 @@ use crate::model::command::{Command, Outcome};
 use crate::model::entry::{AccountOpen, Tag};
 use crate::model::types::AccountId;
 
-/// All accounts, by id, and the cash that they stand for.
+/// All accounts by id, and the cash total.
 ///
-/// Invariants: `money`, `tags` and `names` have the same length; `total` is the sum of all balances, since
-/// [`Accounts::set_balance`] and [`Accounts::add`] alone change one; `cash` equals `total` after every command; a closed
+/// Invariants: `money`, `tags` and `names` have the same length; `total` is the sum of all balances, because only
+/// [`Accounts::set_balance`] and [`Accounts::add`] change one; `cash` equals `total` after every command; a closed
 /// account's balance is zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Accounts {
-    /// What every money command touches, dense: 16 bytes an account.
+    /// The data that every money command uses: 16 bytes an account, stored densely.
     money: Vec<Money>,
-    /// What only logins touch.
+    /// The data that only logins use.
     tags: Vec<Tag>,
     names: Names,
-    /// The sum of the balances, kept by whoever changes one.
+    /// The running sum of the balances, updated with every balance.
     total: u128,
-    /// What came in over the counter and has not gone out, kept by the commands: the other side of `total`.
+    /// Cash deposited minus cash withdrawn, updated by the commands: the counterpart of `total`.
     cash: u128,
 }
 
-/// The hot part of an account.
+/// The frequently used part of an account.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Money {
-    /// What it holds.
+    /// The balance.
     pub(super) balance: Amount,
-    /// Closed for good.
+    /// Closed permanently.
     pub(super) closed: bool,
     /// Locked by the operator.
     pub(super) locked: bool,
@@ -43,22 +43,22 @@ pub(super) struct Money {
 const _: () = assert!(size_of::<Money>() == 16, "four accounts in a cache line");
 
 impl Accounts {
-    /// The id that the next account gets; none if ids have run out.
+    /// The id of the next account; `None` if there are no ids left.
     pub(super) fn next_id(&self) -> Option<AccountId> {
         self.names.next_id().map(AccountId)
     }
 
-    /// The hot part of that account.
+    /// The frequently used part of an account.
     pub(super) fn get(&self, id: AccountId) -> Option<&Money> {
         self.money.get(index(id.0))
     }
 
-    /// The tag of that account's PIN.
+    /// The credential tag of an account's PIN.
     pub(super) fn tag(&self, id: AccountId) -> Option<&Tag> {
         self.tags.get(index(id.0))
     }
 
-    /// The name of that account.
+    /// The name of an account.
     pub(super) fn name(&self, id: AccountId) -> Option<&str> {
         self.names.name(id.0)
     }
@@ -68,35 +68,35 @@ impl Accounts {
         self.names.find(name).map(AccountId)
     }
 
-    /// What came in over the counter and has not gone out.
+    /// Cash deposited minus cash withdrawn.
     pub(super) fn cash(&self) -> u128 {
         self.cash
     }
 
-    /// The sum of the balances as it was kept.
+    /// The running sum of the balances.
     pub(super) fn total(&self) -> u128 {
         self.total
     }
 
-    /// The sum of the balances, counted afresh: O(accounts).
+    /// The recomputed sum of the balances. O(accounts).
     pub(super) fn recount(&self) -> u128 {
         self.money.iter().map(|money| u128::from(money.balance.get())).sum()
     }
 
-    /// Adds to the sums what no account holds, to see that it is noticed.
+    /// Corrupts the sums, for tests of the checks.
     #[cfg(test)]
     pub(super) fn spoil(&mut self, cash: u128, total: u128) {
         self.cash += cash;
         self.total += total;
     }
 
-    /// Opens an account under the next id, its opening balance a deposit. The caller has seen that the name is free.
+    /// Opens an account under the next id. Its opening balance counts as a deposit. The caller has checked that the name is free.
     pub(super) fn open(&mut self, id: AccountId, open: &AccountOpen) {
         self.add(id, &open.name, open.pin, Money { balance: open.balance, closed: false, locked: false });
     }
 
-    /// Adds an account in whatever state under the next id, its balance to both sums. The caller has seen that the name
-    /// is free.
+    /// Adds an account in any state under the next id, and its balance to both sums. The caller has checked that the name is
+    /// free.
     pub(super) fn add(&mut self, id: AccountId, name: &str, pin: Tag, money: Money) {
         self.names.add(id.0, name);
         self.tags.push(pin);
@@ -105,14 +105,14 @@ impl Accounts {
         self.cash += u128::from(money.balance.get());
     }
 
-    /// Takes memory for so many more accounts.
+    /// Reserves memory for `count` more accounts.
     pub(super) fn reserve(&mut self, count: usize) {
         self.money.reserve_exact(count);
         self.tags.reserve_exact(count);
         self.names.reserve(count);
     }
 
-    /// Closes an account for good. The caller has seen that its balance is zero.
+    /// Closes an account permanently. The caller has checked that its balance is zero.
     pub(super) fn close(&mut self, id: AccountId) {
         if let Some(money) = self.money.get_mut(index(id.0)) {
             assert!(money.balance == Amount::ZERO, "a closed account holds nothing");
@@ -127,24 +127,24 @@ impl Accounts {
         }
     }
 
-    /// Replaces the tag of an account's PIN.
+    /// Replaces the credential tag of an account's PIN.
     pub(super) fn set_tag(&mut self, id: AccountId, tag: Tag) {
         if let Some(kept) = self.tags.get_mut(index(id.0)) {
             *kept = tag;
         }
     }
 
-    /// Looks at these accounts all at once, so that the processor fetches them from memory side by side.
+    /// Reads these accounts in one loop, so that the processor fetches them from memory in parallel.
     pub(super) fn touch(&self, accounts: impl Iterator<Item = AccountId>) {
         let seen = accounts.filter_map(|id| self.get(id)).fold(0, |seen, money| seen ^ money.balance.get());
         std::hint::black_box(seen);
     }
 
-    /// Executes or refuses a command. With the outcome comes the balance of [`Command::account`] after it, zero where
-    /// there is no such account.
+    /// Executes or refuses a command. Returns the outcome and the balance of [`Command::account`] after it; zero if there is no
+    /// such account.
     ///
-    /// The order of the checks is part of the outcome and so fixed: the accounts exist, are not closed, not locked; the
-    /// paying one holds enough; the paid one can hold the sum.
+    /// The order of the checks determines the outcome and so is fixed: the accounts exist, are not closed, are not locked; the
+    /// paying account has sufficient funds; the paid account does not overflow.
     pub(super) fn execute(&mut self, command: &Command) -> (Outcome, Amount) {
         let own = command.account();
         let Some(money) = self.get(own).copied() else {
@@ -167,7 +167,7 @@ impl Accounts {
         }
     }
 
-    /// The balances that a command leaves, or why it is refused. Changes nothing.
+    /// The balances after a command, or the reason for refusing it. Changes nothing.
     fn movement(&self, command: &Command, own: &Money) -> Result<After, Outcome> {
         let other = match command {
             Command::Transfer { to, .. } => Some(*self.get(*to).ok_or(Outcome::NoSuchAccount)?),
@@ -189,7 +189,7 @@ impl Accounts {
         Ok(After { own: rest, other })
     }
 
-    /// The one place where a balance changes, so that `total` never misses one.
+    /// Changes a balance together with `total`. No other code changes the balance of an existing account.
     fn set_balance(&mut self, id: AccountId, balance: Amount) {
         if let Some(money) = self.money.get_mut(index(id.0)) {
             self.total = self.total - u128::from(money.balance.get()) + u128::from(balance.get());
@@ -198,7 +198,7 @@ impl Accounts {
     }
 }
 
-/// Balances after a command: of the account that it tells of, and of the one that a transfer pays (else zero).
+/// Balances after a command: of [`Command::account`], and of the account that a transfer pays (else zero).
 struct After {
     own: Amount,
     other: Amount,
@@ -239,11 +239,11 @@ mod tests {
         Command::Transfer { from, to, amount: amount(units) }
     }
 
-    /// Runs one command on two balances: what it answers, what it leaves. Whatever it is, the sums agree.
+    /// Runs one command on two balances. Returns the outcome and the balances after it. Checks that the sums agree.
     #[track_caller]
-    fn check(before: [u64; 2], command: Command, outcome: Outcome, told: u64, after: [u64; 2]) {
+    fn check(before: [u64; 2], command: Command, outcome: Outcome, reported: u64, after: [u64; 2]) {
         let mut accounts = bank(before);
-        assert_eq!(accounts.execute(&command), (outcome, amount(told)));
+        assert_eq!(accounts.execute(&command), (outcome, amount(reported)));
         assert_eq!([A, B].map(|id| accounts.get(id).unwrap().balance.get()), after);
         assert_eq!((accounts.cash(), accounts.total()), (accounts.recount(), accounts.recount()));
     }
@@ -274,9 +274,9 @@ mod tests {
 
     #[test]
     fn checks_have_an_order() {
-        // Funds before overflow.
+        // Insufficient funds before overflow.
         check([1, TOP], transfer(A, B, 2), Outcome::InsufficientBalance, 1, [1, TOP]);
-        // Lock before funds, closing before lock, existence before closing.
+        // Locked before insufficient funds, closed before locked, nonexistent before closed.
         let mut accounts = bank([0, 0]);
         accounts.set_locked(B, true);
         assert_eq!(accounts.execute(&transfer(A, B, 1)).0, Outcome::AccountLocked);
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(accounts.execute(&deposit(A, 1)), (Outcome::AccountClosed, amount(0)));
     }
 
-    /// The sum of all balances has no limit of its own: more than a `u64` holds is still counted.
+    /// The sum of all balances may exceed a `u64`.
     #[test]
     fn cash_is_wider_than_a_balance() {
         let accounts = bank([TOP, TOP]);

@@ -1,8 +1,8 @@
-//! Names of one kind (accounts, or tellers) and the way from a name to its dense id.
+//! The names of accounts or of tellers, with a map from each name to its dense id.
 //!
-//! All names stand behind one another in one arena; a hash table of ids finds them. Names are chosen by clients, so
-//! the table hashes with the standard library's keyed hasher; nothing ever walks the table, so the key changes
-//! no outcome. Left out: what stands behind an id (`accounts/mod.rs`, `tellers.rs`). Names are never removed.
+//! All names are stored in one arena, and a hash table of ids finds them. Clients choose names, so the table uses the
+//! standard library's keyed hasher against collision attacks. The table is never iterated, so the key affects no outcome.
+//! Names are never removed. Left out: the data of an id (`accounts/mod.rs`, `tellers.rs`).
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,39 +10,39 @@ use hashbrown::HashTable;
 
 use crate::bank::index;
 
-/// The bytes of a name for which memory is taken ahead. More than that is taken as it comes.
+/// The length of a name, in bytes, for which memory is reserved.
 const USUAL: usize = 16;
 
 /// The names of one kind, by id.
 ///
-/// Invariants: `ends` ascends and ends at the arena's length; the table holds every id below `ends.len()` once;
-/// no two ids have the same name.
+/// Invariants: `ends` ascends, and its last value is the arena's length; the table contains every id below `ends.len()`
+/// once; no two ids have the same name.
 #[derive(Clone, Debug, Default)]
 pub(in crate::bank) struct Names {
     arena: String,
-    /// Where each name ends in the arena; it begins where the one before ends.
+    /// The end of each name in the arena. A name begins at the end of the previous one.
     ends: Vec<usize>,
     table: HashTable<u32>,
     hasher: RandomState,
 }
 
 impl Names {
-    /// How many there are, which is also the next id; none if ids have run out.
+    /// The number of names, which is also the next id; `None` if there are no ids left.
     pub(in crate::bank) fn next_id(&self) -> Option<u32> {
         u32::try_from(self.ends.len()).ok()
     }
 
-    /// The name of that id.
+    /// The name of an id.
     pub(in crate::bank) fn name(&self, id: u32) -> Option<&str> {
         name_in(&self.arena, &self.ends, id)
     }
 
-    /// The id of that name; upper and lower case differ.
+    /// The id of a name. Case-sensitive.
     pub(in crate::bank) fn find(&self, name: &str) -> Option<u32> {
         self.table.find(self.hasher.hash_one(name), |&id| self.name(id) == Some(name)).copied()
     }
 
-    /// Gives a new name the next id. The caller has seen that [`Names::find`] does not know it.
+    /// Adds a new name under the next id. The caller has checked with [`Names::find`] that it is free.
     pub(in crate::bank) fn add(&mut self, id: u32, name: &str) {
         assert!(self.find(name).is_none() && self.next_id() == Some(id), "a new name under the next id");
         self.arena.push_str(name);
@@ -51,23 +51,23 @@ impl Names {
         table.insert_unique(hasher.hash_one(name), id, |&other| hasher.hash_one(name_in(arena, ends, other).unwrap_or("")));
     }
 
-    /// Takes memory for so many more names, of a usual length.
+    /// Reserves memory for `count` more names of usual length.
     pub(in crate::bank) fn reserve(&mut self, count: usize) {
         let Self { arena, ends, table, hasher } = self;
-        // An arena that grows leaves memory behind that is as large as itself.
+        // Growing the arena later would leave a freed block as large as itself.
         arena.reserve(count.saturating_mul(USUAL));
         ends.reserve_exact(count);
         table.reserve(count, |&id| hasher.hash_one(name_in(arena, ends, id).unwrap_or("")));
     }
 
-    /// Bytes taken from the allocator, near enough to plan with.
+    /// The approximate memory use in bytes.
     #[cfg(test)]
     pub(in crate::bank) fn bytes(&self) -> usize {
         self.arena.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()
     }
 }
 
-/// The same names under the same ids; the tables follow from them.
+/// Compares names and ids; the tables follow from them.
 impl PartialEq for Names {
     fn eq(&self, other: &Self) -> bool {
         self.ends == other.ends && self.arena == other.arena

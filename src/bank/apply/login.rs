@@ -1,6 +1,6 @@
-//! What login attempts and the opening of sessions do.
+//! The effects of login attempts and of opening sessions.
 //!
-//! Left out: counting failures (`logins.rs`), the table (`sessions/mod.rs`), and drawing a tag from a PIN (`credential.rs`).
+//! Left out: counting failures (`logins.rs`), the session table (`sessions/mod.rs`), and computing tags (`credential.rs`).
 
 use crate::bank::Bank;
 use crate::bank::apply::{Applied, Refused, Step};
@@ -8,9 +8,9 @@ use crate::bank::auth::logins::Login;
 use crate::model::entry::Setting;
 use crate::model::types::{Lsn, Owner};
 
-/// Judges somebody's attempt to log in as `owner` with a secret of the tag `tried`.
+/// Judges an attempt to log in as `owner` with a secret whose tag is `tried`.
 ///
-/// Admission names an owner that exists; a closing or revocation before this entry makes it a wrong one.
+/// Admission only names existing owners. If the account was closed or the teller revoked since, the login is wrong.
 pub(in crate::bank) fn attempt(bank: &mut Bank, owner: Owner, tried: &[u8; 32]) -> Step {
     let kept = match (owner, standing(bank, owner)?) {
         (Owner::Customer(account), None) => bank.accounts.tag(account),
@@ -24,9 +24,9 @@ pub(in crate::bank) fn attempt(bank: &mut Bank, owner: Owner, tried: &[u8; 32]) 
     }))
 }
 
-/// Opens a session for `owner`, who logged in before, in the place of the one that admission evicts.
+/// Opens a session for `owner`, who is logged in, and evicts the session that admission chose, if any.
 ///
-/// The victim may have been closed since admission chose it; then there is nothing to evict. The caps are admission's.
+/// The victim may have been closed since; then there is nothing to evict. Admission checks the caps.
 pub(in crate::bank) fn open_session(bank: &mut Bank, lsn: Lsn, owner: Owner, evicted: Option<Lsn>) -> Step {
     if owner == Owner::Nobody {
         return Err("a session of nobody's");
@@ -50,7 +50,7 @@ pub(in crate::bank) fn open_session(bank: &mut Bank, lsn: Lsn, owner: Owner, evi
     Ok(Applied::SessionOpened)
 }
 
-/// Whether `owner` still may log in and open sessions, or why not any more.
+/// Checks that `owner` may still log in and open sessions. Returns the reason if it may not.
 fn standing(bank: &Bank, owner: Owner) -> Result<Option<Refused>, &'static str> {
     match owner {
         Owner::Nobody => Ok(None),

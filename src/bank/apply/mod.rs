@@ -1,9 +1,9 @@
-//! Executes log entries, one after another, on the bank: the only way in which it ever changes.
+//! Applies log entries to the bank, one after another. Nothing else changes the bank.
 //!
-//! Pure: the same entries on the same bank give the same bank and the same answers, on any machine and in any year. No
-//! clock, no I/O, no randomness, no configuration, no floats, nothing in the order of a hash table.
-//! Here: the order of entries and who may do what; the effects are in `operate.rs`, `login.rs` and `request.rs`.
-//! Left out: what may get into the log (`engine/`), the log itself (`wal/`).
+//! Pure and deterministic: the same entries on the same bank produce the same bank and the same answers on any machine. No
+//! clock, no I/O, no randomness, no configuration, no floats, nothing that depends on the order of a hash table.
+//! This file checks the order of entries and permissions; the effects are in `operate.rs`, `login.rs` and `request.rs`.
+//! Left out: admission to the log (`engine/`), and the log itself (`wal/`).
 
 pub(super) mod login;
 pub(super) mod operate;
@@ -16,56 +16,56 @@ use crate::model::command::{Body, Command};
 use crate::model::entry::{Action, Entry, Origin, Requests};
 use crate::model::types::{AccountId, BankTime, Lsn, Owner, RequestNumber, TellerId};
 
-/// What became of an entry.
+/// The outcome of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// Done, and there is nothing to tell: genesis, lineage, starts, settings, locks, PINs, closings, revocations.
+    /// Done, without a result: genesis, lineage, starts, settings, locks, PINs, account closings, revocations.
     Done,
-    /// The account is open, under this id.
+    /// The account was opened under this id.
     Opened(AccountId),
-    /// The teller is added, under this id.
+    /// The teller was added under this id.
     TellerAdded(TellerId),
-    /// Not done, and nothing changed.
+    /// Refused; nothing changed.
     Refused(Refused),
-    /// Judged; the count of failures has changed accordingly.
+    /// The login was judged, and the count of failures updated.
     Login(Login),
-    /// The session is open; its id is the entry's LSN.
+    /// The session was opened. Its id is the entry's LSN.
     SessionOpened,
-    /// The entry's session is gone, and nothing changed.
+    /// The entry's session does not exist any more; nothing changed.
     UnknownSession,
-    /// The entry's session is closed.
+    /// The entry's session was closed.
     Closed,
-    /// Acknowledged, now or before.
+    /// Replies are acknowledged, by this entry or before.
     Acked {
-        /// Every reply below is acknowledged.
+        /// Every reply below this number is acknowledged.
         acked_below: RequestNumber,
     },
-    /// Executed, refused or cancelled for good, and recorded.
+    /// Executed, refused or cancelled with a final, recorded outcome.
     Answer {
         /// The recorded body.
         body: Body,
-        /// Whether it was recorded before. Never so here: duplicates do not get into the log.
+        /// Whether it was recorded before. Always false here: duplicates are not admitted to the log.
         replayed: bool,
     },
 }
 
-/// Why an entry that is no money command had no effect.
+/// Why an entry other than a money command had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Another account, or another teller, has the name or once had it.
+    /// An account or teller, open or not, has the name.
     NameTaken,
-    /// No account of that id.
+    /// There is no account with the id.
     NoSuchAccount,
-    /// No teller of that id, or a revoked one.
+    /// There is no teller with the id, or it is revoked.
     NoSuchTeller,
     /// The account is closed.
     AccountClosed,
-    /// The account holds money and cannot be closed.
+    /// The account's balance is not zero, so it cannot be closed.
     BalanceNotZero,
 }
 
 impl Refused {
-    /// A stable small number for digests.
+    /// A stable code for digests.
     pub(super) const fn code(self) -> u8 {
         match self {
             Self::NameTaken => 0,
@@ -77,9 +77,9 @@ impl Refused {
     }
 }
 
-/// The log and the bank contradict each other: an entry that admission never writes, or sums that do not agree.
+/// The log and the bank contradict each other: an entry that admission never writes, or sums that differ.
 ///
-/// Replay refuses the store; a running daemon ends.
+/// Recovery refuses the store; a running daemon ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log contradicts the bank at entry {lsn}: {what}")]
 pub struct LogicError {
@@ -89,13 +89,13 @@ pub struct LogicError {
     pub what: &'static str,
 }
 
-/// What became of an entry, or what is wrong with it before it is said with which.
+/// The outcome of an entry, or what is wrong with it, without its LSN.
 pub(super) type Step = Result<Applied, &'static str>;
 
-/// Applies one entry under its LSN, in a batch of that bank time.
+/// Applies the entry with LSN `lsn` of a batch with bank time `time`.
 ///
 /// # Errors
-/// [`LogicError`] for an entry that admission never writes; the bank is then as it was.
+/// [`LogicError`] for an entry that admission never writes; the bank is then unchanged.
 pub fn apply(bank: &mut Bank, lsn: Lsn, entry: &Entry, time: BankTime) -> Result<Applied, LogicError> {
     let is_genesis = matches!(entry.action, Action::Genesis { .. });
     let applied =
@@ -106,11 +106,11 @@ pub fn apply(bank: &mut Bank, lsn: Lsn, entry: &Entry, time: BankTime) -> Result
     Ok(applied)
 }
 
-/// Applies requests that follow each other, the first under that LSN, as [`apply`] applies one after the other, and tells
-/// what became of each. What they share is looked at once.
+/// Applies consecutive requests, the first with LSN `lsn`, with the same effect as [`apply`] for each. Calls `report` with
+/// each outcome. The session is looked up only once.
 ///
 /// # Errors
-/// As [`apply`]; those before the one that is wrong are then applied.
+/// As [`apply`]; the requests before the wrong one are then applied.
 #[inline]
 pub fn apply_requests(
     bank: &mut Bank,
@@ -118,7 +118,7 @@ pub fn apply_requests(
     requests: &Requests,
     commands: &[Command],
     time: BankTime,
-    tell: &mut impl FnMut(Applied),
+    report: &mut impl FnMut(Applied),
 ) -> Result<(), LogicError> {
     let Requests { owner, session, first: number, acked_below } = *requests;
     let mut request = Request { lsn, owner, session, number, acked_below };
@@ -129,15 +129,15 @@ pub fn apply_requests(
         bank.applied = lsn;
         bank.time = time;
         bank.digest.add(lsn, &applied, bank.sessions.len());
-        tell(applied);
+        report(applied);
         request.lsn = lsn.next();
-        // Behind the last number of all nothing is the next: whatever comes is refused.
+        // After the last possible number there is no next one: every further request fails the check.
         request.number = request.number.next().unwrap_or(request.number);
     }
     Ok(())
 }
 
-/// Whether the entry may come now at all.
+/// Checks the LSN, the bank time and the position of the genesis.
 fn in_order(bank: &Bank, lsn: Lsn, is_genesis: bool, time: BankTime) -> Result<(), &'static str> {
     if lsn != bank.applied.next() {
         return Err("it is not the one after the last");

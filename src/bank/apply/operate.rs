@@ -1,6 +1,6 @@
-//! What the operator's entries do, and those of the store itself: genesis, lineage, starts, settings, accounts, tellers.
+//! The effects of entries of the operator and of the store itself: genesis, lineage, starts, settings, accounts, tellers.
 //!
-//! Left out: asking whether it is the operator who asks (`apply/mod.rs`).
+//! Left out: the check that the owner is the operator (`apply/mod.rs`).
 
 use crate::bank::apply::{Applied, Refused, Step};
 use crate::bank::{Bank, Genesis};
@@ -8,7 +8,7 @@ use crate::model::amount::{Amount, MAX_DECIMALS};
 use crate::model::entry::{AccountOpen, Action, Setting, Tag, TellerAdd};
 use crate::model::types::{AccountId, Lineage, Lsn, Owner, TellerId, is_valid_name};
 
-/// Does what the entry says.
+/// Executes the entry.
 pub(in crate::bank) fn operate(bank: &mut Bank, lsn: Lsn, action: &Action) -> Step {
     match action {
         Action::Genesis { decimals, key_check } => genesis(bank, *decimals, *key_check),
@@ -28,7 +28,7 @@ pub(in crate::bank) fn operate(bank: &mut Bank, lsn: Lsn, action: &Action) -> St
     }
 }
 
-/// That this is the first genesis, and the first entry, is for `apply` to see.
+/// `in_order` has checked that the genesis is the first entry.
 fn genesis(bank: &mut Bank, decimals: u8, key_check: [u8; 32]) -> Step {
     if decimals > MAX_DECIMALS {
         return Err("too many decimals");
@@ -96,7 +96,7 @@ fn set_pin(bank: &mut Bank, id: AccountId, tag: &Tag) -> Applied {
     })
 }
 
-/// Does something to an account that exists and is not closed; the balance comes along.
+/// Calls `act` with the balance, if the account exists and is not closed.
 fn on_open_account(bank: &mut Bank, id: AccountId, act: impl FnOnce(&mut Bank, Amount) -> Applied) -> Applied {
     match bank.accounts.get(id) {
         None => Applied::Refused(Refused::NoSuchAccount),
@@ -120,7 +120,7 @@ fn add_teller(bank: &mut Bank, add: &TellerAdd) -> Step {
     Ok(Applied::TellerAdded(id))
 }
 
-/// What the teller's sessions hold in doubt ends with them: whoever revokes has to ask the bank instead.
+/// Removes the teller's sessions with their recorded replies. Unknown outcomes must then be looked up in the bank.
 fn revoke_teller(bank: &mut Bank, id: TellerId) -> Applied {
     if bank.tellers.get(id).is_none_or(|teller| teller.revoked) {
         return Applied::Refused(Refused::NoSuchTeller);

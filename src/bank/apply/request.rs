@@ -1,8 +1,8 @@
-//! What the entries under a session do: money commands, cancels, acknowledgements, closing.
+//! The effects of entries under a session: money commands, cancels, acknowledgements, closing.
 //!
-//! A session that is gone makes every one of them `UnknownSession`, without effect: it vanished earlier in the same
-//! batch. Anything else that does not fit the session is an entry that admission never writes.
-//! Left out: moving the money (`accounts/mod.rs`), the numbers and replies themselves (`session.rs`).
+//! If the session does not exist any more, the outcome is `UnknownSession`, without effect: it was removed earlier in the
+//! same batch. Any other mismatch is an error, because admission never writes such an entry.
+//! Left out: moving money (`accounts/mod.rs`), and the numbers and replies of a session (`session.rs`).
 
 use crate::bank::Bank;
 use crate::bank::apply::{Applied, Step};
@@ -22,13 +22,13 @@ pub(in crate::bank) struct Request {
 }
 
 impl Request {
-    /// Executes a money command under the session's next number, and records what became of it.
+    /// Executes a money command under the session's next number, and records the outcome.
     pub(in crate::bank) fn execute(&self, bank: &mut Bank, command: &Command) -> Step {
         let place = self.place(bank)?;
         self.execute_at(bank, place, command)
     }
 
-    /// As [`Request::execute`], in the session that [`Request::place`] found.
+    /// As [`Request::execute`], with the session that [`Request::place`] found.
     #[inline]
     pub(in crate::bank) fn execute_at(&self, bank: &mut Bank, place: Option<SlotIndex>, command: &Command) -> Step {
         if command.check().is_err() {
@@ -43,7 +43,7 @@ impl Request {
         Ok(self.record(bank, place, Some(*command), outcome, balance))
     }
 
-    /// Takes the session's next number, so that no command ever can.
+    /// Consumes the session's next number, so that no command can be executed under it.
     pub(in crate::bank) fn cancel(&self, bank: &mut Bank) -> Step {
         let Some(place) = self.place(bank)? else { return Ok(Applied::UnknownSession) };
         self.check_next(bank, place)?;
@@ -62,7 +62,7 @@ impl Request {
         Ok(Applied::Acked { acked_below: view.acked_below })
     }
 
-    /// Closes the session, for its owner or the operator, whatever is unacknowledged in it.
+    /// Closes the session for its owner or the operator, even with unacknowledged replies.
     pub(in crate::bank) fn close(&self, bank: &mut Bank) -> Step {
         let is_operator = matches!(self.owner, Owner::Operator(_));
         match bank.sessions.find(self.session) {
@@ -75,7 +75,7 @@ impl Request {
         }
     }
 
-    /// The session, if it is still there.
+    /// The session, if it still exists.
     fn find<'a>(&self, bank: &'a Bank) -> Result<Option<(SlotIndex, &'a Session)>, &'static str> {
         match bank.sessions.find(self.session) {
             Some((_, session)) if session.owner != self.owner => Err(NOT_ITS_OWN),
@@ -83,12 +83,12 @@ impl Request {
         }
     }
 
-    /// Where the session is, if it is still there.
+    /// The slot of the session, if it still exists.
     pub(in crate::bank) fn place(&self, bank: &Bank) -> Result<Option<SlotIndex>, &'static str> {
         Ok(self.find(bank)?.map(|(place, _)| place))
     }
 
-    /// Whether this entry's number is the session's next.
+    /// Checks that this entry's number is the session's next one.
     #[inline]
     fn check_next(&self, bank: &Bank, place: SlotIndex) -> Result<(), &'static str> {
         bank.sessions.at(place).ok_or("its session is not where it was found")?.check_next(self.number, self.acked_below)

@@ -1,8 +1,8 @@
-//! The store's key, and the tags that it makes of PINs and tokens.
+//! The store's key, and the credential tags that it computes from PINs and tokens.
 //!
-//! A tag is HMAC-SHA256 under the key, which stands outside the data directory: whoever steals only the store cannot
-//! try PINs against it. Left out: reading and writing the key file, drawing its random bytes and salts (`engine/`), and
-//! judging an attempt (`logins.rs`).
+//! A tag is an HMAC-SHA256 under the key. The key is stored outside the data directory, so a stolen store alone does not
+//! allow PINs to be guessed. Left out: reading and writing the key file, generating keys and salts (`engine/`), and judging
+//! an attempt (`logins.rs`).
 
 use std::fmt;
 
@@ -14,24 +14,24 @@ use crate::model::entry::Tag;
 use crate::model::secret::Secret;
 use crate::model::types::StoreId;
 
-/// What the key file's one line begins with.
+/// The beginning of the key file's only line.
 const FORMAT: &str = "bankd-key-v1";
-/// Stands where a tag's message has the kind of its name, so that no tag is ever a check value.
+/// Replaces the kind of name in the message of a check value, so that no tag can equal a check value.
 const CHECK: u8 = 0xFF;
-/// The salt for names that nobody has, so that they cost the same work.
+/// The salt for unknown names, so that an attempt takes the same time.
 const NO_SALT: [u8; 16] = [0x5A; 16];
 
-/// Whose name a secret goes with.
+/// The kind of owner of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
-    /// An account's; the secret is its PIN.
+    /// An account; the secret is its PIN.
     Customer,
-    /// A teller's; the secret is its token.
+    /// A teller; the secret is its token.
     Teller,
 }
 
 impl Party {
-    /// The number in a tag's message. Part of every tag: never renumber.
+    /// The code in a tag's message. Part of every tag: never renumber.
     const fn code(self) -> u8 {
         match self {
             Self::Customer => 0,
@@ -40,7 +40,7 @@ impl Party {
     }
 }
 
-/// The key under which a store keeps its PINs and tokens. Not printed, wiped when dropped.
+/// The key for a store's credential tags. Not printed by `Debug`; wiped when dropped.
 #[derive(Clone)]
 pub struct Key {
     id: u32,
@@ -48,40 +48,40 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key of 32 random bytes, under a number that tells it from the store's other keys.
+    /// Creates a key from 32 random bytes and an id that is unique among the store's keys.
     #[must_use]
     pub const fn new(id: u32, bytes: Zeroizing<[u8; 32]>) -> Self {
         Self { id, bytes }
     }
 
-    /// The number that tells it from the store's other keys.
+    /// The key's id, unique among the store's keys.
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id
     }
 
-    /// HMAC-SHA256 under the key over: key id (u32, little-endian), kind of the name (0 customer, 1 teller), length of the
-    /// name (u8), name, salt (16 bytes), secret. A name of more than 255 bytes, which nobody can have, counts as 255 long.
+    /// HMAC-SHA256 under the key over: key id (u32, little-endian), kind of name (0 customer, 1 teller), length of the name
+    /// (u8), name, salt (16 bytes), secret. A name of more than 255 bytes, which is never valid, has the length byte 255.
     #[must_use]
     pub fn tag(&self, party: Party, name: &str, salt: &[u8; 16], secret: &Secret) -> [u8; 32] {
         let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
         self.mac(&[&[party.code(), length], name.as_bytes(), salt, secret.bytes()])
     }
 
-    /// The tag to keep of a new PIN or token.
+    /// Computes the tag to store for a new PIN or token.
     #[must_use]
     pub fn new_tag(&self, party: Party, name: &str, salt: [u8; 16], secret: &Secret) -> Tag {
         Tag { key_id: self.id, salt, tag: self.tag(party, name, &salt, secret) }
     }
 
-    /// The tag of what somebody tried at a login, to be compared with the one that is `kept`, if there is any: without,
-    /// the name being unknown, it costs the same work.
+    /// Computes the tag of a login attempt, for comparison with the `kept` tag. For an unknown name, without a `kept` tag, it
+    /// takes the same time.
     #[must_use]
     pub fn attempt(&self, party: Party, name: &str, kept: Option<&Tag>, secret: &Secret) -> [u8; 32] {
         self.tag(party, name, kept.map_or(&NO_SALT, |kept| &kept.salt), secret)
     }
 
-    /// Proves that the key is the store's, and tells nothing of it: HMAC-SHA256 under the key over key id (u32,
+    /// The value that proves that the key is the store's without revealing it: HMAC-SHA256 under the key over key id (u32,
     /// little-endian), 0xFF, store id.
     #[must_use]
     pub fn check_value(&self, store: &StoreId) -> [u8; 32] {
@@ -92,7 +92,7 @@ impl Key {
     /// hexadecimal digits, and a line feed.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        // Written in place: a string that grows would leave a copy behind.
+        // Preallocated: a growing string would leave copies of the key in memory.
         let mut text = Zeroizing::new(String::with_capacity(TEXT));
         text.push_str(FORMAT);
         text.push(' ');
@@ -104,10 +104,10 @@ impl Key {
         text
     }
 
-    /// Reads the content of a key file.
+    /// Parses the content of a key file.
     ///
     /// # Errors
-    /// [`BadKey`] for anything but exactly what [`Key::to_text`] writes; it shows nothing of the text.
+    /// [`BadKey`] for anything but exactly the format of [`Key::to_text`]. It contains nothing of the text.
     pub fn parse(text: &str) -> Result<Self, BadKey> {
         let line = text.strip_suffix('\n').ok_or(BadKey)?;
         let (id, key) =
@@ -119,9 +119,9 @@ impl Key {
         Ok(Self::new(u32::from_be_bytes(id_bytes), bytes))
     }
 
-    /// HMAC-SHA256 over the key's id and the parts behind it.
+    /// HMAC-SHA256 over the key's id and `parts`.
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        // A key shorter than SHA-256's block is padded with zeros: that is HMAC's own rule.
+        // HMAC pads a key shorter than SHA-256's block with zeros.
         let mut block = Zeroizing::new([0; 64]);
         block.iter_mut().zip(self.bytes.iter()).for_each(|(to, from)| *to = *from);
         let mut mac = Hmac::<Sha256>::new((&*block).into());
@@ -137,7 +137,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Text that is no key file.
+/// Text that is not a valid key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a key file: it needs one line, {FORMAT}, 8 hexadecimal digits and 64 more, all lower-case, and a line feed")]
 pub struct BadKey;
@@ -184,7 +184,7 @@ mod tests {
         text
     }
 
-    /// Golden: computed by another implementation of HMAC-SHA256 over the bytes that the doc comments name.
+    /// Golden values, computed with another implementation of HMAC-SHA256 over the bytes in the doc comments.
     #[test]
     fn golden_tags() {
         let salt = std::array::from_fn(|at| 0xA0 + at as u8);

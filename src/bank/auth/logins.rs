@@ -1,28 +1,27 @@
-//! Wrong PINs and tokens: counting them, and locking a login after too many.
+//! Counts wrong PINs and tokens, and locks a login after too many.
 //!
-//! Only logins with a failure behind them stand here, so the map stays small however many accounts there are.
-//! A locked login moves no money only because nobody gets in: sessions that are open go on, so that somebody else's
-//! guessing blocks no customer at work. Left out: who exists and may log in at all (`apply/mod.rs`), and how a tag is made
-//! (`credential.rs`).
+//! The map holds only logins with failures, so it stays small for any number of accounts. A locked login prevents new logins
+//! but does not affect open sessions, so that an attacker's guesses cannot block a customer at work.
+//! Left out: whether the owner exists and may log in (`apply/login.rs`), and how a tag is computed (`credential.rs`).
 
 use rustc_hash::FxHashMap;
 use subtle::ConstantTimeEq;
 
 use crate::model::types::Owner;
 
-/// What became of a login attempt.
+/// The outcome of a login attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// The PIN or token is right.
+    /// The PIN or token is correct.
     Accepted,
-    /// Unknown name, wrong PIN or token, account closed or teller revoked: which one is not told.
+    /// Unknown name, wrong PIN or token, closed account or revoked teller. The client cannot distinguish them.
     Wrong,
-    /// Too many wrong ones came before; not even the right one is accepted until the operator unlocks.
+    /// Locked after too many wrong attempts: even the correct secret is rejected until the operator unlocks the login.
     Locked,
 }
 
 impl Login {
-    /// A stable small number for digests.
+    /// A stable code for digests.
     pub(in crate::bank) const fn code(self) -> u8 {
         match self {
             Self::Accepted => 0,
@@ -32,7 +31,7 @@ impl Login {
     }
 }
 
-/// The failures since the last success, by login. Invariant: every count is at least 1.
+/// The failures of each login since its last success. Invariant: every count is at least 1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::bank) struct Logins {
     failures: FxHashMap<Owner, Failures>,
@@ -42,7 +41,7 @@ pub(in crate::bank) struct Logins {
 struct Failures {
     count: u64,
     locked: bool,
-    /// The tag of the last wrong secret: the same again is most likely a resend, and costs nothing.
+    /// The tag of the last wrong secret. The same secret again is probably a resend, and does not count.
     last_wrong: [u8; 32],
 }
 
@@ -53,7 +52,7 @@ impl std::fmt::Debug for Failures {
 }
 
 impl Logins {
-    /// Judges an attempt at an existing login. `limit` failures in a row lock it; the one that does is still `Wrong`.
+    /// Judges an attempt at an existing login. `limit` consecutive failures lock it; the last of them still returns `Wrong`.
     pub(in crate::bank) fn attempt(&mut self, owner: Owner, kept: &[u8; 32], tried: &[u8; 32], limit: u64) -> Login {
         let failures = self.failures.get_mut(&owner);
         if failures.as_ref().is_some_and(|failures| failures.locked) {
@@ -77,12 +76,12 @@ impl Logins {
         Login::Wrong
     }
 
-    /// Forgets a login's failures, and with them its lock.
+    /// Clears a login's failures and its lock.
     pub(in crate::bank) fn forget(&mut self, owner: Owner) {
         self.failures.remove(&owner);
     }
 
-    /// Every login with failures, in the order of the owners: how many, whether locked, and the last wrong tag.
+    /// All logins with failures, ordered by owner: the count, whether it is locked, and the last wrong tag.
     pub(in crate::bank) fn by_owner(&self) -> Vec<(Owner, u64, bool, &[u8; 32])> {
         let failures = self.failures.iter();
         let mut all: Vec<_> = failures.map(|(owner, kept)| (*owner, kept.count, kept.locked, &kept.last_wrong)).collect();
@@ -90,13 +89,13 @@ impl Logins {
         all
     }
 
-    /// Puts back what an image holds of a login; `count` is not 0.
+    /// Restores a login's failures from an image. `count` must not be 0.
     pub(in crate::bank) fn restore(&mut self, owner: Owner, count: u64, locked: bool, last_wrong: [u8; 32]) {
         assert!(count > 0 && !self.failures.contains_key(&owner), "one count, at least 1, for each login");
         self.failures.insert(owner, Failures { count, locked, last_wrong });
     }
 
-    /// Whether too many failures locked the login.
+    /// Whether the login is locked after too many failures.
     pub(in crate::bank) fn is_locked(&self, owner: Owner) -> bool {
         self.failures.get(&owner).is_some_and(|failures| failures.locked)
     }
@@ -162,7 +161,7 @@ mod tests {
         assert!(!logins.is_locked(OWNER) && !logins.is_locked(Owner::Teller(TellerId(3))));
     }
 
-    /// A lock is a fact: settings that change later neither open it nor close it.
+    /// A later change of the setting neither locks nor unlocks a login.
     #[test]
     fn a_raised_limit_unlocks_nobody() {
         let mut logins = Logins::default();

@@ -1,4 +1,4 @@
-//! Who may act: the key, the tags of PINs and tokens, tellers, and the count of failed logins.
+//! Authentication: the key, credential tags of PINs and tokens, tellers, and failed logins.
 
 pub mod credential;
 pub(super) mod logins;

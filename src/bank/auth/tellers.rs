@@ -1,13 +1,13 @@
-//! Tellers: their names, the tags of their tokens, and whether they are revoked.
+//! Tellers: names, credential tags of tokens, and revocation.
 //!
-//! Left out: wrong tokens (`logins.rs`) and what becomes of a revoked teller's sessions (`apply/mod.rs`).
+//! Left out: wrong tokens (`logins.rs`), and the sessions of a revoked teller (`apply/operate.rs`).
 
 use crate::bank::accounts::names::Names;
 use crate::bank::index;
 use crate::model::entry::Tag;
 use crate::model::types::TellerId;
 
-/// All tellers, by id. Invariant: as many as there are names. A revoked teller keeps its id and its name.
+/// All tellers by id. Invariant: there are as many tellers as names. A revoked teller keeps its id and its name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::bank) struct Tellers {
     names: Names,
@@ -17,24 +17,24 @@ pub(in crate::bank) struct Tellers {
 /// One teller.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::bank) struct Teller {
-    /// The tag of its token.
+    /// The credential tag of its token.
     pub(in crate::bank) tag: Tag,
-    /// Whether it may no longer do anything.
+    /// Whether it is revoked.
     pub(in crate::bank) revoked: bool,
 }
 
 impl Tellers {
-    /// The id that the next teller gets; none if ids have run out.
+    /// The id of the next teller; `None` if there are no ids left.
     pub(in crate::bank) fn next_id(&self) -> Option<TellerId> {
         self.names.next_id().map(TellerId)
     }
 
-    /// The teller of that id.
+    /// The teller with an id.
     pub(in crate::bank) fn get(&self, id: TellerId) -> Option<&Teller> {
         self.tellers.get(index(id.0))
     }
 
-    /// The name of that teller.
+    /// The name of a teller.
     pub(in crate::bank) fn name(&self, id: TellerId) -> Option<&str> {
         self.names.name(id.0)
     }
@@ -44,13 +44,13 @@ impl Tellers {
         self.names.find(name).map(TellerId)
     }
 
-    /// Adds a teller under the next id. The caller has seen that the name is free.
+    /// Adds a teller under the next id. The caller has checked that the name is free.
     pub(in crate::bank) fn add(&mut self, id: TellerId, name: &str, tag: Tag) {
         self.names.add(id.0, name);
         self.tellers.push(Teller { tag, revoked: false });
     }
 
-    /// Revokes a teller for good.
+    /// Revokes a teller permanently.
     pub(in crate::bank) fn revoke(&mut self, id: TellerId) {
         if let Some(teller) = self.tellers.get_mut(index(id.0)) {
             teller.revoked = true;

@@ -1,10 +1,10 @@
-//! The bank's image: its whole state as bytes, the same bytes for the same state, and back again.
+//! The bank's image: a canonical serialization of its whole state.
 //!
-//! Nothing in an image depends on the order of a hash table: accounts and tellers stand in the order of their ids,
-//! sessions in the order of their last use, login failures in the order of their owners. Reading checks every count
-//! before memory is taken for it, and every invariant of the bank; the length and the digest come from outside.
-//! The layout stands byte by byte in `docs/checkpoint-format.md`. Left out: files (`engine/`), the sections of
-//! sessions and replies (`sessions/mod.rs`), the streams (`stream.rs`).
+//! Equal states have equal images: accounts and tellers are ordered by id, sessions by last use, login failures by owner;
+//! nothing depends on the order of a hash table. Reading checks every count before allocating memory for it, and every
+//! invariant of the bank; the caller supplies the expected length and digest. `docs/checkpoint-format.md` describes the
+//! layout byte by byte. Left out: files (`engine/`), the section of sessions and replies (`sessions.rs`), and the streams
+//! (`stream.rs`).
 
 mod sessions;
 mod stream;
@@ -21,13 +21,13 @@ use crate::model::amount::MAX_DECIMALS;
 use crate::model::entry::Setting;
 use crate::model::types::{AccountId, BankTime, Epoch, Lineage, Lsn, Owner, TellerId};
 
-/// The version of the image's layout that is written.
+/// The format version written.
 pub const IMAGE_VERSION: u16 = 2;
-/// The version before: the same without the starts. It is still read.
+/// The previous version, which is still read: the same layout without the starts.
 const VERSION_WITHOUT_STARTS: u16 = 1;
 
 const MAGIC: [u8; 8] = *b"BKDIMAGE";
-/// The fewest bytes that an account, a teller, a setting and a login's failures take.
+/// The minimal sizes of an account, a teller, a setting, a login's failures and a start, in bytes.
 const LEAST_ACCOUNT: u64 = 1 + 8 + 52 + 2;
 const LEAST_TELLER: u64 = 1 + 52 + 2;
 const SETTING: u64 = 2 + 8;
@@ -36,10 +36,10 @@ const START: u64 = 8 + 8;
 
 /// The image.
 impl Bank {
-    /// Writes the image to `out`, in pieces of up to 256 KiB, and tells its length and digest.
+    /// Writes the image to `out` in chunks of up to 256 KiB. Returns its length and digest.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Any error of `out`.
     pub fn write_image(&self, out: &mut dyn Write) -> io::Result<ImageDigest> {
         let mut out = ImageWriter::new(out);
         self.write_head(&mut out)?;
@@ -50,10 +50,10 @@ impl Bank {
         out.finish()
     }
 
-    /// Reads the image of that length and digest from `input`.
+    /// Reads the image of the expected length and digest from `input`.
     ///
     /// # Errors
-    /// [`ImageError`] for anything but exactly what [`Bank::write_image`] wrote, and for what `input` says.
+    /// [`ImageError`] for anything but the output of [`Bank::write_image`], and for errors of `input`.
     pub fn read_image(input: &mut dyn Read, expected: &ImageDigest) -> Result<Self, ImageError> {
         let mut input = ImageReader::new(input, expected);
         let (mut bank, cash) = read_head(&mut input)?;
@@ -62,7 +62,7 @@ impl Bank {
         sessions::read(&mut bank, &mut input)?;
         bank.read_failures(&mut input)?;
         input.finish()?;
-        // The image's own word for cash, against what the accounts add up to.
+        // Compare the cash in the image with the sum of the balances.
         if bank.accounts.cash() != cash || bank.accounts.recount() != cash {
             return Err(ImageError::whole("cash is not the sum of the balances"));
         }
@@ -183,7 +183,7 @@ impl Bank {
             let count = input.u64()?;
             let locked = input.flag()?;
             let last_wrong = input.array()?;
-            // Closing an account and revoking a teller forget the failures.
+            // Closing an account or revoking a teller clears the failures.
             let may_fail = match owner {
                 Owner::Customer(id) => self.accounts.get(id).is_some_and(|money| !money.closed),
                 Owner::Teller(id) => self.tellers.get(id).is_some_and(|teller| !teller.revoked),
@@ -199,7 +199,7 @@ impl Bank {
     }
 }
 
-/// The head of an image, up to the settings; and the cash that it claims.
+/// Reads the head of an image, up to the starts. Returns also the cash that it states.
 fn read_head(input: &mut ImageReader<'_>) -> Result<(Bank, u128), ImageError> {
     if input.array()? != MAGIC {
         return Err(input.bad("it does not begin as an image does"));

@@ -1,7 +1,7 @@
-//! The section of an image that holds the sessions, in the order of their last use, with their recorded replies.
+//! The section of an image with the sessions and their recorded replies, in the order of last use.
 //!
-//! The order is part of the state: it decides who is evicted. No two sessions were last used by the same entry, so it is
-//! the same order every time. Left out: everything else in an image (`image/mod.rs`).
+//! The order is part of the state, because it determines evictions. It is unique, because no two sessions were last used by
+//! the same entry. Left out: the other sections (`image/mod.rs`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{AccountId, Lsn, Owner, RequestNumber};
 
-/// The bytes of a session without its replies, and of a reply.
+/// The sizes of a session without replies and of a reply, in bytes.
 const SESSION: u64 = 8 + 5 + 8 + 8 + 8;
 const REPLY: u64 = 1 + 4 + 4 + 8 + 1 + 8 + 8;
 
@@ -46,7 +46,7 @@ pub(super) fn write(sessions: &Sessions, out: &mut ImageWriter<'_>) -> io::Resul
     Ok(())
 }
 
-/// Reads the section into a bank that has its accounts and tellers.
+/// Reads the section into a bank whose accounts and tellers are already read.
 pub(super) fn read(bank: &mut Bank, input: &mut ImageReader<'_>) -> Result<(), ImageError> {
     let count = input.count(SESSION)?;
     bank.sessions.reserve(count);
@@ -81,7 +81,7 @@ fn read_session(bank: &Bank, input: &mut ImageReader<'_>) -> Result<Session, Ima
     if !may_hold {
         return Err(input.bad("a session of an owner that does not exist"));
     }
-    // Each number took an entry of its own.
+    // Each number was executed by an entry of its own.
     if last.0 > last_used.0.saturating_sub(opened.0) || !(1..=last.0.saturating_add(1)).contains(&acked_below.0) {
         return Err(input.bad("a session with impossible numbers"));
     }
@@ -96,7 +96,7 @@ fn read_session(bank: &Bank, input: &mut ImageReader<'_>) -> Result<Session, Ima
         before = recorded.body.lsn;
         Ok(recorded)
     };
-    // Without any, no memory is taken.
+    // A capacity of 0 allocates nothing.
     let mut kept = VecDeque::with_capacity(usize::try_from(earlier).unwrap_or(usize::MAX));
     for _ in 0..earlier {
         kept.push_back(reply(input)?);

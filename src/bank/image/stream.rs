@@ -1,6 +1,6 @@
-//! The streams that an image is written to and read from: a buffer, a running digest, and fields in little-endian.
+//! Streams for writing and reading an image: a buffer, a running digest, and little-endian fields.
 //!
-//! Only one buffer of an image is ever in memory. Left out: what the fields mean (`image/mod.rs`, `sessions/mod.rs`).
+//! At most one buffer of an image is in memory. Left out: the meaning of the fields (`image/mod.rs`, `sessions.rs`).
 
 use std::io::{self, Read, Write};
 
@@ -10,36 +10,36 @@ use crate::model::amount::Amount;
 use crate::model::entry::Tag;
 use crate::model::types::{AccountId, Owner, TellerId, is_valid_name};
 
-/// How many bytes are written and read at once.
+/// The bytes per write and read.
 const CHUNK: usize = 256 << 10;
 
-/// What an image is known by.
+/// The length and the digest of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageDigest {
-    /// Its length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// The SHA-256 of all of them.
+    /// The SHA-256 of all bytes.
     pub sha256: [u8; 32],
 }
 
-/// Why bytes are not the image that they should be.
+/// Why an image was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// They could not be read.
+    /// It could not be read.
     #[error("the image could not be read: {0}")]
     Io(io::Error),
-    /// They are of another layout.
+    /// It has an unsupported version.
     #[error("an image of version {0}, which this program does not know")]
     Version(u16),
-    /// No bank has this image.
+    /// It is not the image of any bank.
     #[error("the image is damaged before byte {offset}: {what}")]
     Damaged {
-        /// How many bytes had been read.
+        /// The number of bytes read.
         offset: u64,
         /// What is wrong.
         what: &'static str,
     },
-    /// It could be a bank's, but not this one's: a changed byte, or parts that contradict each other.
+    /// The image as a whole is invalid: a wrong digest, or parts that contradict each other.
     #[error("the image is damaged: {what}")]
     Whole {
         /// What is wrong.
@@ -66,7 +66,7 @@ impl<'a> ImageWriter<'a> {
         Self { out, buffer: Vec::with_capacity(CHUNK), hasher: Sha256::new(), length: 0 }
     }
 
-    /// `bytes` are a few fields: much less than a buffer.
+    /// Appends a few fields. `bytes` must be much smaller than the buffer.
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.buffer.len().saturating_add(bytes.len()) > CHUNK {
             self.flush()?;
@@ -87,7 +87,7 @@ impl<'a> ImageWriter<'a> {
         self.put(&value.to_le_bytes())
     }
 
-    /// How many of something follow. The bank's tables number their places with 32 bits.
+    /// Writes the number of elements that follow. The bank's tables have 32-bit indexes.
     pub(super) fn count(&mut self, count: usize) -> io::Result<()> {
         self.u32(u32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput)?)
     }
@@ -131,7 +131,7 @@ impl<'a> ImageWriter<'a> {
 
 /// Reads an image of a known length and digest.
 ///
-/// Invariant: `unread` bytes of the image are not in the buffer yet, and those at `at` and after it are not used yet.
+/// Invariant: `unread` bytes of the image are not in the buffer yet; the buffered bytes from `at` on are not consumed yet.
 pub(super) struct ImageReader<'a> {
     input: &'a mut dyn Read,
     expected: ImageDigest,
@@ -146,12 +146,12 @@ impl<'a> ImageReader<'a> {
         Self { input, expected: *expected, buffer: Vec::new(), at: 0, unread: expected.length, hasher: Sha256::new() }
     }
 
-    /// How many bytes were used.
+    /// The number of bytes consumed.
     pub(super) fn offset(&self) -> u64 {
         self.expected.length.saturating_sub(self.rest())
     }
 
-    /// Damage in what was just read.
+    /// The error for invalid contents that were just read.
     pub(super) fn bad(&self, what: &'static str) -> ImageError {
         ImageError::Damaged { offset: self.offset(), what }
     }
@@ -185,14 +185,14 @@ impl<'a> ImageReader<'a> {
         }
     }
 
-    /// How many of something follow, each of at least `least` bytes: no more than the image has room for.
+    /// Reads the number of elements that follow, each of at least `least` bytes. Rejects more than the image's rest can hold.
     pub(super) fn count(&mut self, least: u64) -> Result<u32, ImageError> {
         let count = self.u32()?;
         self.check_room(u64::from(count), least)?;
         Ok(count)
     }
 
-    /// Whether what is left has room for `count` things of at least `least` bytes.
+    /// Checks that the rest of the image can hold `count` elements of at least `least` bytes.
     pub(super) fn check_room(&self, count: u64, least: u64) -> Result<(), ImageError> {
         let fits = count.checked_mul(least).is_some_and(|bytes| bytes <= self.rest());
         if fits { Ok(()) } else { Err(self.bad("a count beyond the image's end")) }
@@ -215,7 +215,7 @@ impl<'a> ImageReader<'a> {
         name.ok_or(ImageError::Damaged { offset, what: "a name that is none" })
     }
 
-    /// A customer or a teller; nobody else has anything in an image.
+    /// Reads an owner: a customer or a teller. An image has no others.
     pub(super) fn owner(&mut self) -> Result<Owner, ImageError> {
         match (self.u8()?, self.u32()?) {
             (1, id) => Ok(Owner::Customer(AccountId(id))),
@@ -224,7 +224,7 @@ impl<'a> ImageReader<'a> {
         }
     }
 
-    /// The image must be used up, and its digest must hold.
+    /// Checks that the image is fully consumed and that its digest is right.
     pub(super) fn finish(self) -> Result<(), ImageError> {
         if self.rest() > 0 {
             return Err(self.bad("bytes behind the end"));
@@ -233,13 +233,13 @@ impl<'a> ImageReader<'a> {
         if sha256 == self.expected.sha256 { Ok(()) } else { Err(ImageError::whole("its digest does not hold")) }
     }
 
-    /// The bytes that were not used yet.
+    /// The number of bytes not yet consumed.
     fn rest(&self) -> u64 {
         let held = self.buffer.get(self.at..).map_or(0, length);
         self.unread.saturating_add(held)
     }
 
-    /// The next `count` bytes: a few fields or a name.
+    /// Consumes the next `count` bytes: a few fields or a name.
     fn bytes(&mut self, count: usize) -> Result<&[u8], ImageError> {
         assert!(count <= CHUNK);
         if self.at.saturating_add(count) > self.buffer.len() {
@@ -254,7 +254,7 @@ impl<'a> ImageReader<'a> {
         self.buffer.get(from..to).ok_or(ImageError::whole("it ends too early"))
     }
 
-    /// Moves what is left to the front of the buffer, and reads on behind it.
+    /// Moves the unconsumed bytes to the front of the buffer, and reads more behind them.
     fn fill(&mut self) -> Result<(), ImageError> {
         self.buffer.drain(..self.at);
         self.at = 0;
@@ -269,7 +269,7 @@ impl<'a> ImageReader<'a> {
     }
 }
 
-/// A length in memory as one in a file: lossless on every machine that Rust runs on.
+/// The length of a slice as a `u64`: lossless on all supported platforms.
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

@@ -1,59 +1,58 @@
-//! Epochs: which start of the store each part of its history belongs to, so that a session's id names one history only.
+//! Epochs: the start of the store that each part of its history belongs to. They make session ids unique across histories.
 //!
-//! Left out: drawing the random bits, and logging them (`engine/`).
+//! Left out: generating the random bits and logging them (`engine/`).
 
 use crate::model::types::{Epoch, Lineage, Lsn, SessionId};
 
-/// The epochs of the present lineage.
+/// The epochs of the current lineage.
 ///
 /// Invariant: `starts` ascends by LSN.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Epochs {
     lineage: Lineage,
-    /// Each start since the lineage was drawn that logged an entry: the LSN of its first one, and its random bits. 16 bytes a
-    /// start.
+    /// The starts since the lineage began that logged an entry: the LSN of the first one, and the random bits. 16 bytes a start.
     starts: Vec<(Lsn, Epoch)>,
 }
 
 impl Epochs {
-    /// The present lineage; 0 before the first was drawn.
+    /// The current lineage; 0 before the first one.
     #[must_use]
     pub const fn lineage(&self) -> Lineage {
         self.lineage
     }
 
-    /// The present epoch.
+    /// The current epoch.
     #[must_use]
     pub fn last(&self) -> Epoch {
         self.starts.last().map_or(self.lineage.into(), |(_, epoch)| *epoch)
     }
 
-    /// The epoch of the entry with this LSN, which is past or the next one.
+    /// The epoch of an entry. `lsn` is at most the LSN of the next entry.
     #[must_use]
     pub fn at(&self, lsn: Lsn) -> Epoch {
         let before = self.starts.partition_point(|(first, _)| *first <= lsn);
         self.starts.get(..before).and_then(<[_]>::last).map_or(self.lineage.into(), |(_, epoch)| *epoch)
     }
 
-    /// Whether the epoch is one of these.
+    /// Whether the epoch belongs to this lineage.
     #[must_use]
     pub fn contains(&self, epoch: Epoch) -> bool {
         epoch == self.lineage.into() || self.starts.iter().any(|(_, known)| *known == epoch)
     }
 
-    /// The full id of a session that the entry with this LSN opened.
+    /// The full id of the session that the entry `lsn` opened.
     #[must_use]
     pub fn session(&self, lsn: Lsn) -> SessionId {
         SessionId { epoch: self.at(lsn), lsn }
     }
 
-    /// A new lineage: the epochs of the old one are forgotten.
+    /// Begins a new lineage, and clears the epochs of the old one.
     pub fn draw(&mut self, lineage: Lineage) {
         self.lineage = lineage;
         self.starts.clear();
     }
 
-    /// A start whose first entry has this LSN. `false`, without effect, if another one is not before it.
+    /// Adds a start whose first entry is `lsn`. Returns false, without effect, if an earlier start is not before it.
     pub fn start(&mut self, lsn: Lsn, epoch: Epoch) -> bool {
         let is_next = self.starts.last().is_none_or(|(before, _)| *before < lsn);
         if is_next {
@@ -62,7 +61,7 @@ impl Epochs {
         is_next
     }
 
-    /// Each start, oldest first.
+    /// The starts, oldest first.
     pub(in crate::bank) fn starts(&self) -> &[(Lsn, Epoch)] {
         &self.starts
     }

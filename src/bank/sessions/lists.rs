@@ -1,13 +1,13 @@
-//! Doubly linked lists threaded through a slab: push, take out and walk, each step O(1), nothing allocated.
+//! Intrusive doubly linked lists in a slab: append, remove and iterate in O(1) a step, without allocation.
 //!
-//! Left out: what the lists are for (`sessions/mod.rs`). An element may be in as many lists as it has [`Links`] for.
+//! An element can be in as many lists as it has [`Links`]. Left out: the use of the lists (`sessions/mod.rs`).
 
 use crate::bank::index;
 
-/// "No element".
+/// The index for "no element".
 const NONE: u32 = u32::MAX;
 
-/// An element's place in one list. Meaningless while it is in none.
+/// An element's neighbours in one list. Unspecified while it is not in that list.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bank) struct Links {
     prev: u32,
@@ -15,7 +15,7 @@ pub(in crate::bank) struct Links {
 }
 
 impl Links {
-    /// In no list.
+    /// Not in a list.
     pub(in crate::bank) const NONE: Self = Self { prev: NONE, next: NONE };
 }
 
@@ -33,7 +33,7 @@ impl Default for List {
 }
 
 impl List {
-    /// Appends an element that is not in the list. `links` finds its place for this list in an element.
+    /// Appends an element that is not in the list. `links` returns an element's links for this list.
     pub(in crate::bank) fn push_back<T>(&mut self, slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links) {
         set(slab, at, links, Links { prev: self.tail, next: NONE });
         match slab.get_mut(index(self.tail)) {
@@ -43,7 +43,7 @@ impl List {
         self.tail = at;
     }
 
-    /// Takes an element of this list out of it.
+    /// Removes an element of this list.
     pub(in crate::bank) fn take_out<T>(&mut self, slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links) {
         let Some(place) = slab.get_mut(index(at)).map(|element| *links(element)) else { return };
         match slab.get_mut(index(place.prev)) {
@@ -57,12 +57,12 @@ impl List {
         set(slab, at, links, Links::NONE);
     }
 
-    /// The element at the end.
+    /// The last element.
     pub(in crate::bank) fn last<T>(self, slab: &[T]) -> Option<&T> {
         slab.get(index(self.tail))
     }
 
-    /// The elements from the front.
+    /// Iterates over the elements from the front.
     pub(in crate::bank) fn walk<T>(self, slab: &[T], links: fn(&T) -> &Links) -> impl Iterator<Item = &T> {
         let mut at = self.head;
         std::iter::from_fn(move || {
@@ -84,7 +84,7 @@ fn set<T>(slab: &mut [T], at: u32, links: fn(&mut T) -> &mut Links, place: Links
 mod tests {
     use super::*;
 
-    /// Every order of taking out four elements, with one pushed again in between, against a plain vector.
+    /// Compares with a vector, for every order of removing and re-adding four elements.
     #[test]
     fn against_a_vector() {
         for order in 0..256_u32 {

@@ -1,11 +1,11 @@
-//! The session table: finding a session, room for another, and who is evicted where there is none.
+//! The session table: lookup, capacity, and eviction.
 //!
-//! A session is *idle* when nothing in it is unacknowledged, else *busy*; only idle ones may be evicted. Lists run through
-//! the table's slab: all idle sessions, and an owner's idle ones, both in the order of last use, because every entry that
-//! leaves a session idle puts it at their end; and an owner's busy ones. So the victim is at the front of a list, however
-//! large the table; a search passes over idle sessions in use only, of which there are no more than connections. A
-//! request that finds its session busy and leaves it busy, which is the rule, touches no list.
-//! Left out: what is in a session (`session.rs`), and the caps themselves (`settings.rs`).
+//! A session is *idle* if it has no unacknowledged replies, else *busy*. Only idle sessions may be evicted. Three kinds of
+//! lists link the slab's slots: all idle sessions and each owner's idle sessions, both in the order of last use, because
+//! every entry that leaves a session idle appends it; and each owner's busy sessions. So the victim is near the front of a
+//! list: a search skips only idle sessions in use, which are no more than the connections. In the common case a request
+//! finds its session busy and leaves it busy, and changes no list.
+//! Left out: the contents of a session (`session.rs`), and the values of the caps (`settings.rs`).
 
 pub(super) mod epochs;
 pub(super) mod lists;
@@ -21,19 +21,18 @@ use crate::model::types::{Lsn, Owner};
 /// Whether there is room for one more session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// There is.
+    /// There is room.
     Free,
-    /// There is if this one goes.
+    /// There is room if this session is evicted.
     Evict(Lsn),
-    /// There is not: whoever could go has something unacknowledged or is in use.
+    /// There is no room: every candidate has unacknowledged replies or is in use.
     None,
 }
 
 /// All sessions.
 ///
-/// Invariants: `index` leads to each session that is not vacant, and to nothing else; a session is in its owner's list of
-/// its kind, and in `idle` if it is idle; lists of idle sessions ascend in `last_used`; an owner without sessions has no
-/// entry.
+/// Invariants: `index` contains exactly the sessions in slots that are not vacant; each session is in its owner's idle or
+/// busy list, and in `idle` if it is idle; idle lists ascend in `last_used`; an owner without sessions has no entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sessions {
     index: FxHashMap<Lsn, u32>,
@@ -43,13 +42,13 @@ pub(super) struct Sessions {
     idle: List,
 }
 
-/// A place in the slab, and in the lists.
+/// A slot of the slab, with its list links.
 #[derive(Clone, Debug)]
 struct Slot {
     session: Session,
-    /// In the owner's idle or busy list.
+    /// Links of the owner's idle or busy list.
     owned: Links,
-    /// In the list of all idle sessions.
+    /// Links of the list of all idle sessions.
     idle: Links,
 }
 
@@ -61,30 +60,30 @@ struct Owned {
     busy: List,
 }
 
-/// Where a session stands in the table; good until the next session is opened or removed.
+/// The slot of a session in the table. Valid until the next session is opened or removed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotIndex(u32);
 
 impl Sessions {
-    /// How many there are.
+    /// The number of sessions.
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// The session that this entry opened.
+    /// The session that the entry `session` opened.
     #[inline]
     pub(super) fn find(&self, session: Lsn) -> Option<(SlotIndex, &Session)> {
         let at = *self.index.get(&session)?;
         Some((SlotIndex(at), &self.slab.get(index(at))?.session))
     }
 
-    /// The session at a place.
+    /// The session in a slot.
     #[inline]
     pub(super) fn at(&self, place: SlotIndex) -> Option<&Session> {
         self.slab.get(index(place.0)).map(|slot| &slot.session)
     }
 
-    /// How many sessions an owner has.
+    /// The number of sessions of an owner.
     pub(super) fn count_of(&self, owner: Owner) -> u32 {
         self.owners.get(&owner).map_or(0, |owned| owned.count)
     }
@@ -98,8 +97,8 @@ impl Sessions {
         sessions
     }
 
-    /// Room for one more of `owner`, whose cap this is, below the cap of all. The owner's own cap comes first: making
-    /// room there makes room in all.
+    /// Whether there is room for one more session of `owner` under the owner's `cap` and under `cap_of_all`. The owner's cap is
+    /// checked first, because an eviction there makes room under both.
     pub(super) fn room(&self, owner: Owner, cap: u64, cap_of_all: u64, in_use: &mut dyn FnMut(Lsn) -> bool) -> Room {
         let owned = self.owners.get(&owner).copied().unwrap_or_default();
         let victim = if u64::from(owned.count) >= cap {
@@ -112,23 +111,23 @@ impl Sessions {
         victim.map_or(Room::None, Room::Evict)
     }
 
-    /// Whether the table can take one more: far beyond any cap, but its places are numbered with 32 bits.
+    /// Whether the table has a slot for one more session. The limit, slot numbers of 32 bits, is far above any cap.
     pub(super) fn has_place(&self) -> bool {
         self.next_place().is_some()
     }
 
-    /// Opens a session. The caller has seen that the table has a place.
+    /// Opens a session. The caller has checked [`Sessions::has_place`].
     pub(super) fn open(&mut self, opened: Lsn, owner: Owner) {
         self.insert(Session::new(opened, owner));
     }
 
-    /// Takes memory for so many more sessions.
+    /// Reserves memory for `count` more sessions.
     pub(super) fn reserve(&mut self, count: u32) {
         self.slab.reserve_exact(index(count));
         self.index.reserve(index(count));
     }
 
-    /// Every session, the one that was not used for the longest time first.
+    /// All sessions, least recently used first.
     pub(super) fn by_last_use(&self) -> Vec<&Session> {
         let sessions = self.slab.iter().map(|slot| &slot.session);
         let mut sessions: Vec<_> = sessions.filter(|session| session.opened.0 > 0).collect();
@@ -136,7 +135,7 @@ impl Sessions {
         sessions
     }
 
-    /// Puts in a session that was last used after every other. The caller has seen that the table has a place.
+    /// Inserts a session that was used after all others. The caller has checked [`Sessions::has_place`].
     pub(super) fn insert(&mut self, session: Session) {
         let (opened, owner) = (session.opened, session.owner);
         assert!(opened.0 > 0 && !self.index.contains_key(&opened), "an entry opens one session");
@@ -152,7 +151,7 @@ impl Sessions {
         self.link(at);
     }
 
-    /// Changes a session on behalf of the entry `used`, and keeps the lists.
+    /// Changes a session for the entry `used`, and updates the lists.
     #[inline]
     pub(super) fn update(&mut self, place: SlotIndex, used: Lsn, change: impl FnOnce(&mut Session)) {
         let Some(slot) = self.slab.get_mut(index(place.0)) else { return };
@@ -166,7 +165,7 @@ impl Sessions {
         }
     }
 
-    /// Removes a session, and says whether there was one.
+    /// Removes a session. Returns whether it existed.
     pub(super) fn remove(&mut self, session: Lsn) -> bool {
         let Some(at) = self.index.remove(&session) else { return false };
         if let Some(slot) = self.slab.get(index(at)) {
@@ -199,9 +198,9 @@ impl Sessions {
     }
 }
 
-/// Places and lists.
+/// Slots and lists.
 impl Sessions {
-    /// The place that the next session gets: one that became vacant, or a new one.
+    /// The slot of the next session: a vacant or a new one.
     fn next_place(&self) -> Option<u32> {
         match self.vacant.last() {
             Some(&at) => Some(at),
@@ -209,7 +208,7 @@ impl Sessions {
         }
     }
 
-    /// Puts a session at the end of the lists of its kind.
+    /// Appends a session to the lists of its kind.
     fn link(&mut self, at: u32) {
         let Some((owner, is_idle, used)) =
             self.slab.get(index(at)).map(|Slot { session, .. }| (session.owner, session.is_idle(), session.last_used))
@@ -226,7 +225,7 @@ impl Sessions {
         }
     }
 
-    /// Takes a session out of the lists of the kind that it was.
+    /// Removes a session from the lists of its former kind.
     fn unlink(&mut self, at: u32, was_idle: bool) {
         let Some(owner) = self.slab.get(index(at)).map(|slot| slot.session.owner) else { return };
         if let Some(owned) = self.owners.get_mut(&owner) {
@@ -239,7 +238,7 @@ impl Sessions {
     }
 }
 
-/// The same sessions, wherever in the slab they stand; the lists follow from them.
+/// Compares the sessions, regardless of their slots; the lists follow from them.
 impl PartialEq for Sessions {
     fn eq(&self, other: &Self) -> bool {
         let mut sessions = self.slab.iter().map(|slot| &slot.session).filter(|session| session.opened.0 > 0);
@@ -323,7 +322,7 @@ mod tests {
         assert_eq!((sessions.len(), sessions.count_of(B)), (0, 0));
     }
 
-    /// Equality is of sessions, not of places; and it does see a difference.
+    /// Equality ignores slots, but detects different sessions.
     #[test]
     fn equality_is_logical() {
         let (mut one, mut other) = (Sessions::default(), Sessions::default());

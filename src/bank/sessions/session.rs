@@ -1,52 +1,52 @@
-//! One session: whose it is, its last number, and the recorded replies that its client may still ask for.
+//! A session: its owner, its last request number, and the recorded replies that its client may still request.
 //!
-//! Left out: the table of all sessions (`sessions/mod.rs`), caps and eviction, and what a command does (`accounts/mod.rs`).
+//! Left out: the session table with caps and eviction (`sessions/mod.rs`), and the effects of commands (`accounts/mod.rs`).
 
 use std::collections::VecDeque;
 
 use crate::model::command::{Body, Command};
 use crate::model::types::{Lsn, Owner, RequestNumber};
 
-/// What a session keeps of an executed number: enough to tell a duplicate from a conflict, and to answer it.
+/// The record of an executed number: enough to answer a duplicate and to detect a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// The command that the number was used for; none if it was cancelled, and then every command gets this body.
+    /// The command executed under the number; `None` if it was cancelled: then every command has this body as its answer.
     pub command: Option<Command>,
     /// The answer.
     pub body: Body,
 }
 
-/// What is known of a number in a session.
+/// The state of a request number in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// Executed or cancelled before, and the reply is here.
+    /// Executed or cancelled before; the reply is recorded.
     Recorded(Recorded),
-    /// Executed before; the client acknowledged the reply, and it is gone. Also said of 0, which is no number.
+    /// Executed before, and the reply was acknowledged and dropped. Also returned for 0, which is not a valid number.
     Acknowledged,
     /// The next new number.
     Next,
-    /// Further ahead than the next.
+    /// Beyond the next number: numbers in between are missing.
     Ahead {
         /// The next new number.
         expected: RequestNumber,
     },
-    /// There is no such session.
+    /// The session does not exist.
     NoSession,
 }
 
-/// A session as others see it.
+/// The public view of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionView {
-    /// The login that it belongs to.
+    /// The owner.
     pub owner: Owner,
     /// The last executed number; 0 if none.
     pub last: RequestNumber,
-    /// Replies below are acknowledged; 1 in a new session.
+    /// Replies below this number are acknowledged; 1 in a new session.
     pub acked_below: RequestNumber,
 }
 
 impl SessionView {
-    /// How many executed numbers are not acknowledged.
+    /// The number of unacknowledged replies.
     #[must_use]
     pub const fn unacknowledged(&self) -> u64 {
         self.last.0.saturating_add(1).saturating_sub(self.acked_below.0)
@@ -55,18 +55,18 @@ impl SessionView {
 
 /// One session.
 ///
-/// Invariants: `acked_below` is 1 to `last` + 1; `latest` is there as soon as `last` is not 0; `earlier` holds the replies
-/// of `acked_below` up to `last` - 1, without gaps, and nothing else.
+/// Invariants: `acked_below` is in 1..=`last` + 1; `latest` is set exactly if `last` is not 0; `earlier` holds exactly the
+/// replies to the numbers from `acked_below` to `last` - 1.
 ///
-/// The last reply stands apart from the others, since a client that waits for each answer before it asks again
-/// leaves no other: such a session needs no memory beyond this struct.
+/// The last reply is stored separately. A client that waits for each answer before its next request never has another one,
+/// so its session needs no memory beyond this struct.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::bank) struct Session {
-    /// The LSN of the entry that opened it; 0 in a vacant place of the table.
+    /// The LSN of the entry that opened it; 0 in a vacant slot of the table.
     pub(in crate::bank) opened: Lsn,
-    /// The login that it belongs to.
+    /// The owner.
     pub(in crate::bank) owner: Owner,
-    /// The LSN of the last entry that it had a part in.
+    /// The LSN of the last entry that used it.
     pub(in crate::bank) last_used: Lsn,
     last: RequestNumber,
     acked_below: RequestNumber,
@@ -75,13 +75,13 @@ pub(in crate::bank) struct Session {
 }
 
 impl Session {
-    /// A new session. Allocates nothing.
+    /// Creates a session. Allocates nothing.
     pub(in crate::bank) const fn new(opened: Lsn, owner: Owner) -> Self {
         let (last, acked_below) = (RequestNumber(0), RequestNumber(1));
         Self { opened, owner, last_used: opened, last, acked_below, latest: None, earlier: VecDeque::new() }
     }
 
-    /// A session as an image holds it; none if its parts do not hold together.
+    /// Restores a session from an image. Returns `None` if the parts violate an invariant.
     pub(in crate::bank) fn restore(
         opened: Lsn,
         last_used: Lsn,
@@ -94,25 +94,25 @@ impl Session {
         session.is_sound().then_some(session)
     }
 
-    /// The recorded replies that it holds, in the order of their numbers.
+    /// The recorded replies in the order of their numbers.
     pub(in crate::bank) fn replies(&self) -> impl Iterator<Item = &Recorded> {
         self.earlier.iter().chain(&self.latest)
     }
 
-    /// What others see.
+    /// The public view.
     pub(in crate::bank) const fn view(&self) -> SessionView {
         SessionView { owner: self.owner, last: self.last, acked_below: self.acked_below }
     }
 
-    /// Whether nothing is unacknowledged: only then may it be evicted.
+    /// Whether there are no unacknowledged replies. Only then may the session be evicted.
     pub(in crate::bank) const fn is_idle(&self) -> bool {
         self.acked_below.0 > self.last.0
     }
 
-    /// What is known of a number.
+    /// The state of a request number.
     pub(in crate::bank) fn lookup(&self, number: RequestNumber) -> Lookup {
         if number > self.last {
-            // There is a number after `last`, since one was asked for.
+            // `number` is greater than `last`, so `last` has a successor.
             let expected = self.last.next().unwrap_or(number);
             return if number == expected { Lookup::Next } else { Lookup::Ahead { expected } };
         }
@@ -125,10 +125,10 @@ impl Session {
         held.map_or(Lookup::Acknowledged, |recorded| Lookup::Recorded(*recorded))
     }
 
-    /// Whether an entry may take `number` and acknowledge below `acked_below`: admission lets nothing else into the log.
+    /// Checks that an entry may use `number` and acknowledge below `acked_below`. Admission writes no other entries.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of what is wrong.
     #[inline]
     pub(in crate::bank) fn check_next(&self, number: RequestNumber, acked_below: RequestNumber) -> Result<(), &'static str> {
         if self.last.next() != Some(number) {
@@ -140,7 +140,7 @@ impl Session {
         Ok(())
     }
 
-    /// Acknowledges, then takes the next number. The caller has called [`Session::check_next`].
+    /// Acknowledges, then consumes the next number. The caller has called [`Session::check_next`].
     #[inline]
     pub(in crate::bank) fn record(&mut self, acked_below: RequestNumber, recorded: Recorded) {
         self.forget_below(acked_below);
@@ -154,7 +154,8 @@ impl Session {
         assert!(self.is_sound());
     }
 
-    /// Acknowledges every reply below `acked_below`, as a maximum. At most `last` + 1: the caller has checked.
+    /// Acknowledges all replies below `acked_below`; a lower value than before has no effect. The caller has checked that it is
+    /// at most `last` + 1.
     pub(in crate::bank) fn acknowledge(&mut self, acked_below: RequestNumber) {
         self.forget_below(acked_below);
         self.release();
@@ -171,8 +172,8 @@ impl Session {
         }
     }
 
-    /// Gives the memory of earlier replies back as soon as all is acknowledged: one burst must not cost a session that
-    /// then rests for a year. A client in the middle of a burst always has something unacknowledged.
+    /// Frees the memory of earlier replies once everything is acknowledged, so that a session does not keep the memory of a past
+    /// burst. During a burst there is always something unacknowledged.
     fn release(&mut self) {
         if self.is_idle() && self.earlier.capacity() > 0 {
             self.earlier = VecDeque::new();
@@ -197,7 +198,7 @@ mod tests {
         Recorded { command: None, body: Body { outcome: Outcome::Cancelled, balance: Amount::ZERO, lsn: Lsn(lsn) } }
     }
 
-    /// A session with the numbers 1 to `count`, replies named by 100 + number.
+    /// A session with the numbers 1 to `count` executed; the LSN of each reply is 100 + number.
     fn session(count: u64) -> Session {
         let mut session = Session::new(Lsn(1), Owner::Customer(AccountId(0)));
         for number in 1..=count {
@@ -240,7 +241,7 @@ mod tests {
         assert!(used.check_next(RequestNumber(4), RequestNumber(6)).is_err());
     }
 
-    /// For every window and every acknowledgement: what is below is gone, the rest and the last one are there.
+    /// For every window and every acknowledgement: replies below it are dropped; the others and the last one are kept.
     #[test]
     fn acknowledging_drops_what_is_below_and_keeps_the_last() {
         for count in 1..=9 {
@@ -270,7 +271,7 @@ mod tests {
         assert!(session.is_idle());
     }
 
-    /// One request at a time, each acknowledging the one before, never allocates; a burst gives its memory back.
+    /// Single requests, each acknowledging the previous one, never allocate; after a burst the memory is freed.
     #[test]
     fn memory() {
         let mut session = session(0);

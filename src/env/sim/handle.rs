@@ -1,6 +1,6 @@
-//! An open file of the simulated disk: counts operations, lets them fail, and dies with the machine.
+//! An open file of the simulated disk: counts operations, injects faults, and becomes invalid in a crash.
 //!
-//! Left out: what a file remembers and forgets (`image.rs`).
+//! Left out: the contents of a file and what a crash leaves of them (`image.rs`).
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Counts an operation and runs it on the file; `failed` runs instead if it is to fail.
+    /// Counts an operation and runs it on the file; for an injected fault `failed` runs instead.
     fn run<T>(
         &self,
         operation: Operation,
@@ -39,7 +39,7 @@ impl Handle {
         }
     }
 
-    /// Refuses writes through a handle for reading, and growth beyond the capacity.
+    /// Rejects writes through a read-only handle, and growth beyond the capacity.
     fn check_growth(&self, to: u64) -> io::Result<()> {
         if !self.is_writable {
             return Err(io::Error::from_raw_os_error(9)); // EBADF

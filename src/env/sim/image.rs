@@ -1,4 +1,4 @@
-//! A simulated file: its live and its durable image, and which sectors differ for want of a sync.
+//! A simulated file: its live image, its durable image, and the set of sectors not yet synced.
 //!
 //! Left out: names, faults and handles (`sim/mod.rs`).
 
@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::Unsynced;
 
-/// What the device writes whole or not at all.
+/// The sector size in bytes: the unit that the device writes atomically.
 const SECTOR: u64 = 512;
-/// What snapshots share until it is written.
+/// The page size in bytes: the unit of copy-on-write between snapshots.
 const PAGE: u64 = 4096;
 const PAGE_LEN: usize = 4096;
 
@@ -22,14 +22,14 @@ struct Image {
     pages: Vec<Option<Arc<Page>>>,
 }
 
-/// A file.
+/// A simulated file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimFile {
     live: Image,
     durable: Image,
     /// Sectors written since the last sync.
     dirty: BTreeSet<u64>,
-    /// Sectors whose sync failed: the page cache takes them for clean, and the device may not have them.
+    /// Sectors whose sync failed: clean for the page cache, but possibly not on the device.
     lost: BTreeSet<u64>,
 }
 
@@ -44,7 +44,7 @@ impl SimFile {
         bytes
     }
 
-    /// Fills `buf`; `false` past the end.
+    /// Fills `buf`. Returns false past the end.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> bool {
         let is_inside = offset.checked_add(length(buf)).is_some_and(|end| end <= self.live.length);
         if is_inside {
@@ -65,7 +65,7 @@ impl SimFile {
     pub(super) fn set_len(&mut self, length: u64) {
         let old = self.live.length;
         self.live.set_len(length);
-        // What is cut off and grown again is zero, and so differs.
+        // Truncated sectors read as zero if the file grows again, so they are dirty.
         for sector in length.min(old) / SECTOR..old.div_ceil(SECTOR) {
             self.dirty.insert(sector);
         }
@@ -93,13 +93,13 @@ impl SimFile {
         }
     }
 
-    /// Changes both images, as the device might by itself.
+    /// Changes both images, as silent corruption of the device would.
     pub(super) fn rot(&mut self, offset: u64, bytes: &[u8]) {
         self.live.write(offset, bytes);
         self.durable.write(offset, bytes);
     }
 
-    /// The power fails; see the fault model.
+    /// A power failure, as in the fault model.
     pub(super) fn crash(&mut self, keep: &mut dyn FnMut(Unsynced) -> bool) {
         let (old, new) = (self.durable.length, self.live.length);
         if old != new {
@@ -149,7 +149,7 @@ impl Image {
 
     fn set_len(&mut self, length: u64) {
         if length < self.length {
-            // What a later growth brings back is zero.
+            // Bytes past the end must be zero if the file grows again.
             let tail = usize::try_from(length % PAGE).unwrap_or(0);
             if let Some(Some(page)) = self.pages.get_mut(index(length / PAGE)) {
                 Arc::make_mut(page).iter_mut().skip(tail).for_each(|byte| *byte = 0);
@@ -159,7 +159,7 @@ impl Image {
         self.pages.resize(index(length.div_ceil(PAGE)), None);
     }
 
-    /// Takes over one sector, as far as it lies within the length of this image.
+    /// Copies one sector, up to the length of this image.
     fn copy_sector(&mut self, from: &Self, sector: u64) {
         let offset = sector.saturating_mul(SECTOR);
         let count = self.length.saturating_sub(offset).min(SECTOR);
@@ -172,7 +172,7 @@ impl Image {
         }
     }
 
-    /// Calls `each` with the page, the range in it, and the range in the buffer, for each page that is touched.
+    /// Calls `each` for each page of the range, with the page, the range in it, and the range in the buffer.
     fn each_page(&self, offset: u64, count: usize, mut each: impl FnMut(usize, std::ops::Range<usize>, std::ops::Range<usize>)) {
         let mut done = 0;
         while done < count {
@@ -185,12 +185,12 @@ impl Image {
     }
 }
 
-/// The length of a slice as one of a file.
+/// The length of a slice as a `u64`.
 pub(super) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
-/// A place in a file as one in memory: simulated files are small.
+/// A file offset as a `usize`: simulated files are small.
 fn index(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }

@@ -1,19 +1,19 @@
-//! A simulated disk in memory: what a real one may do wrong within its promises, on demand and repeatably.
+//! A simulated disk in memory, with deterministic fault injection: everything that a real disk may do within its contract.
 //!
 //! Fault model:
-//! - Two images. The *live* one is what calls see, as through a page cache; the *durable* one is what the device has.
-//!   `sync` copies a file's content and length over, `sync_dir` a directory's names; nothing else does.
-//! - A crash ([`SimDisk::crash`]) leaves the durable image plus any subset of: 512-byte sectors written since, each
-//!   whole in its latest content or not at all; names created, renamed or removed since, each such call whole or not
-//!   at all; lengths changed since, fully, half-way or not. Sectors that were kept beyond a length that was not are
-//!   lost. Handles and locks die. A killed process ([`SimDisk::kill`]) loses only handles and locks.
-//! - Faults ([`SimDisk::fail`]): a chosen operation fails, once or from then on. A failed write has written all or the
-//!   first half of its bytes to the live image; any other failed call has changed nothing. After a failed `sync` the
-//!   page cache lies: what was dirty still reads back, a later `sync` succeeds without writing it, and `evict`
-//!   brings the device's content to light. A full disk ([`SimDisk::set_capacity`]) refuses to let files grow.
-//! - Rot ([`SimDisk::poke`]): both images change behind everybody's back.
+//! - Two images. The *live* image is the page cache, which calls read and write; the *durable* image is the device. `sync`
+//!   copies a file's content and length to the durable image, `sync_dir` a directory's names; nothing else does.
+//! - A crash ([`SimDisk::crash`]) leaves the durable image plus any subset of the changes since: 512-byte sectors, each with
+//!   its latest content; creations, renames and removals of names, each call atomic; changes of lengths, in full or by
+//!   half. Sectors kept beyond a length that was not kept are lost. Handles and locks become invalid. A killed process
+//!   ([`SimDisk::kill`]) loses only handles and locks.
+//! - Faults ([`SimDisk::fail`]): a chosen operation fails, once or from then on. A failed write has written all or the first
+//!   half of its bytes to the live image. A failed `sync` leaves the page cache inconsistent with the device: dirty bytes
+//!   still read back, a later `sync` succeeds without writing them, and after `evict` the device's content is read. Any
+//!   other failed call has changed nothing. A full disk ([`SimDisk::set_capacity`]) rejects growth of files.
+//! - Corruption ([`SimDisk::poke`]): both images change without a call of the program.
 //!
-//! Left out: garbled sectors (half old, half new), misdirected writes, timing, real directories' permissions.
+//! Left out: torn sectors (half old, half new), misdirected writes, timing, and permissions of directories.
 
 mod handle;
 mod image;
@@ -29,7 +29,7 @@ use self::image::SimFile;
 pub use self::random::Random;
 use super::{Disk, File, FileSystem, Lock};
 
-/// What is asked of a disk; each call counts as one operation.
+/// The kinds of operations. Each call of a [`Disk`] or [`File`] method counts as one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum Operation {
@@ -53,31 +53,31 @@ pub enum Operation {
     SetLen,
 }
 
-/// A failure to come.
+/// An injected failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// Which operation fails, by its number: the first is 1. See [`SimDisk::operations`] for how many there were.
+    /// The number of the operation that fails, from 1. [`SimDisk::operations`] returns the number of operations so far.
     pub at: u64,
-    /// Only operations of this kind fail: the first one from `at` on.
+    /// If set, only operations of this kind fail: the first one from `at` on.
     pub only: Option<Operation>,
-    /// Every such operation from then on fails, too.
+    /// Whether every such operation from then on fails, too.
     pub is_sticky: bool,
-    /// The error's number: 5 for EIO, 28 for ENOSPC, 122 for EDQUOT, 30 for EROFS.
+    /// The error number: 5 for EIO, 28 for ENOSPC, 122 for EDQUOT, 30 for EROFS.
     pub errno: i32,
 }
 
-/// Something that was not yet durable when the machine crashed.
+/// A change that was not durable at a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced {
-    /// One sector of some file.
+    /// One sector of a file.
     Sector,
     /// One create, rename or remove.
     Name,
-    /// The length of some file; asked again for the half of it if the whole is not kept.
+    /// The length of a file. If the whole change is not kept, there is a second query for half of it.
     Length,
 }
 
-/// The disk. Clones share it; [`SimDisk::snapshot`] makes another one.
+/// A simulated disk. Clones share it; [`SimDisk::snapshot`] copies it.
 #[derive(Clone, Default)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
@@ -87,19 +87,19 @@ enum Node {
     File(u64),
 }
 
-/// A call that changed names: what each name stands for afterwards.
+/// The name changes of one call: each name and its new node.
 type Renaming = Vec<(PathBuf, Option<Node>)>;
 
 #[derive(Clone, Default)]
 struct State {
     names: BTreeMap<PathBuf, Node>,
     durable_names: BTreeMap<PathBuf, Node>,
-    /// Changes of names since their directory was synced, in order.
+    /// Name changes since the last sync of their directory, in order.
     unsynced_names: Vec<(PathBuf, Renaming)>,
     files: BTreeMap<u64, SimFile>,
     next_file: u64,
     locks: BTreeMap<PathBuf, String>,
-    /// Handles of earlier epochs are dead.
+    /// Handles of earlier epochs are invalid.
     epoch: u64,
     operations: u64,
     counts: BTreeMap<Operation, u64>,
@@ -109,24 +109,24 @@ struct State {
 }
 
 impl SimDisk {
-    /// An empty disk, on which only `/` exists.
+    /// Creates an empty disk, on which only `/` exists.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A disk of its own with the same content, state and coming faults; cheap, since pages are shared until written.
-    /// Handles of this disk stay this disk's.
+    /// Copies the disk with its content, state and pending fault. Cheap: pages are shared until written. Open handles still
+    /// refer to the original.
     #[must_use]
     pub fn snapshot(&self) -> Self {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
-    /// The power fails and comes back. The seed decides what was kept of everything that was not synced; over many
-    /// seeds nothing, everything, and all densities between are frequent.
+    /// A power failure and restart. The seed determines which unsynced changes are kept; over many seeds none, all, and every
+    /// fraction in between are frequent.
     pub fn crash(&self, seed: u64) {
         let mut random = Random::new(seed);
-        // Of eight: the chance that something is kept, drawn anew for each kind now and then.
+        // The probability in eighths that a change is kept; redrawn for each name and length, and now and then for sectors.
         let mut chance = [0, 1, 4, 7, 8].get(random.index(5)).copied().unwrap_or(4);
         self.crash_with(&mut |what| {
             if what != Unsynced::Sector || random.below(64) == 0 {
@@ -136,8 +136,8 @@ impl SimDisk {
         });
     }
 
-    /// Like [`SimDisk::crash`], but `keep` decides, in a fixed order: names first, then files in order of creation,
-    /// each file's length before its sectors from the first on.
+    /// Like [`SimDisk::crash`], but `keep` decides for each change whether it is kept. The order is fixed: names first, then
+    /// files in order of creation, for each file the length before the sectors in ascending order.
     pub fn crash_with(&self, keep: &mut dyn FnMut(Unsynced) -> bool) {
         let mut state = self.state();
         for (_, renaming) in std::mem::take(&mut state.unsynced_names) {
@@ -154,44 +154,44 @@ impl SimDisk {
         state.end_epoch();
     }
 
-    /// The process dies, the machine goes on: handles and locks are gone, the page cache stays.
+    /// Ends the process but not the machine: handles and locks become invalid, the page cache stays.
     pub fn kill(&self) {
         self.state().end_epoch();
     }
 
-    /// Lets an operation fail. Replaces any failure that was to come.
+    /// Schedules a failure. Replaces the pending one.
     pub fn fail(&self, fault: Fault) {
         self.state().fault = Some(fault);
     }
 
-    /// No failure is to come any more.
+    /// Cancels the pending failure.
     pub fn heal(&self) {
         self.state().fault = None;
     }
 
-    /// Limits the sum of all files' lengths, in bytes, or lifts the limit.
+    /// Limits the total length of all files in bytes; `None` removes the limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
     }
 
-    /// Says of what kind it is from now on.
+    /// Sets the kind that [`Disk::file_system`] returns.
     pub fn set_file_system(&self, kind: FileSystem) {
         self.state().file_system = kind;
     }
 
-    /// How many operations there were.
+    /// The number of operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
 
-    /// How many there were of one kind.
+    /// The number of operations of one kind so far.
     #[must_use]
     pub fn count(&self, operation: Operation) -> u64 {
         self.state().counts.get(&operation).copied().unwrap_or(0)
     }
 
-    /// The live content of a file. Counts as no operation.
+    /// The live content of a file. Does not count as an operation.
     #[must_use]
     pub fn peek(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state();
@@ -199,8 +199,8 @@ impl SimDisk {
         Some(state.files.get(&id)?.bytes())
     }
 
-    /// Changes a file on the device and in the page cache, growing it if needed: `false` if there is none. Counts as
-    /// no operation.
+    /// Changes a file on the device and in the page cache, growing it if needed. Returns false if there is no such file. Does
+    /// not count as an operation.
     pub fn poke(&self, path: &Path, offset: u64, bytes: &[u8]) -> bool {
         let mut state = self.state();
         let Some(id) = state.names.get(path).and_then(|node| node.file()) else { return false };
@@ -231,7 +231,7 @@ impl SimDisk {
 }
 
 impl State {
-    /// Counts an operation, and lets it fail if its time has come.
+    /// Counts an operation, and fails it if a fault is due.
     fn begin(&mut self, operation: Operation) -> io::Result<()> {
         self.operations = self.operations.saturating_add(1);
         let count = self.counts.entry(operation).or_default();
@@ -252,7 +252,7 @@ impl State {
         self.locks.clear();
     }
 
-    /// Changes names in the live image, and remembers that for the directory's next sync.
+    /// Changes names in the live image, and records the change for the directory's next sync.
     fn rename(&mut self, dir: &Path, renaming: Renaming) {
         apply(&mut self.names, renaming.clone());
         self.unsynced_names.push((dir.to_owned(), renaming));
@@ -277,14 +277,14 @@ impl State {
         Ok(id)
     }
 
-    /// The directory that a name is in, which must exist.
+    /// The directory of a path. It must exist.
     fn parent(&self, path: &Path) -> io::Result<PathBuf> {
         let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let exists = dir.parent().is_none() || self.names.get(dir) == Some(&Node::Dir);
         if exists { Ok(dir.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
-    /// Whether all files together may grow by so many bytes.
+    /// Whether the files may grow by `growth` bytes in total.
     fn has_space(&self, growth: u64) -> bool {
         let used = self.names.values().filter_map(|node| self.files.get(&node.file()?)).map(SimFile::len).sum::<u64>();
         self.capacity.is_none_or(|capacity| growth == 0 || used.saturating_add(growth) <= capacity)
@@ -419,7 +419,7 @@ impl Disk for SimDisk {
     }
 }
 
-/// A lock that somebody has.
+/// A lock that is held.
 struct Held {
     disk: SimDisk,
     path: PathBuf,

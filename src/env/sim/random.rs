@@ -1,13 +1,13 @@
-//! A small deterministic generator (SplitMix64): the same seed gives the same run, on every machine, for ever.
+//! A small deterministic random number generator (SplitMix64): equal seeds produce equal runs on every machine.
 //!
-//! Left out: anything that must not be guessed (`Entropy`).
+//! Left out: unpredictable random numbers ([`Entropy`](crate::env::Entropy)).
 
-/// The generator.
+/// The generator's state.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Begins a sequence.
+    /// Creates a generator from a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -22,7 +22,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`, evenly enough for tests; 0 for a limit of 0.
+    /// A number below `limit`, uniform enough for tests; 0 for a limit of 0.
     pub const fn below(&mut self, limit: u64) -> u64 {
         match self.next_u64().checked_rem(limit) {
             Some(number) => number,
@@ -35,7 +35,7 @@ impl Random {
         usize::try_from(self.below(u64::try_from(limit).unwrap_or(u64::MAX))).unwrap_or(0)
     }
 
-    /// Whether one of so many chances has come.
+    /// True with probability `1 / chances`.
     pub const fn one_in(&mut self, chances: u64) -> bool {
         self.below(chances) == 0
     }

@@ -1,4 +1,4 @@
-//! The simulated disk keeps its own promises, and breaks only those that it says it may.
+//! Tests that the simulated disk follows its fault model.
 
 use super::*;
 

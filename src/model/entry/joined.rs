@@ -1,35 +1,35 @@
-//! Several entries in one record: requests of one session that follow each other and acknowledge the same.
+//! Several entries in one record: consecutive requests of one session with the same `acked_below`.
 //!
-//! The first stands there whole. Of each further one there is the command only: owner, session and `acked_below` are the
-//! first's, and its number is one more than that of the entry before. Left out: which requests share a record (`engine/`).
+//! The first entry is complete. Each further one is only a command: owner, session and `acked_below` are those of the first,
+//! and its number is one more than that of the entry before. Left out: which requests share a record (`engine/`).
 
 use crate::model::bytes::Take;
 use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, EntryError, Origin, Reader};
 use crate::model::types::{Lsn, Owner, RequestNumber};
 
-/// The most entries that are written into one record. Few enough that a record that a crash spoilt hides little of what a
-/// repair could have named; reading has no such limit.
+/// The most entries written into one record. A small limit, because a repair cannot list the requests of a damaged record.
+/// Reading has no such limit.
 pub const MAX_JOINED: usize = 128;
 
-/// What the largest record of several entries takes, in bytes.
+/// The largest record of several entries, in bytes.
 pub const JOINED_BYTES: usize = 32 + MAX_JOINED * Command::MAX_BYTES;
 
-/// Requests of one session that follow each other and acknowledge the same: all but their commands.
+/// Consecutive requests of one session with the same `acked_below`, without their commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requests {
-    /// Who asks.
+    /// The owner.
     pub owner: Owner,
-    /// In which session.
+    /// The LSN of the entry that opened the session.
     pub session: Lsn,
-    /// The number of the first.
+    /// The number of the first request.
     pub first: RequestNumber,
     /// Every reply below this number is acknowledged.
     pub acked_below: RequestNumber,
 }
 
 impl Requests {
-    /// The first of them, as an entry.
+    /// The first request as an entry, with its command.
     #[must_use]
     #[inline]
     pub const fn entry(&self, command: Command) -> Entry {
@@ -37,7 +37,7 @@ impl Requests {
         Entry { owner, origin: Origin::Session { session, number: first, acked_below }, action: Action::Request(command) }
     }
 
-    /// The same without the first `count`; none where numbers end.
+    /// The requests without the first `count`; `None` if the number overflows.
     #[must_use]
     #[inline]
     pub fn after(&self, count: usize) -> Option<Self> {
@@ -45,10 +45,10 @@ impl Requests {
         Some(Self { first: RequestNumber(first), ..*self })
     }
 
-    /// Reads a record of `count` requests, two or more, that takes all of `bytes`, and appends their commands to `commands`.
+    /// Decodes a record of `count` requests, at least two, that takes all of `bytes`. Appends their commands to `commands`.
     ///
     /// # Errors
-    /// [`EntryError`], as [`Entry::all`] gives it; `commands` then ends with anything.
+    /// [`EntryError`], as [`Entry::all`]; what was appended to `commands` is then unspecified.
     pub fn decode(bytes: &[u8], count: u32, commands: &mut Vec<Command>) -> Result<Self, EntryError> {
         let mut reader = Reader(Take(bytes));
         let (requests, command) = Self::take(&mut reader)?;
@@ -61,7 +61,7 @@ impl Requests {
         if reader.0.0.is_empty() { Ok(requests) } else { Err(EntryError::Length) }
     }
 
-    /// Takes the first of several off the front.
+    /// Takes the first of several requests.
     fn take(reader: &mut Reader<'_>) -> Result<(Self, Command), EntryError> {
         match Entry::take(reader)? {
             Entry { owner, origin: Origin::Session { session, number: first, acked_below }, action: Action::Request(command) } => {
@@ -73,15 +73,15 @@ impl Requests {
 }
 
 impl Entry {
-    /// The entries of a record of `count` entries that takes all of `bytes`, in order. After an error nothing follows; the
-    /// entries before it are sound only if it never comes.
+    /// Iterates over the entries of a record of `count` entries that takes all of `bytes`. An error ends the iteration, and
+    /// invalidates the entries before it.
     #[must_use]
     pub const fn all(bytes: &[u8], count: u32) -> Entries<'_> {
         Entries { rest: bytes, left: count, before: None }
     }
 }
 
-/// The entries of a record: see [`Entry::all`].
+/// Iterator over the entries of a record, see [`Entry::all`].
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
     rest: &'a [u8],
@@ -150,7 +150,7 @@ mod tests {
         bytes
     }
 
-    /// Reads a record in both ways.
+    /// Decodes a record with both decoders.
     fn read(bytes: &[u8], count: usize) -> Result<Vec<Entry>, EntryError> {
         let count = u32::try_from(count).unwrap();
         let entries: Result<Vec<Entry>, EntryError> = Entry::all(bytes, count).collect();
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(joined(&all).len(), JOINED_BYTES);
     }
 
-    /// Golden bytes: what a record of two requests holds.
+    /// Golden bytes of a record of two requests.
     #[test]
     fn golden_pair() {
         let bytes = joined(&[request(1, 1000), request(2, 1001)]);

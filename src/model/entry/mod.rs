@@ -1,8 +1,8 @@
-//! Log entries: what happened, as the log keeps it and `apply` executes it, with their bytes.
+//! Log entries, which `apply` executes, and their encoding.
 //!
-//! Everything that may change an outcome is an entry. The layout is fixed, little-endian and described in
-//! `docs/log-format.md`; money commands inside are the codec's bytes, the same as on the wire.
-//! Left out: the record around one or several, with its length and checksum (`wal/`), and their effect (`bank/`).
+//! Everything that can change an outcome is an entry. The layout is fixed, little-endian and described in
+//! `docs/log-format.md`. Money commands have the same bytes as on the wire.
+//! Left out: the record around entries, with length and checksum (`wal/`), and the effects of entries (`bank/`).
 //!
 //! ```text
 //! 0  u8   kind                        16 u64 number
@@ -24,62 +24,62 @@ use crate::model::bytes::Take;
 use crate::model::command::Command;
 use crate::model::types::{AccountId, Epoch, Lineage, Lsn, Owner, RequestNumber, TellerId, is_valid_name};
 
-/// One entry of the log. Its LSN is its place, and so not part of it.
+/// An entry of the log. Its LSN follows from its position, and so is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Who asked.
+    /// The owner of the request.
     pub owner: Owner,
-    /// Under which session and number, if any.
+    /// The session and request number, if any.
     pub origin: Origin,
-    /// What was asked.
+    /// The action.
     pub action: Action,
 }
 
-/// The session and number that an entry came under. A free-form key is a variant to come (origin kind 2).
+/// The session and request number of an entry. Origin kind 2 is reserved for free-form keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// None: not a session's request.
+    /// Not a session's request.
     None,
-    /// A session's.
+    /// A session's request.
     Session {
-        /// The LSN of the entry that opened the session (its epoch follows from that).
+        /// The LSN of the entry that opened the session. It determines the epoch.
         session: Lsn,
-        /// The number in the session; 0 where the action has none (`Ack`, `CloseSession`).
+        /// The number in the session; 0 for actions without a number (`Ack`, `CloseSession`).
         number: RequestNumber,
-        /// Every reply below this number is acknowledged: the client has it on its own disk.
+        /// Every reply below this number is acknowledged: it is durable at the client.
         acked_below: RequestNumber,
     },
 }
 
-/// What an entry does. The number in brackets is the kind on disk: never renumber. 32 to 39 are kept for holds.
+/// The action of an entry. The number in parentheses is the kind on disk: never renumber. 32 to 39 are reserved for holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// (1) The first entry of every store.
     Genesis {
-        /// Decimals of every amount in this store.
+        /// The decimals of every amount in this store.
         decimals: u8,
-        /// Proves that a key file is this store's: an HMAC under it of the store's id.
+        /// The check value of the store's key: an HMAC of the store's id under the key.
         key_check: [u8; 32],
     },
-    /// (2) Draws a new lineage; the sessions of the old one are gone.
+    /// (2) Begins a new lineage, and removes all sessions.
     Lineage {
-        /// The new one.
+        /// The new lineage.
         lineage: Lineage,
-        /// Why.
+        /// The cause.
         cause: LineageCause,
     },
     /// (3) Changes a setting.
     Setting {
-        /// Which.
+        /// The setting.
         setting: Setting,
         /// Its new value.
         value: u64,
     },
     /// (4) Opens an account under the next dense id.
     AccountOpen(Box<AccountOpen>),
-    /// (5) Closes an account for good.
+    /// (5) Closes an account permanently.
     AccountClose(AccountId),
-    /// (6) Locks an account: it moves no money.
+    /// (6) Locks an account: its money commands are refused.
     AccountLock(AccountId),
     /// (7) Unlocks an account, and its login.
     AccountUnlock(AccountId),
@@ -87,24 +87,24 @@ pub enum Action {
     AccountPin(AccountId, Box<Tag>),
     /// (9) Adds a teller under the next dense id.
     TellerAdd(Box<TellerAdd>),
-    /// (10) Revokes a teller: no login, and its sessions are closed.
+    /// (10) Revokes a teller: it cannot log in, and its sessions are closed.
     TellerRevoke(TellerId),
-    /// (11) Somebody tried to log in as the entry's owner (nobody: the name was unknown), with a secret of this tag.
+    /// (11) A login attempt as the entry's owner ([`Owner::Nobody`] for an unknown name), with the tag of the secret.
     LoginAttempt(Box<[u8; 32]>),
     /// (12) Opens a session, whose id is this entry's LSN.
     OpenSession {
-        /// The session evicted to make room, where a cap was reached.
+        /// The session evicted to make room, if a cap was reached.
         evicted: Option<Lsn>,
     },
     /// (13) Closes the origin's session.
     CloseSession,
     /// (14) Acknowledges every reply below the origin's `acked_below`.
     Ack,
-    /// (15) Consumes the origin's number, if it is still free, with the outcome *cancelled*.
+    /// (15) Consumes the origin's number with the outcome *cancelled*.
     Cancel,
     /// (16) A money command under the origin's number.
     Request(Command),
-    /// (17) A start of the store, the first entry that this start logs. Sessions opened from here on carry its random bits.
+    /// (17) A start of the store: the first entry that it logs. Sessions opened from here on have this epoch.
     Start(Epoch),
 }
 
@@ -115,7 +115,7 @@ pub struct AccountOpen {
     pub name: Box<str>,
     /// The tag of its PIN.
     pub pin: Tag,
-    /// Its opening balance, a deposit in all but name.
+    /// Its opening balance, which counts as a deposit.
     pub balance: Amount,
 }
 
@@ -128,12 +128,12 @@ pub struct TellerAdd {
     pub token: Tag,
 }
 
-/// What is kept of a PIN or token: an HMAC-SHA256 under the store's key, which stands elsewhere.
+/// The credential tag of a PIN or token: an HMAC-SHA256 under the store's key, which is stored elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Tag {
-    /// Which key made it.
+    /// The id of the key.
     pub key_id: u32,
-    /// Random, one a tag.
+    /// A random salt, new for each tag.
     pub salt: [u8; 16],
     /// The HMAC.
     pub tag: [u8; 32],
@@ -145,7 +145,7 @@ impl std::fmt::Debug for Tag {
     }
 }
 
-/// Why a new lineage was drawn.
+/// Why a new lineage began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineageCause {
     /// The store was created.
@@ -156,28 +156,28 @@ pub enum LineageCause {
     SnapshotStarted,
 }
 
-/// Bytes that are no entry of this version.
+/// Why bytes are not a valid entry of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// Ends too early, or goes on too long.
+    /// It is too short or too long.
     #[error("an entry of the wrong length")]
     Length,
-    /// A kind, owner, origin, cause or setting that this version does not know.
+    /// A kind, owner, origin, cause or setting that this version does not support.
     #[error("an entry with an unknown {0}")]
     Unknown(&'static str),
-    /// A field outside its limits.
+    /// A field is out of range.
     #[error("an entry whose {0} is out of range")]
     Range(&'static str),
-    /// A command that does not decode.
+    /// Its command does not decode.
     #[error("an entry whose command does not decode")]
     Command,
 }
 
-/// The longest entry in bytes: an account of the longest name.
+/// The longest entry in bytes: the opening of an account with the longest name.
 pub const MAX_ENTRY: usize = 32 + 1 + crate::model::types::MAX_NAME + 52 + 8;
 
 impl Entry {
-    /// Appends the entry's bytes to `out`: at most [`MAX_ENTRY`].
+    /// Appends the encoded entry to `out`: at most [`MAX_ENTRY`] bytes.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         let (owner_kind, owner_id) = match self.owner {
             Owner::Nobody => (0, 0),
@@ -199,17 +199,17 @@ impl Entry {
         self.action.encode_into(out);
     }
 
-    /// Reads an entry that takes all of `bytes`.
+    /// Decodes an entry that takes all of `bytes`.
     ///
     /// # Errors
-    /// [`EntryError`] for anything but exactly the bytes that [`Entry::encode_into`] writes.
+    /// [`EntryError`] for anything but the output of [`Entry::encode_into`].
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
         let mut reader = Reader(Take(bytes));
         let entry = Self::take(&mut reader)?;
         if reader.0.0.is_empty() { Ok(entry) } else { Err(EntryError::Length) }
     }
 
-    /// Takes an entry off the front.
+    /// Takes an entry from the front.
     fn take(reader: &mut Reader<'_>) -> Result<Self, EntryError> {
         let [kind, owner_kind, origin_kind, zero] = reader.array()?;
         if zero != 0 {
@@ -265,7 +265,7 @@ impl Action {
         }
     }
 
-    /// Whether the action happens under a session.
+    /// Whether the action needs a session.
     #[must_use]
     pub const fn needs_session(&self) -> bool {
         matches!(self, Self::CloseSession | Self::Ack | Self::Cancel | Self::Request(_))
@@ -459,7 +459,7 @@ mod tests {
         }
     }
 
-    /// Golden bytes: what a version 1 log holds.
+    /// Golden bytes of a version 1 log.
     #[test]
     fn golden_withdrawal() {
         let entry = Entry {

@@ -1,30 +1,30 @@
-//! The settings that the log holds: their numbers on disk, defaults and limits.
+//! The settings of a store: numbers on disk, defaults and ranges.
 //!
-//! Left out: what each of them changes (`bank/`, `wal/`).
+//! Left out: their effects (`bank/`, `wal/`).
 
 use crate::model::entry::EntryError;
 
-/// A setting of the store. Settings are entries because they change outcomes or files.
+/// A setting of the store. Settings are log entries because they affect outcomes or files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setting {
-    /// Sessions that one customer may hold (default 64).
+    /// The most sessions of a customer (default 64).
     SessionsPerCustomer,
-    /// Sessions that one teller may hold (default 4,096).
+    /// The most sessions of a teller (default 4,096).
     SessionsPerTeller,
-    /// Sessions in all (default 1,000,000).
+    /// The most sessions in total (default 1,000,000).
     SessionsInAll,
-    /// Unacknowledged replies that a session may hold (default 1,024).
+    /// The most unacknowledged replies of a session (default 1,024).
     Window,
-    /// Bytes of an incarnation's first segment (default 1 MiB).
+    /// The size of an incarnation's first segment in bytes (default 1 MiB).
     SegmentFirst,
-    /// Bytes that segments grow to, doubling (default 64 MiB).
+    /// The largest segment size in bytes, reached by doubling (default 64 MiB).
     SegmentMax,
-    /// Consecutive failed logins that lock (default 5).
+    /// The number of consecutive failed logins that locks a login (default 5).
     LoginFailures,
 }
 
 impl Setting {
-    /// Every setting, in the order of its number on disk.
+    /// All settings, in the order of their numbers on disk.
     pub const ALL: [Self; 7] = [
         Self::SessionsPerCustomer,
         Self::SessionsPerTeller,
@@ -53,7 +53,7 @@ impl Setting {
         Self::ALL.into_iter().find(|setting| setting.code() == code).ok_or(EntryError::Unknown("setting"))
     }
 
-    /// What holds where the log says nothing.
+    /// The default value.
     #[must_use]
     pub const fn default_value(self) -> u64 {
         match self {
@@ -67,7 +67,7 @@ impl Setting {
         }
     }
 
-    /// The values that it may take, both ends included.
+    /// The smallest and the largest allowed value.
     #[must_use]
     pub const fn range(self) -> (u64, u64) {
         match self {

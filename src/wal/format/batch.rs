@@ -1,4 +1,4 @@
-//! A batch as bytes: its header, the records of its entries, its place in the chain.
+//! The encoding of a batch: its header, the records of its entries, its link in the hash chain.
 //!
 //! ```text
 //! 0   8  magic "BKDBATCH"            12  2 format version      14 2 logic version
@@ -13,8 +13,8 @@
 //! 256 .. payload: records (`record.rs`); then 0xFF to the block's end
 //! ```
 //! The chain of a batch with entries is the SHA-256 of bytes 204 to the payload's end.
-//! Left out: how the open batch grows (`open_batch.rs`), whether a batch belongs where it stands (`recover.rs`), and what
-//! entries mean.
+//! Left out: how the open batch grows (`open_batch.rs`), whether a batch continues the log before it (`recover.rs`), and
+//! the meaning of entries.
 
 use sha2::{Digest, Sha256};
 
@@ -26,29 +26,29 @@ use crate::wal::format::record;
 use crate::wal::format::record::{BadRecord, Record, Records};
 use crate::wal::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, NEW_KINDS_VERSION, Position};
 
-/// The bytes of a batch before its payload.
+/// The length of a batch header in bytes.
 pub(in crate::wal) const HEADER: usize = 256;
-/// Where the hashed part of a batch begins.
+/// The offset at which the hashed part of a batch begins.
 pub(in crate::wal) const HASHED: usize = 204;
 const MAGIC: &[u8; 8] = b"BKDBATCH";
 
-/// One life of the daemon on a store: a counter, and random bits that tell two lives of the same counter apart,
-/// of which at most one left anything that counts.
+/// One run of the daemon on a store: a counter, and random bits that distinguish runs with the same counter. At most one
+/// run per counter value leaves valid batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Incarnation {
-    /// From 1; each start that logs something has the next.
+    /// From 1. Each start that writes a batch takes the next value.
     pub counter: u64,
-    /// Drawn at every start.
+    /// A random number, new at every start.
     pub random: u64,
 }
 
-/// What the first batch of an incarnation says about the log before it: where it ended.
-/// Whatever stands between that end and the voucher is void.
+/// The end of the log before an incarnation, as recorded in the incarnation's first batch. Bytes between that end and the
+/// voucher are void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voucher {
-    /// Who says so.
+    /// The kind of incarnation that recorded it.
     pub kind: VoucherKind,
-    /// The first byte after the last batch that counts.
+    /// The first byte after the last valid batch.
     pub end: Position,
     /// That batch's number.
     pub batch_number: u64,
@@ -56,73 +56,73 @@ pub struct Voucher {
     pub chain: Chain,
 }
 
-/// Who vouches for an end of the log.
+/// What an incarnation with a voucher did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VoucherKind {
-    /// A start: the bytes after the end are torn.
+    /// A normal start: bytes after the end can only be a torn write.
     Start,
-    /// A repair: valid batches after the end may have been dropped.
+    /// A repair: it may have dropped valid batches after the end.
     Repair,
 }
 
 /// The header of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The version of its layout: [`NEW_KINDS_VERSION`](crate::wal::NEW_KINDS_VERSION) with an entry of a newer kind,
-    /// [`BATCH_VERSION`](crate::wal::BATCH_VERSION) where a record holds several entries, else 1.
+    /// The format version: [`NEW_KINDS_VERSION`](crate::wal::NEW_KINDS_VERSION) if an entry is of a newer kind, else
+    /// [`BATCH_VERSION`](crate::wal::BATCH_VERSION) if a record holds several entries, else 1.
     pub format_version: u16,
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
-    /// The version of the rules that executed it.
+    /// The version of the rules that executed the batch.
     pub logic_version: u16,
-    /// Who wrote it.
+    /// The incarnation that wrote it.
     pub incarnation: Incarnation,
-    /// Contiguous, from 1.
+    /// The batch number: from 1, without gaps.
     pub number: u64,
     /// The running outcome digest after the previous batch.
     pub outcome_digest: u64,
-    /// The LSN of its first entry; in a batch without entries, of the next one to come.
+    /// The LSN of its first entry; in a batch without entries, that of the next entry of the log.
     pub first_lsn: Lsn,
-    /// How many entries.
+    /// The number of entries.
     pub count: u32,
-    /// The bytes of its records.
+    /// The length of its records in bytes.
     pub payload_len: u32,
-    /// The bank's time for all its entries.
+    /// The bank time of all its entries.
     pub bank_time: BankTime,
     /// The chain head before it.
     pub chain_before: Chain,
-    /// The chain head after it; the same where it has no entries.
+    /// The chain head after it. Equal to `chain_before` if the batch has no entries.
     pub chain_after: Chain,
-    /// In the first batch of an incarnation, except the store's very first.
+    /// Present in the first batch of each incarnation but the store's first.
     pub voucher: Option<Voucher>,
 }
 
-/// Why 256 bytes are no header that can be used.
+/// Why 256 bytes are not a usable header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) enum BadHeader {
-    /// Its magic or checksum does not hold: never written, half-written or damaged.
+    /// Wrong magic or checksum: never written, partly written or damaged.
     Unreadable,
-    /// Whole, but of a format version that is not known here.
+    /// Intact, but of an unsupported format version.
     FormatVersion(u16),
-    /// Whole, but executed by rules that are not known here.
+    /// Intact, but of an unsupported logic version.
     LogicVersion(u16),
-    /// Whole, but no program of this version writes such a thing.
+    /// Intact, but with contents that no program of this version writes.
     Malformed(&'static str),
 }
 
 impl BatchHeader {
-    /// How many bytes of its segment the batch takes, header and padding included.
+    /// The bytes that the batch takes in its segment, header and padding included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         to_u64(self.extent())
     }
 
-    /// [`BatchHeader::bytes`] as a length in memory.
+    /// [`BatchHeader::bytes`] as a `usize`.
     pub(in crate::wal) fn extent(&self) -> usize {
         round_up(HEADER.saturating_add(to_len(u64::from(self.payload_len))))
     }
 
-    /// Writes the 256 bytes over the front of `out`.
+    /// Encodes the header into the first 256 bytes of `out`.
     pub(in crate::wal) fn encode(&self, out: &mut [u8]) {
         assert!(out.len() >= HEADER, "a batch has room for its header");
         let Some(head) = out.get_mut(..HEADER) else { return };
@@ -148,7 +148,7 @@ impl BatchHeader {
         seal_crc(head);
     }
 
-    /// Reads the header at the front of `bytes`.
+    /// Decodes the header at the front of `bytes`.
     pub(in crate::wal) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let mut take = bytes.get(..HEADER).and_then(|head| open_crc(head, MAGIC)).ok_or(BadHeader::Unreadable)?;
         let format = take.u16().ok_or(BadHeader::Unreadable)?;
@@ -198,8 +198,8 @@ impl BatchHeader {
         })
     }
 
-    /// Checks everything about the batch in `bytes`, its [`BatchHeader::extent`], that can be told without the log
-    /// around it: records, their checksums, chain, padding.
+    /// Checks all of the batch that does not depend on the log around it: records, their checksums, chain, padding. `bytes` has
+    /// at least [`BatchHeader::extent`] bytes.
     pub(in crate::wal) fn check_body(&self, bytes: &[u8]) -> Result<(), String> {
         let end = HEADER.saturating_add(to_len(u64::from(self.payload_len)));
         let (Some(payload), Some(padding)) = (bytes.get(HEADER..end), bytes.get(end..self.extent())) else {
@@ -234,12 +234,12 @@ impl BatchHeader {
     }
 }
 
-/// A batch that verified, where it stood in the log.
+/// A verified batch, with its position in the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// Its header.
     pub header: &'a BatchHeader,
-    /// Where its first byte stands.
+    /// The position of its first byte.
     pub position: Position,
     pub(in crate::wal) payload: &'a [u8],
 }
@@ -250,13 +250,13 @@ impl<'a> Batch<'a> {
         Self { header, position, payload: held(bytes.get(HEADER..end), "a batch that verified is all there") }
     }
 
-    /// Its records in order. Nothing is copied.
+    /// Its records in order, without copying.
     pub fn records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
         Records { rest: Take(self.payload), next: self.header.first_lsn }
     }
 }
 
-/// The chain head after a batch whose bytes from [`HASHED`] to the payload's end are `hashed`.
+/// The chain head after a batch of `count` entries; `hashed` is its bytes from [`HASHED`] to the payload's end.
 pub(in crate::wal) fn chain_after(before: Chain, count: u32, hashed: &[u8]) -> Chain {
     if count == 0 { before } else { Chain(Sha256::digest(hashed).into()) }
 }
@@ -278,7 +278,7 @@ fn put_voucher(put: &mut Put<'_>, voucher: Option<&Voucher>) {
     }
 }
 
-/// The voucher at the cursor: `None` for bytes that are none, `Some(None)` for no voucher.
+/// Decodes the voucher at the cursor: `None` for invalid bytes, `Some(None)` if there is no voucher.
 fn take_voucher(take: &mut Take<'_>) -> Option<Option<Voucher>> {
     let kind = match take.array::<8>()? {
         [0, 0, 0, 0, 0, 0, 0, 0] => return (take.array::<56>()? == [0; 56]).then_some(None),

@@ -2,23 +2,23 @@
 //!
 //! Left out: fields (`model/bytes.rs`), what they mean (`batch.rs`, `segment.rs`, `manifest.rs`).
 
-/// Everything in the log starts at a multiple of this many bytes.
+/// The block size in bytes. Every structure of the log starts at a multiple of it.
 pub(in crate::wal) const BLOCK: u64 = 4096;
-/// [`BLOCK`] as a length in memory.
+/// [`BLOCK`] as a `usize`.
 pub(in crate::wal) const BLOCK_LEN: usize = 4096;
-/// What a disk writes whole or not at all.
+/// The sector size in bytes: the unit that a disk writes atomically.
 pub(in crate::wal) const SECTOR: usize = 512;
 
 /// A sector that was never written.
 static ZERO_SECTOR: [u8; SECTOR] = [0; SECTOR];
 
-/// Whether every byte is zero. Compares whole sectors, so that it runs at the speed of memory.
+/// Whether every byte is zero. Compares whole sectors, so that memory bandwidth is the limit.
 pub(in crate::wal) fn is_zero(bytes: &[u8]) -> bool {
     let mut sectors = bytes.chunks_exact(SECTOR);
     sectors.all(|sector| sector == ZERO_SECTOR) && sectors.remainder().iter().all(|byte| *byte == 0)
 }
 
-/// `length` rounded up to whole blocks. Lengths in the log are far below 2^63, so saturation is never seen.
+/// `length` rounded up to whole blocks. Lengths in the log are far below 2^63, so it never saturates.
 pub(in crate::wal) const fn round_up(length: usize) -> usize {
     length.div_ceil(BLOCK_LEN).saturating_mul(BLOCK_LEN)
 }

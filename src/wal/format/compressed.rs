@@ -1,15 +1,15 @@
-//! A finished segment in less room: the same bytes in zstd frames, behind an index that `zstd -d` passes over.
+//! A compressed segment: the bytes of a finished segment in zstd frames, behind an index that `zstd -d` skips.
 //!
 //! ```text
 //! 0   4  0x184D2A5B: a skippable frame        4   4 its length, H - 8
 //! 8   8  magic "BKDPACKD"                     16  4 CRC-32 of bytes 20..H
 //! 20  2  format version, 2 zero               24 16 store id
-//! 40  8  sequence number of the segment       48  8 its size in bytes, unpacked
-//! 56  4  frames, n                            60  4 bytes that each of them unpacks to, 262,144; the last to the rest
+//! 40  8  sequence number of the segment       48  8 its uncompressed size in bytes
+//! 56  4  number of frames, n                  60  4 uncompressed size of each frame, 262,144; the last holds the rest
 //! 64 8n  of each frame: its length, 4; its CRC-32, 4
-//! H = 64 + 8n: the frames, one after the other, to the end of the file
+//! H = 64 + 8n: the frames without gaps, to the end of the file
 //! ```
-//! A reader sees the segment as it was, byte for byte. Left out: making one (`compress.rs`).
+//! A reader sees the uncompressed bytes. Left out: writing compressed segments (`compress.rs`).
 
 use std::io;
 use std::path::Path;
@@ -22,41 +22,42 @@ use crate::model::types::StoreId;
 use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, file_name, sequence_of};
 use crate::wal::{FORMAT_VERSION, WalError};
 
-/// What each frame but the last unpacks to.
+/// The uncompressed size of each frame but the last, in bytes.
 pub(in crate::wal) const FRAME: usize = 256 << 10;
 const MAGIC: &[u8; 8] = b"BKDPACKD";
-/// One of the sixteen numbers that zstd passes over.
+/// One of the sixteen magic numbers of zstd's skippable frames.
 const SKIPPABLE: u32 = 0x184D_2A5B;
-/// The header without the index.
+/// The length of the header without the index.
 const FIXED: usize = 64;
-/// No frame takes more than what it holds, but for a few bytes about it.
+/// The largest frame in bytes: incompressible contents plus zstd's overhead.
 const MAX_FRAME: usize = FRAME + 1024;
 
-/// The name of a packed segment's file.
+/// A compressed segment's file name.
 #[must_use]
 pub fn compressed_name(sequence: u64) -> String {
     format!("{}.zst", file_name(sequence))
 }
 
-/// The sequence number of a file name that is a segment's, packed or not.
+/// The sequence number of a segment's file name, compressed or not; `None` for other names.
 pub(in crate::wal) fn sequence_of_any(name: &str) -> Option<u64> {
     sequence_of(name.strip_suffix(".zst").unwrap_or(name))
 }
 
-/// A segment that is open for reading, whichever way it is kept.
+/// A segment opened for reading, compressed or not.
 pub(in crate::wal) struct Opened {
-    /// The name of its file.
+    /// Its file name.
     pub(in crate::wal) name: String,
-    /// What it holds, unpacked.
+    /// Its uncompressed contents.
     pub(in crate::wal) file: Box<dyn File>,
-    /// What its file takes, if it is packed.
+    /// The size of its file in bytes, if it is compressed.
     pub(in crate::wal) packed: Option<u64>,
 }
 
-/// Opens a segment as it is, or packed. Where both are there, the segment itself was not yet removed, and counts.
+/// Opens a segment, compressed or not. Where both files exist, compression has not yet removed the original, and the
+/// original is used.
 ///
 /// # Errors
-/// What the system says; [`WalError::Damaged`] for a packed one that is not whole.
+/// [`WalError::Io`]; [`WalError::Damaged`] for an incomplete compressed file.
 pub(in crate::wal) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Opened, WalError> {
     let plain = file_name(sequence);
     match disk.open_read(&dir.join(&plain)) {
@@ -74,43 +75,43 @@ pub(in crate::wal) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -
             let length = packed.length;
             Ok(Opened { name, file: Box::new(packed), packed: Some(length) })
         }
-        // It is the segment that is missed.
+        // Both are missing: report the original name.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(WalError::open(&plain, error)),
         Err(error) => Err(WalError::open(&name, error)),
     }
 }
 
-/// The name of the file that a segment is kept in.
+/// The name of the file that stores a segment.
 ///
 /// # Errors
-/// As reading it.
+/// As for [`open_unpacked`].
 pub fn kept_in(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<String, WalError> {
     Ok(open_segment(disk, dir, sequence)?.name)
 }
 
-/// Opens a segment for reading; where it is packed, offsets and length are still the segment's.
+/// Opens a segment for reading. Offsets and length are those of the uncompressed segment.
 ///
 /// # Errors
-/// What the system says; [`WalError::Damaged`] for a packed one that is not whole.
+/// [`WalError::Io`]; [`WalError::Damaged`] for an incomplete compressed file.
 pub fn open_unpacked(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Box<dyn File>, WalError> {
     Ok(open_segment(disk, dir, sequence)?.file)
 }
 
-/// Where a frame stands, and what its bytes must be.
+/// The index entry of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) struct Frame {
     /// Its length in bytes.
     pub(in crate::wal) length: u32,
-    /// Its checksum.
+    /// The CRC-32 of its bytes.
     pub(in crate::wal) crc: u32,
 }
 
-/// The length of the header of a segment of so many bytes.
+/// The header length in bytes for a segment of `size` bytes.
 pub(in crate::wal) fn header_len(size: u64) -> usize {
     FIXED.saturating_add(frames_of(size).saturating_mul(8))
 }
 
-/// The header of a packed segment.
+/// Encodes the header of a compressed segment.
 pub(in crate::wal) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame]) -> Vec<u8> {
     let mut header = vec![0; header_len(size)];
     let field = |length: usize| held(u32::try_from(length).ok(), "the header of a packed segment is shorter than 4 GiB");
@@ -139,19 +140,19 @@ pub(in crate::wal) fn header(store: StoreId, sequence: u64, size: u64, frames: &
     header
 }
 
-/// A packed segment, open for reading: its offsets and its length are those of the segment.
+/// A compressed segment, opened for reading. Its offsets and its length are those of the uncompressed segment.
 pub(in crate::wal) struct Compressed {
     file: Box<dyn File>,
     sequence: u64,
     size: u64,
     /// The length of the file.
     length: u64,
-    /// Where each frame begins.
+    /// The offset of each frame in the file, and its index entry.
     frames: Vec<(u64, Frame)>,
     last: Mutex<Unpacked>,
 }
 
-/// The frame that was read last: reading on from the middle of it is frequent.
+/// A cache of the frame read last: sequential reads often continue within a frame.
 #[derive(Default)]
 struct Unpacked {
     index: Option<usize>,
@@ -160,10 +161,10 @@ struct Unpacked {
 }
 
 impl Compressed {
-    /// Reads the header and the index; `name` is for messages.
+    /// Reads the header and the index. Error messages contain `name`.
     ///
     /// # Errors
-    /// [`WalError::Damaged`], [`WalError::Unsupported`], or what the system says.
+    /// [`WalError::Damaged`], [`WalError::Unsupported`], [`WalError::Io`].
     pub(in crate::wal) fn open(file: Box<dyn File>, name: &str) -> Result<Self, WalError> {
         let io = |call| WalError::io(call, name);
         let length = file.len().map_err(io("measure"))?;
@@ -205,7 +206,7 @@ impl Compressed {
         Ok(Self { file, sequence, size, length, frames, last: Mutex::new(Unpacked::default()) })
     }
 
-    /// Unpacks a frame, unless it is the one that was unpacked last.
+    /// Decompresses a frame into `last`, unless it is there already.
     fn unpack(&self, index: usize, last: &mut Unpacked) -> io::Result<()> {
         if last.index == Some(index) {
             return Ok(());
@@ -270,7 +271,7 @@ impl File for Compressed {
     }
 }
 
-/// Number and size of the segment, and its frames. Whose it is, it says itself once unpacked.
+/// Decodes sequence number, size and frames. The store id is not checked here: the segment header inside has it, too.
 fn fields(mut take: Take<'_>) -> Option<(u64, u64, Vec<Frame>)> {
     let zero = take.u16()?;
     take.bytes(16)?;

@@ -1,18 +1,18 @@
-//! The manifest: which segments there must be. Two slots of one block, written one after the other, so that a crash
-//! while one is written leaves the other, and one that rots leaves the other.
+//! The manifest: the list of segments that must exist. It has two slots of one block, written one after the other, so that
+//! a torn write or decay of one slot leaves the other intact.
 //!
 //! ```text
 //! 0   8  magic "BKDMANIF"            12  2 format version, 2 zero
 //! 8   4  CRC-32 of bytes 12..4096    16 16 store id
 //! 32  8  generation, from 1          40  8 first retained segment    48 8 highest created segment
-//! 56  8  known end: 0 none, 1 the log reached it, 2 the log ends there; then, of that end:
+//! 56  8  known end: 0 none, 1 the log reached it, 2 the log was closed there; then, of that end:
 //! 64  8  batch number                72 32 chain head                104 8 segment  112 8 offset
 //! 120 8  next LSN   128 8 bank time  136 8 incarnation counter       144 8 incarnation random
 //! 152 .. 0xFF to 4096
 //! ```
-//! Format version 1 has no known end: 0xFF from 56 on. Generation 1, 3, 5 ... stand in the first slot, 2, 4, 6 ... in the
-//! second. The newest valid one counts.
-//! Left out: when it is written (`segment_writer.rs`), and what follows from it (`segment_scan.rs`).
+//! Format version 1 has no known end: 0xFF from 56 on. Odd generations are stored in the first slot, even ones in the
+//! second. The newest valid slot counts.
+//! Left out: when the manifest is written (`segment_writer.rs`), and how it is used (`segment_scan.rs`).
 
 use std::path::Path;
 
@@ -28,32 +28,32 @@ use crate::wal::{Position, WalError};
 pub(in crate::wal) const NAME: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.tmp";
 const MAGIC: &[u8; 8] = b"BKDMANIF";
-/// The version that is written.
+/// The format version written.
 const VERSION: u16 = 2;
-/// The oldest version that is read: without a known end.
+/// The oldest format version read. It has no known end.
 const VERSION_WITHOUT_END: u16 = 1;
 
-/// An end that the log certainly reached.
+/// A log end that the log has certainly reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) struct KnownEnd {
     /// The end.
     pub(in crate::wal) end: LogEnd,
-    /// The store was closed there: no batch was written behind it. A start takes this back before its first batch.
+    /// The log was closed there: no batch follows. A start clears this before its first batch.
     pub(in crate::wal) is_last: bool,
 }
 
-/// What one slot says.
+/// The contents of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) struct Manifest {
-    /// The store.
+    /// The store's id.
     pub(in crate::wal) store: StoreId,
-    /// Counts the writes.
+    /// The number of slot writes so far, from 1.
     pub(in crate::wal) generation: u64,
-    /// The oldest segment that must be there.
+    /// The oldest segment that must exist.
     pub(in crate::wal) first_retained: u64,
-    /// The newest segment that must be there.
+    /// The newest segment that must exist.
     pub(in crate::wal) highest: u64,
-    /// Where the log certainly came, as of the last clean stop. It stays true, unless a repair dropped that part.
+    /// The log end at the last clean shutdown. It stays true unless a repair drops that part.
     pub(in crate::wal) known: Option<KnownEnd>,
 }
 
@@ -74,7 +74,7 @@ impl Manifest {
         block
     }
 
-    /// Reads the slot that stands at `offset`: the format version as the error, if that is all that is wrong.
+    /// Decodes the slot at `offset`. The error is the format version, if the slot is intact but has another version.
     fn decode(block: &[u8], offset: u64) -> Result<Self, Option<u16>> {
         let mut take = open_crc(block, MAGIC).ok_or(None)?;
         let format = take.u16().ok_or(None)?;
@@ -93,12 +93,12 @@ impl Manifest {
         fields().ok_or(None)
     }
 
-    /// Where its generation belongs.
+    /// The offset of its generation's slot.
     const fn offset(&self) -> u64 {
         if self.generation % 2 == 1 { 0 } else { BLOCK }
     }
 
-    /// Writes the manifest of a new store, both slots, durably: from then on the store exists.
+    /// Writes both slots of a new store's manifest durably. From then on the store exists.
     pub(in crate::wal) fn create(
         disk: &dyn Disk,
         dir: &Path,
@@ -121,19 +121,19 @@ impl Manifest {
         Ok(second)
     }
 
-    /// Both slots of the file, as [`Manifest::create`] writes them, where this is the second one.
+    /// Encodes the whole file as [`Manifest::create`] writes it, with `self` as the second slot.
     pub(in crate::wal) fn file_bytes(&self) -> Vec<u8> {
         let [first, second] = [1, 2].map(|generation| Self { generation, ..*self }.encode());
         [first, second].concat()
     }
 
-    /// Names another first or highest segment durably: in the older slot first, so that a crash leaves the newer one, and
-    /// then in the other one too, so that either may rot.
+    /// Records another first or highest segment durably. The older slot is written first, so that a crash leaves the newer one
+    /// intact; then the other slot, so that either may decay.
     pub(in crate::wal) fn advance(&mut self, file: &dyn File, first_retained: u64, highest: u64) -> Result<(), WalError> {
         self.write(file, Self { first_retained, highest, ..*self })
     }
 
-    /// Names the end that the log certainly reached, durably, in both slots.
+    /// Records a known log end durably, in both slots.
     pub(in crate::wal) fn record_end(&mut self, file: &dyn File, known: KnownEnd) -> Result<(), WalError> {
         self.write(file, Self { known: Some(known), ..*self })
     }
@@ -152,7 +152,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Reads the newest valid slot, from the device; and whether the other one is damaged.
+    /// Reads the newest valid slot from the device. The flag is true if the other slot is damaged.
     pub(in crate::wal) fn read(disk: &dyn Disk, dir: &Path) -> Result<(Self, bool), WalError> {
         let damaged = |what: &str| WalError::Damaged { file: NAME.to_owned(), offset: 0, last_good: None, what: what.to_owned() };
         let file = disk.open_read(&dir.join(NAME)).map_err(|source| WalError::open(NAME, source))?;
@@ -201,7 +201,7 @@ fn put_known(put: &mut Put<'_>, known: Option<&KnownEnd>) {
     put.u64(end.incarnation.random);
 }
 
-/// The known end at the cursor: `None` for bytes that are none, `Some(None)` for no known end.
+/// Decodes the known end at the cursor: `None` for invalid bytes, `Some(None)` if there is none.
 fn take_known(take: &mut Take<'_>) -> Option<Option<KnownEnd>> {
     let kind = take.u64()?;
     let batch_number = take.u64()?;

@@ -1,4 +1,4 @@
-//! The bytes of the log: manifest, segments, batches, records. `docs/log-format.md` describes them.
+//! The encoding of manifest, segments, batches and records, as described in `docs/log-format.md`.
 
 pub(super) mod batch;
 pub(super) mod bytes;

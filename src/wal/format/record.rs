@@ -1,49 +1,49 @@
-//! A record: one entry, or several that have one head in common, under one length and one checksum.
+//! A record: one entry, or several entries that share a head, with one length and one checksum.
 //!
 //! ```text
-//! 0 2  length of the bytes behind the checksum    2 2  how many entries more than one (format version 1: zero)
-//! 4 4  their CRC-32                               8 .. they
+//! 0 2  length of the bytes behind the checksum    2 2  number of entries minus one (format version 1: zero)
+//! 4 4  their CRC-32                               8 .. the bytes
 //! ```
-//! Left out: what a batch is (`batch.rs`), how several entries share bytes (`entry/joined.rs`), and which do (`engine/`).
+//! Left out: batches (`batch.rs`), how entries share bytes (`entry/joined.rs`), and which entries share them (`engine/`).
 
 use crate::model::bytes::{Put, Take};
 use crate::model::invariant::held;
 use crate::model::types::Lsn;
 use crate::wal::{MAX_ENTRY, MAX_RECORD};
 
-/// The bytes of a record before what it holds.
+/// The length of a record's head in bytes.
 pub(in crate::wal) const HEAD: usize = 8;
 
-/// A record of a batch that verified.
+/// A record of a verified batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The LSN of its first entry; the others follow without gaps.
+    /// The LSN of its first entry. The LSNs of the others follow without gaps.
     pub first: Lsn,
-    /// How many entries, from 1.
+    /// The number of entries, at least 1.
     pub count: u32,
-    /// Their bytes.
+    /// The encoded entries.
     pub bytes: &'a [u8],
 }
 
-/// Why bytes are no record.
+/// Why bytes are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) enum BadRecord {
-    /// It goes beyond the payload.
+    /// It extends past the payload.
     Short,
-    /// No program writes one of that length, or of that many entries.
+    /// Its length or its number of entries is out of range.
     Impossible,
-    /// Its checksum does not hold.
+    /// Its checksum is wrong.
     Checksum,
 }
 
-/// Takes the record off the front of `rest`. On an error `rest` is anywhere.
+/// Takes one record from the front of `rest`. After an error the position of `rest` is unspecified.
 #[inline]
 pub(in crate::wal) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record<'a>, BadRecord> {
     let head = (rest.u16(), rest.u16(), rest.u32());
     let (Some(length), Some(further), Some(crc)) = head else { return Err(BadRecord::Short) };
     let bytes = rest.bytes(usize::from(length)).ok_or(BadRecord::Short)?;
     let most = if further == 0 { MAX_ENTRY } else { MAX_RECORD };
-    // Each further entry has a byte at least.
+    // Each further entry takes at least one byte.
     if bytes.is_empty() || bytes.len() > most || usize::from(further) >= bytes.len() {
         return Err(BadRecord::Impossible);
     }
@@ -53,8 +53,8 @@ pub(in crate::wal) fn take<'a>(rest: &mut Take<'a>, first: Lsn) -> Result<Record
     Ok(Record { first, count: u32::from(further) + 1, bytes })
 }
 
-/// Writes the head of the record that is all of `record`, and holds so many entries more than one. Whether its length is
-/// possible the caller has seen.
+/// Writes the head of `record`, which is a complete record with `further` entries behind the first. The caller has checked
+/// its length.
 pub(in crate::wal) fn put_head(record: &mut [u8], further: u16) {
     let (head, bytes) = held(record.split_first_chunk_mut::<HEAD>(), "a record begins with its head");
     let mut put = Put(head);
@@ -63,7 +63,7 @@ pub(in crate::wal) fn put_head(record: &mut [u8], further: u16) {
     put.u32(crc32fast::hash(bytes));
 }
 
-/// The records of a payload that was checked, in order. Nothing is copied or checked again.
+/// The records of a verified payload, in order. Copies nothing and checks nothing again.
 pub(in crate::wal) struct Records<'a> {
     pub(in crate::wal) rest: Take<'a>,
     pub(in crate::wal) next: Lsn,

@@ -1,4 +1,4 @@
-//! A segment's header and name: one file of the log, zero-written ahead of need, with a fixed size.
+//! The header and the file name of a segment: one file of the log, of fixed size, filled with zeros before use.
 //!
 //! ```text
 //! 0   8  magic "BKDSEGMT"            12  2 format version, 2 zero
@@ -6,7 +6,7 @@
 //! 32  8  sequence number, from 1     40  8 size of the file in bytes, this block included
 //! 48 ..  0xFF to 4096; batches follow
 //! ```
-//! Left out: making one durably (`segment_writer.rs`), and reading its batches (`reader.rs`).
+//! Left out: durable creation of segments (`segment_writer.rs`), and reading their batches (`reader.rs`).
 
 use crate::model::bytes::{Put, open_crc, seal_crc};
 use crate::model::types::StoreId;
@@ -19,19 +19,19 @@ pub(in crate::wal) const MIN_SIZE: u64 = 64 << 10;
 /// The largest size of a segment in bytes.
 pub(in crate::wal) const MAX_SIZE: u64 = 1 << 30;
 
-/// What the first block of a segment says.
+/// The contents of a segment's first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) struct SegmentHeader {
-    /// The store.
+    /// The store's id.
     pub(in crate::wal) store: StoreId,
-    /// Its place among the segments, which is also its name.
+    /// The sequence number, from which the file name is derived.
     pub(in crate::wal) sequence: u64,
-    /// The file's length.
+    /// The file's length in bytes.
     pub(in crate::wal) size: u64,
 }
 
 impl SegmentHeader {
-    /// The first block of the file.
+    /// Encodes the first block of the file.
     pub(in crate::wal) fn encode(&self) -> [u8; BLOCK_LEN] {
         let mut block = [0xFF; BLOCK_LEN];
         let mut put = Put(&mut block);
@@ -46,10 +46,10 @@ impl SegmentHeader {
         block
     }
 
-    /// Reads the first block of a file.
+    /// Decodes the first block of a file.
     ///
     /// # Errors
-    /// The format version, if the block is whole but of another one; otherwise `None`.
+    /// The format version, if the block is intact but has another version; otherwise `None`.
     pub(in crate::wal) fn decode(block: &[u8]) -> Result<Self, Option<u16>> {
         let mut take = open_crc(block, MAGIC).ok_or(None)?;
         let format = take.u16().ok_or(None)?;
@@ -73,7 +73,7 @@ pub fn file_name(sequence: u64) -> String {
     format!("{sequence:010}.seg")
 }
 
-/// The sequence number of a file name that is a segment's.
+/// The sequence number of an uncompressed segment's file name; `None` for other names.
 pub(in crate::wal) fn sequence_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     let is_plain = digits.len() >= 10 && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,8 +1,8 @@
-//! Places in the log that a checkpoint vouches for: recovery goes on from one of them, and must reach the others.
+//! Anchors: log ends recorded by checkpoints. Recovery starts at one of them, and must reach the others.
 //!
-//! An anchor names the log's end as it once was, together with its last batch, which must still stand there. What is
-//! below the anchor's segment is not read: its files must be there, whole in header and size, and no more.
-//! Left out: what a checkpoint is, and where it is kept (`engine/`).
+//! An anchor is an earlier end of the log together with the position of its last batch, which must still be there. Of the
+//! segments below the anchor's, recovery checks only existence, header and size.
+//! Left out: the contents and the location of checkpoints (`engine/`).
 
 use std::path::Path;
 
@@ -20,25 +20,25 @@ use crate::wal::{Position, WalError, file_name};
 /// Replays one batch; an error is damage at that batch.
 pub type Replay<'a> = dyn FnMut(&Batch<'_>) -> Result<(), String> + 'a;
 
-/// An end that the log once had: everything up to it was durable.
+/// An earlier end of the log. Everything up to it was durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Where the last batch before it begins.
+    /// The position of the last batch before it.
     pub last_batch: Position,
     /// The end.
     pub end: LogEnd,
 }
 
-/// An end that the log once had, by what is kept beside it.
+/// An earlier end of the log, and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Who says so: `a checkpoint`, `the manifest`.
+    /// The source, for messages: `a checkpoint`, `the manifest`.
     pub by: &'static str,
     /// The end.
     pub anchor: Anchor,
 }
 
-/// Everything that says how far a log once came: it must go through each of these ends.
+/// All known ends: the log must pass through each of them.
 pub(in crate::wal) struct Vouched<'a> {
     survey: &'a SegmentScan,
     from: Option<&'a Anchor>,
@@ -46,12 +46,12 @@ pub(in crate::wal) struct Vouched<'a> {
 }
 
 impl<'a> Vouched<'a> {
-    /// For a reading that begins after `from`. What the manifest says is added.
+    /// For a recovery that starts at `from`. Adds the end in the manifest.
     pub(in crate::wal) fn new(survey: &'a SegmentScan, from: Option<&'a Anchor>, known: &[Known]) -> Self {
         Self { survey, from, known: known.iter().copied().chain(survey.known_end()).collect() }
     }
 
-    /// Whether the batch that the walk has just come through is none that is known to be another.
+    /// Checks the batch just read against the known ends with its number.
     ///
     /// # Errors
     /// [`WalError::Damaged`].
@@ -69,12 +69,12 @@ impl<'a> Vouched<'a> {
         }
     }
 
-    /// Whether a log that ends there, behind these repairs, came as far as is known.
+    /// Checks that a log that ends at `end`, after `repairs`, reached every known end that no repair dropped.
     ///
     /// # Errors
     /// [`WalError::Damaged`].
     pub(in crate::wal) fn check_reached(&self, end: &LogEnd, repairs: &[u64]) -> Result<(), WalError> {
-        // A repair that is older than where the reading began was seen by whoever made that checkpoint.
+        // The checkpoint at which reading started already takes older repairs into account.
         let counts = |repair: u64| repairs.contains(&repair) || self.from.is_some_and(|from| from.end.position.segment >= repair);
         for Known { by, anchor } in self.known.iter().filter(|known| known.anchor.end.batch_number > end.batch_number) {
             if !self.survey.repairs_of(anchor).any(counts) {
@@ -86,19 +86,19 @@ impl<'a> Vouched<'a> {
     }
 }
 
-/// The part of a log that it has moved on from: all of it is durable and stays as it is.
+/// The finished part of a log: durable and immutable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// Its end. Every batch before it lies in a segment that is no longer in use.
+    /// Its end. No batch before it is in the segment in use.
     pub end: LogEnd,
     /// The running outcome digest after its last batch.
     pub outcome_digest: u64,
-    /// The bytes of its batches since the place from which recovery read on.
+    /// The bytes of its batches since the position at which recovery started.
     pub bytes: u64,
 }
 
 impl SegmentScan {
-    /// The store.
+    /// The store's id.
     #[must_use]
     pub const fn store(&self) -> StoreId {
         self.manifest.store
@@ -110,26 +110,26 @@ impl SegmentScan {
         self.manifest.first_retained
     }
 
-    /// Whether a repair claims to have dropped what the anchor ends with. Such an anchor is none to go on from.
+    /// Whether a repair claims to have dropped the end of the anchor. Recovery cannot start at such an anchor.
     #[must_use]
     pub fn is_void(&self, anchor: &Anchor) -> bool {
         self.repairs_of(anchor).next().is_some()
     }
 
-    /// The end that the manifest says the log certainly reached, if it names one.
+    /// The known end in the manifest, if any.
     #[must_use]
     pub fn known_end(&self) -> Option<Known> {
         let end = self.manifest.known?.end;
         Some(Known { by: "the manifest", anchor: Anchor { last_batch: end.position, end } })
     }
 
-    /// Whether the manifest says that the log was closed with exactly this end, so that nothing behind it is the log's.
+    /// Whether the manifest records that the log was closed at exactly this end, so that nothing behind it belongs to the log.
     #[must_use]
     pub fn was_closed_at(&self, end: &LogEnd) -> bool {
         self.manifest.known.is_some_and(|known| known.is_last && known.end == *end)
     }
 
-    /// The segments of the repairs that claim to have dropped what the anchor ends with.
+    /// The segments of the repairs that claim to have dropped the end of the anchor.
     fn repairs_of(&self, anchor: &Anchor) -> impl Iterator<Item = u64> {
         let Position { segment: own, .. } = anchor.end.position;
         let end = anchor.end.position;
@@ -138,12 +138,11 @@ impl SegmentScan {
         repairs.map(|(_, segment)| *segment)
     }
 
-    /// Reads everything after `from`, or from the beginning, and calls `replay` for each batch in order. The log must
-    /// also go through each end in `known`, and the one in the manifest, unless a repair dropped what it ends with. Writes
-    /// nothing at all.
+    /// Reads everything after `from`, or from the beginning, and calls `replay` for each batch in order. The log must pass
+    /// through each end in `known` and the one in the manifest, except for those that a repair dropped. Writes nothing.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`]. A log without what an anchor vouches for is [`WalError::Damaged`].
+    /// As [`crate::wal::recover`]; [`WalError::Damaged`] also if the batch of an anchor is missing.
     pub fn recover(
         self,
         disk: &dyn Disk,
@@ -181,11 +180,11 @@ impl SegmentScan {
         })
     }
 
-    /// Reads the finished part of a log that is in use, from `from`, or from the beginning, exactly to `to`, and gives
-    /// the anchor there. The survey is one by [`SegmentScan::part`]; segments in use are never touched.
+    /// Reads the finished part of a log that is in use, from `from` or from the beginning, exactly to `to`, and returns the
+    /// anchor there. `self` is from [`SegmentScan::part`]; the segment in use is never touched.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
+    /// As [`crate::wal::recover`]; [`WalError::Damaged`] also if the finished part ends elsewhere.
     pub fn replay_to(
         &self,
         disk: &dyn Disk,
@@ -209,13 +208,13 @@ impl SegmentScan {
         Ok(Anchor { last_batch: walk.last_batch, end: walk.end })
     }
 
-    /// Whether the log's first segments were dropped, so that it can be read from a checkpoint on only.
+    /// Whether the log's first segments were dropped, so that recovery needs a checkpoint.
     #[must_use]
     pub const fn is_cut(&self) -> bool {
         self.manifest.first_retained > 1
     }
 
-    /// The end after which reading begins: the anchor's, once what it vouches for was found, or that of an empty log.
+    /// The end at which reading starts: the anchor's, after verifying its last batch, or that of an empty log.
     pub(in crate::wal) fn begin(&self, reader: &mut Reader<'_>, from: Option<&Anchor>) -> Result<LogEnd, WalError> {
         match from {
             Some(anchor) => self.confirm(reader, anchor).map(|()| anchor.end),
@@ -227,7 +226,7 @@ impl SegmentScan {
         }
     }
 
-    /// Whether the batch that the anchor ends with still stands where it stood.
+    /// Verifies that the anchor's last batch is still there.
     fn confirm(&self, reader: &mut Reader<'_>, anchor: &Anchor) -> Result<(), WalError> {
         let Anchor { last_batch: at, end } = *anchor;
         let refuse = |what: &str| {

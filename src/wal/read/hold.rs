@@ -1,9 +1,9 @@
-//! A view of a log that a daemon is writing, as of one moment: what the manifest named then stays readable, whatever is
-//! packed or dropped meanwhile.
+//! A snapshot view of a log in use: every segment that the manifest named at one moment stays readable, even if it is
+//! compressed or dropped meanwhile.
 //!
-//! Every file is opened first, and read through its descriptor. A daemon that drops a segment removes its name only: the
-//! bytes stay for a reader that has it open. The segment in use still grows in this view; segments made later are not in it.
-//! Left out: which batches of it are sealed (`inspect.rs`).
+//! All files are opened first, and read through their descriptors. A daemon that drops a segment removes only its name: the
+//! bytes stay readable through an open descriptor. The segment in use still grows in this view; later segments are not in it.
+//! Left out: which of its batches are sealed (`inspect.rs`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,27 +18,27 @@ use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::file_name;
 
-/// How often everything is opened anew because a file was packed or dropped meanwhile.
+/// The most attempts to open everything while files are being compressed or dropped.
 const LOOKS: usize = 100;
-/// The most segments that are held, the oldest first: only those are ever dropped. Each takes a descriptor.
+/// The most files that are held, oldest segments first, because only those are dropped. Each takes a descriptor.
 const MOST: usize = 512;
 
-/// The view. Nothing can be changed through it.
+/// The view. It is read-only.
 pub struct Hold {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// What is held, and what stands for it.
+    /// The held files by name.
     files: BTreeMap<String, Arc<dyn File>>,
-    /// The names in the directory: those held, and all others but segments that are not of this moment.
+    /// The names in the directory, without segments that the manifest did not name at that moment.
     names: Vec<String>,
 }
 
 impl Hold {
-    /// Opens the manifest, the segments that it names, and every checkpoint, of a store in `dir`. The reader is announced to
-    /// whoever removes a file.
+    /// Opens the manifest, the segments that it names, and every checkpoint of the store in `dir`. `disk` must announce the
+    /// reader on every open file ([`File::announce_reader`]), as [`crate::env::ThrottledDisk`] does.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`], if the manifest cannot be read; what the system says.
+    /// As [`crate::wal::recover`] for an unreadable manifest; [`WalError::Io`].
     pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, WalError> {
         let mut looks = 0;
         loop {
@@ -79,7 +79,7 @@ impl Hold {
         Ok(hold)
     }
 
-    /// Opens a segment as it is kept now. One too many is only looked for.
+    /// Opens a segment, compressed or not. Returns its file name and the open file.
     fn segment(&self, sequence: u64) -> Result<(String, Option<Arc<dyn File>>), WalError> {
         let plain = file_name(sequence);
         let mut missing = None;
@@ -166,7 +166,7 @@ impl Disk for Hold {
     }
 }
 
-/// A file that is open once and read by several.
+/// A file that is opened once and shared by several readers.
 struct Shared(Arc<dyn File>);
 
 impl File for Shared {
@@ -195,7 +195,7 @@ impl File for Shared {
     }
 }
 
-/// A file in memory.
+/// A read-only file in memory.
 pub(in crate::wal) struct Bytes(pub(in crate::wal) Vec<u8>);
 
 impl File for Bytes {

@@ -1,10 +1,9 @@
-//! Reads a log from its first byte without touching it: for tools, also beside the daemon that is writing it.
+//! Read-only inspection of a log, for tools; also while a daemon is writing it.
 //!
-//! On a stopped store the verdict is recovery's, word for word. Beside a daemon the tail moves, so the last batch is
-//! told as unsealed until another stands behind it, and what follows is damage only where it proves itself: a whole
-//! batch behind one that does not read. A writer finishes a batch before it begins the next, so whoever has seen the
-//! next and reads again must find the one before it whole.
-//! Left out: what the device holds, as opposed to the page cache (`recover.rs` reads that), and what entries mean.
+//! On a stopped store the verdict is exactly that of recovery. On a running one the tail moves: the last batch counts as
+//! unsealed until another follows it, and the tail is damaged only if an intact batch follows one that does not verify. The
+//! daemon finishes a batch before it begins the next, so a second look must find every earlier batch intact.
+//! Left out: reading from the device instead of the page cache (`recover.rs`), and the meaning of entries.
 
 use std::path::Path;
 
@@ -19,55 +18,55 @@ use crate::wal::read::segment_scan::{SegmentScan, Stored};
 use crate::wal::read::tail_check::{Stop, Torn, judge, scan};
 use crate::wal::{Position, WalError};
 
-/// How often files that a daemon is just changing are looked at again.
+/// The most attempts to read files that a daemon is changing.
 const LOOKS: usize = 8;
 
-/// Whether somebody may be writing to the log meanwhile.
+/// Whether a daemon may be writing to the log meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// Nobody has the store's lock: the whole log is there to be judged.
+    /// The store's lock is free: the whole log can be judged.
     None,
-    /// A daemon has it.
+    /// A daemon holds the lock.
     Running,
 }
 
-/// A good batch, and whether a later one has proven it durable.
+/// A good batch, and whether a later batch proves it durable.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// The batch.
     pub batch: Batch<'a>,
-    /// Always so but for the last one.
+    /// Whether a later batch follows, or the batch is a seal. Always true except for the last batch.
     pub is_sealed: bool,
 }
 
-/// Takes each good batch in order; an error is damage at that batch.
+/// Callback for each good batch in order. An error counts as damage at that batch.
 pub type Visit<'a> = dyn FnMut(&Seen<'_>) -> Result<(), String> + 'a;
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Clone, Debug)]
 pub struct Inspected {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
-    /// Where the log ends: beside a daemon with the last sealed batch, otherwise with the last good one.
+    /// The end of the log: after the last sealed batch if a daemon is running, otherwise after the last good batch.
     pub end: LogEnd,
-    /// Where the last good batch ends, sealed or not.
+    /// The end of the last good batch, sealed or not.
     pub good_end: LogEnd,
-    /// Whether a good batch stood at the very end that none has sealed yet.
+    /// Whether the last good batch is unsealed.
     pub has_unsealed: bool,
-    /// What a crash left half-written on a stopped store.
+    /// The torn write of a stopped store, if any.
     pub torn: Option<Torn>,
-    /// One of the manifest's two slots is damaged (beside a daemon it may only be half-written).
+    /// One of the manifest's two slots is damaged; with a running daemon it may just be in the middle of a write.
     pub has_damaged_slot: bool,
     /// Every segment that the manifest names.
     pub segments: Vec<Stored>,
 }
 
-/// Reads everything after `from`, or from the beginning, and calls `visit` for each good batch in order. The log must also
-/// go through each end in `known`, as in a start. Nothing is written, synced or evicted. An error of `visit` is damage at
+/// Reads everything after `from`, or from the beginning, and calls `visit` for each good batch in order. The log must pass
+/// through each end in `known`, as in recovery. Writes, syncs and evicts nothing. An error of `visit` counts as damage at
 /// that batch.
 ///
 /// # Errors
-/// As [`crate::wal::read::recover`].
+/// As [`crate::wal::recover`].
 pub fn inspect(
     disk: &dyn Disk,
     dir: &Path,
@@ -101,7 +100,7 @@ pub fn inspect(
                 return finish(&survey, walk.end, held, tail.torn, writer, visit);
             }
             Writer::Running => match proof_beyond(&mut Reader::new(disk, dir), &survey, &walk.end)? {
-                // It was there before this look, and the batch before it still does not read.
+                // The end did not move since the previous look, so the batch there must be intact by now.
                 Some(what) if stood => return Err(damaged(stop.at, &walk.end, format!("{}, and {what}", stop.what))),
                 Some(_) if looks < LOOKS => {}
                 _ => {
@@ -113,7 +112,7 @@ pub fn inspect(
     }
 }
 
-/// Walks as far as batches are good, handing each on when the next is there.
+/// Reads all good batches; passes each to `visit` once the next is found.
 fn go(walk: &mut LogCursor<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut Visit<'_>) -> Result<Stop, WalError> {
     loop {
         let before = walk.end;
@@ -146,7 +145,7 @@ fn finish(
     if end.batch_number == 0 {
         return Err(damaged(survey.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
     }
-    // A batch without entries proves the one before it, and there is nothing in it to be proven.
+    // A batch without entries proves the one before it, and needs no proof itself.
     let has_unsealed = held.header.as_ref().is_some_and(|(header, _)| header.count > 0);
     let sealed_end = if has_unsealed { held.before } else { end };
     held.hand_on(!has_unsealed, visit)?;
@@ -161,10 +160,10 @@ fn finish(
     })
 }
 
-/// The first look at the files, again and again while a daemon may be changing them.
+/// [`SegmentScan::read`], with retries while a daemon may be changing the files.
 ///
 /// # Errors
-/// As [`crate::wal::read::recover`].
+/// As [`crate::wal::recover`].
 pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<SegmentScan, WalError> {
     let mut looks = 1;
     loop {
@@ -175,7 +174,7 @@ pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<SegmentScan
     }
 }
 
-/// A batch that cannot be there unless another one stood right at the end, in words.
+/// Describes a batch whose existence proves that another batch was complete at `end`; `None` if there is no such batch.
 fn proof_beyond(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd) -> Result<Option<String>, WalError> {
     let mut at = end.position;
     while let Some(size) = survey.size(at.segment) {
@@ -191,7 +190,7 @@ fn proof_beyond(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd) -> 
     Ok(None)
 }
 
-/// The last good batch, kept back until another is seen behind it.
+/// The last good batch, withheld until another follows it.
 #[derive(Default)]
 struct Held {
     header: Option<(BatchHeader, Position)>,

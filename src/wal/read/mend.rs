@@ -1,9 +1,9 @@
-//! Files of a log that can be made anew from what stands elsewhere, and a view of the disk in which they are.
+//! Reconstruction of damaged log files from redundant information, and a view of the disk with the fixes applied.
 //!
-//! A segment's header says nothing that its name, its length and the other files do not say. An untouched segment is
-//! zeros. A manifest names the segments, which are there. So each of them is made anew in a view first, and the store in
-//! that view is judged as any other; nothing is written before that.
-//! Left out: the judgement, what it takes to lose nothing, and writing (`engine/`).
+//! A segment's header follows from its name, its length and the other files. An untouched segment is all zeros. A manifest
+//! follows from the segments present. Each fix is applied to the view first, and the store in that view is judged like any
+//! other; nothing is written before that.
+//! Left out: the judgement, the check that nothing is lost, and the writes (`engine/`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,47 +23,47 @@ use crate::wal::read::recover::{LogEnd, Recovered};
 use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::{Position, WalError};
 
-/// What a fix must be held against before it counts as losing nothing.
+/// The evidence required before a fix counts as lossless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// That the store is sound with it: it brings back what is known to the byte.
+    /// The fixed store is sound: the fix restores bytes that are known exactly.
     Sound,
-    /// Also, that the log was closed where it ends now: nothing was ever written to what is made anew.
+    /// Also, the log was closed where it ends now: nothing was ever written to the reconstructed part.
     Closed,
-    /// Also, that the log's last segment is untouched: no later one was in use that the manifest would have named.
+    /// Also, the log's last segment is untouched: no later segment was in use.
     Spare,
 }
 
-/// One file as it is to be.
+/// A fix: the wanted contents of one file.
 #[derive(Clone, Debug)]
 pub struct Fix {
-    /// Its name in the store's directory.
+    /// The file name in the store's directory.
     pub name: String,
-    /// What is wrong, and what is done.
+    /// What is wrong, and what is done about it.
     pub what: String,
-    /// What it takes to lose nothing by it.
+    /// The evidence required for the fix to be lossless.
     pub proof: Proof,
-    /// Whether the file as it is goes on being read between [`Fix::head`] and [`Fix::zero_from`].
+    /// Whether the present file supplies the bytes between [`Fix::head`] and [`Fix::zero_from`].
     pub keeps: bool,
     /// The first bytes.
     pub head: Vec<u8>,
-    /// From here on there are zeros.
+    /// The offset from which the file is zero.
     pub zero_from: u64,
-    /// The length; none for a file that is to be put aside.
+    /// The length in bytes; `None` for a file that is to be put aside.
     pub length: Option<u64>,
 }
 
 impl Fix {
-    /// Whether what it makes zeros lies behind that end of the log, in a segment.
+    /// Whether the fix is to a segment, and what it zeroes lies behind `end`.
     #[must_use]
     pub fn is_behind(&self, end: &LogEnd) -> bool {
         let at = sequence_of(&self.name).map(|segment| Position { segment, offset: self.zero_from });
         at.is_some_and(|at| at >= end.position)
     }
 
-    /// Whether a reading from there to that end of the log came through what it changes, in a segment. The log goes on
-    /// behind it by numbers and chain, so nothing of the log was in it: what a repair dropped may have been, and the repair
-    /// was interrupted before the file was made.
+    /// Whether the fix is to a segment, and a read from `from` to `end` passed the part that it changes. The log continues
+    /// behind that part with contiguous numbers and chain, so nothing of the log was in it. It may have held batches that a
+    /// repair dropped, if the repair was interrupted before the file was created.
     #[must_use]
     pub fn is_passed(&self, from: Option<&Anchor>, end: &LogEnd) -> bool {
         let offset = if self.head.is_empty() { self.zero_from } else { 0 };
@@ -71,7 +71,7 @@ impl Fix {
         at.is_some_and(|at| at.segment < end.position.segment && from.is_none_or(|from| at >= from.end.position))
     }
 
-    /// A file of exactly these bytes.
+    /// A fix that replaces the whole file by `head`.
     #[must_use]
     pub fn whole(name: &str, what: String, proof: Proof, head: Vec<u8>) -> Self {
         let length = to_u64(head.len());
@@ -79,10 +79,10 @@ impl Fix {
     }
 }
 
-/// Finds the files of the log without which its first look fails, until it does not.
+/// Finds fixes, one by one, until [`SegmentScan::read`] succeeds on the fixed store.
 ///
 /// # Errors
-/// What is damaged beyond that: the error of the first look.
+/// The error of [`SegmentScan::read`], if there is no fix for it.
 pub fn find_fixes(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Fix>, WalError> {
     let mut fixes: Vec<Fix> = Vec::new();
     loop {
@@ -99,12 +99,12 @@ pub fn find_fixes(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Fix>, WalError
     }
 }
 
-/// Puts zeros behind the end of a log in these places, each of which is in another segment.
+/// Fixes that zero the bytes behind the end of a log. Each of `parts` is in a segment of its own.
 ///
 /// # Errors
 /// [`WalError::Io`].
 pub fn zero_behind(disk: &dyn Disk, dir: &Path, parts: &[(Position, u64)]) -> Result<Vec<Fix>, WalError> {
-    // What is packed has been moved on from, and is not behind an end.
+    // A compressed segment is finished, and is not behind the end.
     let is_kept = |from: &Position| disk.exists(&dir.join(from.file())).map_err(WalError::io("look for", from.file()));
     let fixes = parts.iter().map(|(from, bytes)| {
         if !is_kept(from)? {
@@ -137,7 +137,7 @@ fn fix_for(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<Fix>, WalEr
         };
     }
     Ok(match found {
-        // Another segment, which may be needed elsewhere.
+        // It is another segment, which may be needed elsewhere.
         Found::Header(header, _) if header.store != manifest.store || header.sequence != sequence => None,
         Found::Header(header, length) => {
             let what = format!("it is {length} bytes long instead of {}: cut, or longer by zeros", header.size);
@@ -149,7 +149,7 @@ fn fix_for(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<Fix>, WalEr
             let header = SegmentHeader { store: manifest.store, sequence, size: length };
             let what = "its header is not whole: written anew, since name and length say what it says".to_owned();
             let head = header.encode().to_vec();
-            // What goes beyond the header may have taken batches with it, and left nothing that shows it.
+            // Damage that extends past the header may have destroyed batches without a trace.
             let proof = if is_confined { Proof::Sound } else { Proof::Closed };
             Some(Fix { name: file.to_owned(), what, proof, keeps: true, head, zero_from: length, length: Some(length) })
         }
@@ -171,7 +171,7 @@ fn fresh(store: StoreId, sequence: u64, size: u64, what: &str) -> Fix {
     Fix { name, what, proof: Proof::Closed, keeps: false, zero_from: to_u64(head.len()), head, length: Some(size) }
 }
 
-/// The manifest that the segments prove: they are of one store, and none between them is missing.
+/// Rebuilds the manifest from the segments, if none between the first and the last is missing.
 fn rebuilt_manifest(disk: &dyn Disk, dir: &Path, why: &str) -> Result<Option<Fix>, WalError> {
     let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
     let mut sequences: Vec<u64> = names.iter().filter_map(|name| sequence_of_any(name)).collect();
@@ -192,15 +192,15 @@ fn rebuilt_manifest(disk: &dyn Disk, dir: &Path, why: &str) -> Result<Option<Fix
     Ok(has_all.then(|| Fix::whole(manifest::NAME, what, Proof::Spare, manifest.file_bytes())))
 }
 
-/// What has a segment's name.
+/// What exists under a segment's file name.
 enum Found {
-    /// A file with a whole header, and its length.
+    /// A file with an intact header, and its length.
     Header(SegmentHeader, u64),
-    /// A file of that length, without; and whether the padding before the first batch is whole.
+    /// A file without an intact header: its length, and whether the padding in front of the first batch is intact.
     Broken(u64, bool),
-    /// Nothing, or too little of it.
+    /// Nothing, or a file shorter than two blocks.
     Nothing,
-    /// No file.
+    /// Not a regular file.
     Other,
 }
 
@@ -216,7 +216,7 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
         return Ok(Found::Nothing);
     }
     let mut block = [0; BLOCK_LEN];
-    // What cannot be read may be whole: a call that fails says nothing about the file.
+    // A failed read is no evidence of damage: the file may be intact.
     file.read_exact_at(&mut block, 0).map_err(WalError::io("read", path.display().to_string()))?;
     let is_confined = block.get(BLOCK_LEN - SECTOR..).is_some_and(|end| end.iter().all(|byte| *byte == 0xFF));
     Ok(SegmentHeader::decode(&block).map_or(Found::Broken(length, is_confined), |header| Found::Header(header, length)))
@@ -226,10 +226,10 @@ fn size_of(disk: &dyn Disk, dir: &Path, sequence: u64) -> Option<u64> {
     crate::wal::format::compressed::open_unpacked(disk, dir, sequence).ok()?.len().ok().filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
 }
 
-/// Writes a manifest's damaged slot anew, from the other one. Durable afterwards; a crash leaves one whole slot at least.
+/// Rewrites a damaged slot of the manifest from the other one, durably. A crash leaves at least one intact slot.
 ///
 /// # Errors
-/// [`WalError::Damaged`] where neither is whole; what the system says.
+/// [`WalError::Damaged`] if neither slot is intact; [`WalError::Io`].
 pub fn heal_manifest(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
     let (mut manifest, _) = Manifest::read(disk, dir)?;
     let file = disk.open(&dir.join(manifest::NAME)).map_err(|source| WalError::open(manifest::NAME, source))?;
@@ -238,14 +238,14 @@ pub fn heal_manifest(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
 }
 
 impl SegmentScan {
-    /// Whether the log's last segment is one to which nothing was ever written, behind an end.
+    /// Whether the log's last segment is untouched and behind the end.
     #[must_use]
     pub fn ends_untouched(&self, recovered: &Recovered) -> bool {
         !recovered.spares.is_empty() && recovered.end.position.segment < self.manifest.highest
     }
 }
 
-/// A disk on which the fixes are done. Nothing can be changed through it.
+/// A read-only view of a disk with the fixes applied.
 pub struct Mended {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -253,7 +253,7 @@ pub struct Mended {
 }
 
 impl Mended {
-    /// The view.
+    /// A view of `disk` with `fixes` applied to the store in `dir`.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> Self {
         let fixes = fixes.iter().map(|fix| (fix.name.clone(), Arc::new(fix.clone()))).collect();
@@ -329,7 +329,7 @@ impl Disk for Mended {
     }
 }
 
-/// A file as it is to be.
+/// A fixed file.
 struct MendedFile {
     base: Option<Box<dyn File>>,
     fix: Arc<Fix>,

@@ -1,4 +1,4 @@
-//! The reading side of the log: recovery, inspection, and what a repair needs to know.
+//! The read side of the log: recovery, inspection, and diagnosis for repair.
 
 pub(super) mod anchor;
 pub(super) mod hold;

@@ -1,6 +1,6 @@
-//! Reads segments through one buffer that is used over and over: a few large reads, whatever the size of the log.
+//! Reads segments through one reused buffer, in large reads.
 //!
-//! Left out: what the bytes mean.
+//! Left out: the meaning of the bytes.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::model::invariant::to_len;
 use crate::wal::WalError;
 use crate::wal::format::compressed::{Opened, open_segment};
 
-/// How many bytes are read at once; at least the largest batch, so that a batch always lies in the buffer whole.
+/// The bytes per read. At least the largest batch, so that the buffer holds any batch whole.
 const CHUNK: usize = 2 << 20;
 
 /// A cursor over segments. One file is open at a time.
@@ -18,7 +18,7 @@ pub(in crate::wal) struct Reader<'a> {
     dir: &'a Path,
     open: Option<(u64, Opened)>,
     buffer: Vec<u8>,
-    /// The part of the open file that the buffer holds.
+    /// The offset in the open file and the length of the buffered part.
     start: u64,
     filled: usize,
 }
@@ -28,8 +28,7 @@ impl<'a> Reader<'a> {
         Self { disk, dir, open: None, buffer: Vec::new(), start: 0, filled: 0 }
     }
 
-    /// The `length` bytes at `offset` of a segment of `size` bytes, or fewer where it ends. `length` is at most
-    /// the largest batch.
+    /// The `length` bytes at `offset` of a segment of `size` bytes, or fewer at its end. `length` is at most the largest batch.
     pub(in crate::wal) fn window(&mut self, sequence: u64, size: u64, offset: u64, length: usize) -> Result<&[u8], WalError> {
         let length = length.min(to_len(size.saturating_sub(offset)));
         assert!(length <= CHUNK, "a window is at most the largest batch");
@@ -49,7 +48,7 @@ impl<'a> Reader<'a> {
         if offset > size {
             return Err(WalError::Misuse("to read behind a segment's end"));
         }
-        // Nothing is held until the read has worked.
+        // The buffer is empty until the read has succeeded.
         self.filled = 0;
         if self.open.as_ref().is_none_or(|(open, _)| *open != sequence) {
             self.open = Some((sequence, open_segment(self.disk, self.dir, sequence)?));

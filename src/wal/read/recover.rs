@@ -1,7 +1,7 @@
-//! Reads the log batch by batch: each is checked against everything before it, then replayed.
+//! Recovery: reads the log batch by batch, checks each batch against the log before it, and replays it.
 //!
-//! Nothing is written. Where the batches stop, `tail_check.rs` decides whether that is the end of the log or damage.
-//! Left out: where reading may begin other than at the beginning (`anchor.rs`).
+//! Writes nothing. Where the good batches stop, `tail_check.rs` decides between end of the log, torn write and damage.
+//! Left out: starting at a checkpoint (`anchor.rs`).
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::wal::read::segment_scan::{SegmentScan, unsupported};
 use crate::wal::read::tail_check::{Stop, Torn};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
-/// Where a log ends: what the next batch must go on from.
+/// The end of a log: the state that the next batch must continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEnd {
     /// The first byte after the last batch.
@@ -27,9 +27,9 @@ pub struct LogEnd {
     pub chain: Chain,
     /// The LSN of the next entry.
     pub next_lsn: Lsn,
-    /// Its bank time.
+    /// The bank time of the last batch.
     pub bank_time: BankTime,
-    /// Who wrote it.
+    /// The incarnation that wrote the last batch.
     pub incarnation: Incarnation,
 }
 
@@ -47,71 +47,71 @@ impl Default for LogEnd {
     }
 }
 
-/// A log that was read to its end and found sound.
+/// A log that was read to its end and is sound.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
-    /// Where the log ends.
+    /// The end of the log.
     pub end: LogEnd,
-    /// What a crash left half-written after the end. Tell the operator.
+    /// The torn write behind the end, if any. To be reported to the operator.
     pub torn: Option<Torn>,
-    /// One of the manifest's two slots is damaged; the other one served. Tell the operator.
+    /// One of the manifest's two slots is damaged; the other one was used. To be reported to the operator.
     pub has_damaged_slot: bool,
-    /// How many batches were replayed: those after the checkpoint, where there was one.
+    /// The number of replayed batches: those after the checkpoint, if there was one.
     pub batches: u64,
-    /// How many entries.
+    /// The number of their entries.
     pub entries: u64,
-    /// How many bytes the batches take, headers and padding included.
+    /// The bytes of these batches, headers and padding included.
     pub bytes: u64,
     /// The manifest, for the next incarnation.
     pub(in crate::wal) manifest: Manifest,
-    /// Segments after the end that nothing was ever written to: number and size.
+    /// Untouched segments behind the end: sequence number and size.
     pub(in crate::wal) spares: Vec<(u64, u64)>,
 }
 
-/// Reads everything, from the device and not from the page cache, and calls `replay` for each batch in order. Writes
-/// nothing at all. An error of `replay` is damage at that batch.
+/// Reads the whole log, from the device and not from the page cache, and calls `replay` for each batch in order. An error of
+/// `replay` counts as damage at that batch. Writes nothing.
 ///
 /// # Errors
-/// [`WalError::NoStore`] where there is neither manifest nor segment, [`WalError::Damaged`] for anything that no crash
-/// can explain, [`WalError::Unsupported`] for other versions, [`WalError::Io`] for what the system says.
+/// [`WalError::NoStore`] if there is neither manifest nor segment, [`WalError::Damaged`] for anything that no crash can
+/// explain, [`WalError::Unsupported`] for other versions, [`WalError::Io`] for failed system calls.
 pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Recovered, WalError> {
     SegmentScan::read(disk, dir)?.recover(disk, dir, None, &[], replay)
 }
 
-/// How a batch may come to stand where it is found.
+/// How a batch continues the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wal) enum Place {
-    /// Right after the last one, in the same incarnation.
+    /// Next in order, in the same incarnation.
     Next,
-    /// First in a segment, as the first of a later incarnation that vouches for the end before it.
+    /// First in a segment, as the first of a later incarnation whose voucher names the end before it.
     Start,
 }
 
-/// The way through the log, as far as it has come.
+/// A cursor that reads the log batch by batch.
 pub(in crate::wal) struct LogCursor<'a> {
     survey: &'a SegmentScan,
     pub(in crate::wal) reader: Reader<'a>,
-    /// Where the log ends, as far as is known by now.
+    /// The end of the log read so far.
     pub(in crate::wal) end: LogEnd,
-    /// Where the last batch before that begins.
+    /// The position of the last batch before `end`.
     pub(in crate::wal) last_batch: Position,
-    /// How many batches, entries and bytes it came through.
+    /// The batches, entries and bytes read.
     pub(in crate::wal) batches: u64,
     pub(in crate::wal) entries: u64,
     pub(in crate::wal) bytes: u64,
-    /// The segments of the repairs that it came through.
+    /// The segments of the repairs among the batches read.
     pub(in crate::wal) repairs: Vec<u64>,
 }
 
 impl<'a> LogCursor<'a> {
-    /// At `end`, which is known to be good.
+    /// A cursor at `end`, which is known to be good.
     pub(in crate::wal) fn new(survey: &'a SegmentScan, reader: Reader<'a>, end: LogEnd) -> Self {
         Self { survey, reader, end, last_batch: end.position, batches: 0, entries: 0, bytes: 0, repairs: Vec::new() }
     }
 
-    /// Goes one batch further, or tells why not.
+    /// Reads the next batch. Returns a [`Stop`] if there is no good one.
     pub(in crate::wal) fn step(&mut self, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Option<Stop>, WalError> {
         let (at, header) = match self.vouching_start()? {
             Some(start) => start,
@@ -142,8 +142,8 @@ impl<'a> LogCursor<'a> {
         Ok(None)
     }
 
-    /// The first batch of a later incarnation that vouches for exactly this end and verifies. What stands between is
-    /// void, however sound it looks: that incarnation did not see it, and answered without it.
+    /// The verified first batch of a later incarnation whose voucher names exactly this end. Bytes in between are void even if
+    /// they look sound: that incarnation did not see them, and acknowledged requests without them.
     fn vouching_start(&mut self) -> Result<Option<(Position, BatchHeader)>, WalError> {
         let survey = self.survey;
         let mut chosen = None;
@@ -152,7 +152,7 @@ impl<'a> LogCursor<'a> {
                 continue;
             }
             let at = Position { segment: *segment, offset: BLOCK };
-            // A start that finds another one's sound batch goes on from that; only a repair may drop it.
+            // A start continues another start's sound batch; only a repair may drop it.
             if (chosen.is_none() || voucher.kind == VoucherKind::Repair)
                 && let Ok(header) = self.verify(at, Place::Start)?
             {
@@ -162,8 +162,8 @@ impl<'a> LogCursor<'a> {
         Ok(chosen)
     }
 
-    /// The next batch of this incarnation: right behind the last one, or first in the next segment if the rest of
-    /// this one is zero.
+    /// The next batch of this incarnation: directly behind the last one, or first in the next segment if the rest of this one
+    /// is zero.
     fn next_in_order(&mut self) -> Result<Result<(Position, BatchHeader), Stop>, WalError> {
         let end = self.end.position;
         let size = self.size(end.segment)?;
@@ -185,7 +185,7 @@ impl<'a> LogCursor<'a> {
         Ok(self.verify(at, Place::Next)?.map(|header| (at, header)).map_err(stop))
     }
 
-    /// The size of a segment that the way through the log leads to: each of them was surveyed.
+    /// The size of a scanned segment in bytes.
     fn size(&self, sequence: u64) -> Result<u64, WalError> {
         self.survey.size(sequence).ok_or(WalError::Misuse("to read a segment that was not surveyed"))
     }
@@ -202,7 +202,7 @@ impl<'a> LogCursor<'a> {
         Ok(true)
     }
 
-    /// Whether exactly the next batch stands whole at `at`: its header, or what is wrong with it.
+    /// Verifies that the batch at `at` is intact and continues the log. Returns its header, or what is wrong with it.
     fn verify(&mut self, at: Position, place: Place) -> Result<Result<BatchHeader, String>, WalError> {
         let size = self.size(at.segment)?;
         let header = match BatchHeader::decode(self.reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
@@ -217,7 +217,7 @@ impl<'a> LogCursor<'a> {
     }
 }
 
-/// What in a header contradicts the log before it, if anything.
+/// How a header contradicts the log before it; `None` if it does not.
 pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, place: Place) -> Option<String> {
     if header.store != store {
         return Some(format!("a batch of another store, {}", header.store));
@@ -252,7 +252,7 @@ pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd,
     (!is_voucher_right).then(|| format!("the voucher of batch {} does not fit", header.number))
 }
 
-/// A header that cannot be used, in words.
+/// Describes an unusable header.
 pub(in crate::wal) fn describe(bad: BadHeader) -> String {
     match bad {
         BadHeader::Unreadable => "a batch whose header is not whole".to_owned(),
@@ -262,7 +262,7 @@ pub(in crate::wal) fn describe(bad: BadHeader) -> String {
     }
 }
 
-/// Damage behind the batches that are good.
+/// Damage behind the good batches.
 pub(in crate::wal) fn damaged(at: Position, end: &LogEnd, what: String) -> WalError {
     let last_good = Some(end.batch_number).filter(|number| *number > 0);
     WalError::Damaged { file: at.file(), offset: at.offset, last_good, what }

@@ -1,8 +1,8 @@
-//! What a repair needs to know of a damaged log: where its good part ends, and what can still be read behind it.
+//! Diagnosis of a damaged log for repair: where its good part ends, and what is still readable behind it.
 //!
-//! Nothing is written here; [`crate::wal::Log::repair`] writes the batch that makes the rest void.
-//! Left out: copying what is dropped and naming its requests (`engine/`), and damage that is not behind the good part:
-//! manifest, segment headers and missing files are not a tail, and no repair drops them.
+//! Writes nothing; [`crate::wal::Log::repair`] writes the batch that makes the rest void.
+//! Left out: copying the dropped bytes and listing their requests (`engine/`), and damage outside the tail: manifest,
+//! segment headers and missing files. A repair never drops those.
 
 use std::path::Path;
 
@@ -22,52 +22,51 @@ use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::read::tail_check::{Torn, judge};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
-/// What became of reading a log that may be damaged.
+/// The result of diagnosing a log.
 #[derive(Debug)]
 pub enum Diagnosis {
-    /// It is sound, and a start takes it as it is. It drops by itself what a crash left half-written.
+    /// The log is sound: a start accepts it, and drops the torn write, if any.
     Sound(Option<Torn>),
-    /// Something behind the last good batch makes a start refuse.
+    /// A start refuses the log because of what is behind the last good batch.
     Damaged(Box<Tail>),
 }
 
-/// A good part of a log, and what stands behind it.
+/// The good part of a damaged log, and the bytes behind it.
 #[derive(Debug)]
 pub struct Tail {
-    /// The store.
+    /// The store's id.
     pub store: StoreId,
     /// Where the good part ends.
     pub end: LogEnd,
-    /// Why a start refuses.
+    /// The error with which a start refuses the log.
     pub why: WalError,
-    /// Where something was written behind the end, and how many bytes from there to the last that was written.
+    /// For each segment with bytes behind the end: where they begin, and the length up to the last one written.
     pub parts: Vec<(Position, u64)>,
-    /// Whether later batches stand there: then more than a tail was damaged, and what is dropped was once good.
+    /// Whether later batches are behind the end: then the damage is more than a torn write, and a repair drops valid batches.
     pub holds_batches: bool,
     manifest: Manifest,
 }
 
-/// Something behind the good part that looks like a batch.
+/// A possible batch behind the good part.
 #[derive(Debug)]
 pub struct DroppedBatch<'a> {
-    /// Where it stands.
+    /// The position of its first byte.
     pub position: Position,
-    /// Its header, if that is whole.
+    /// Its header, if that is intact.
     pub header: Option<&'a BatchHeader>,
-    /// Whether everything in it checks.
+    /// Whether all of its checksums hold.
     pub is_whole: bool,
-    /// Its first records, as far as their checksums hold.
+    /// Its leading records with valid checksums.
     pub records: Vec<Record<'a>>,
 }
 
-/// Reads the log from the device as a start does, after `from` or from the beginning, and tells what a repair would drop,
-/// batch by batch. A log that does not come as far as is `known` is damaged, too, though nothing stands behind its end.
-/// `lost` says why something is missing that cannot be seen here: then even a sound log is one to be repaired. Writes
-/// nothing.
+/// Reads the log from the device as a start does, after `from` or from the beginning, and passes each batch that a repair
+/// would drop to `dropped`. A log that ends before an end in `known` is damaged, too, even with nothing behind its end.
+/// `lost` is an error found outside the log: with it even a sound log counts as damaged. Writes nothing.
 ///
 /// # Errors
-/// [`WalError::Damaged`] where the damage is not behind a good part, or where `replay` refuses a batch that is
-/// whole: what was executed otherwise than it would be now is not for a repair to drop.
+/// [`WalError::Damaged`] if the damage is not behind a good part, or if `replay` rejects an intact batch: a repair must not
+/// drop batches that were executed with a different outcome.
 pub fn diagnose(
     disk: &dyn Disk,
     dir: &Path,
@@ -107,7 +106,7 @@ pub fn diagnose(
 }
 
 impl Tail {
-    /// The good part, as recovery would have found it without the rest.
+    /// The good part, as recovery would return it without the rest.
     pub(in crate::wal) fn good_part(&self) -> Recovered {
         Recovered {
             store: self.store,
@@ -118,12 +117,12 @@ impl Tail {
             entries: 0,
             bytes: 0,
             manifest: self.manifest,
-            // An untouched segment may be no such thing in a damaged log.
+            // In a damaged log a segment that looks untouched may have been in use.
             spares: Vec::new(),
         }
     }
 
-    /// Looks through one segment from `at` on.
+    /// Scans one segment from `at` on.
     fn look(
         &mut self,
         reader: &mut Reader<'_>,
@@ -144,7 +143,7 @@ impl Tail {
             let header = decoded.as_ref().ok();
             let is_whole = header.is_some_and(|header| header.check_body(window).is_ok());
             let is_of_store = header.is_some_and(|header| header.store == self.store);
-            // A whole header right at the end may belong to the one batch that was under way.
+            // An intact header right at the end may belong to the one batch that was in flight.
             let is_under_way = offset == at.offset && header.is_some_and(|header| header.number <= self.end.batch_number.saturating_add(1));
             self.holds_batches |= (is_of_store && (is_whole || !is_under_way)) || matches!(decoded, Err(BadHeader::LogicVersion(_)));
             let payload_len = header.map_or(MAX_BATCH, |header| to_len(u64::from(header.payload_len)));
@@ -165,7 +164,7 @@ impl Tail {
     }
 }
 
-/// The records at the front of what may be a payload, as far as lengths and checksums hold.
+/// The leading valid records of a possible payload.
 fn readable(payload: &[u8], mut first: Lsn) -> Vec<Record<'_>> {
     let mut rest = Take(payload);
     let mut records = Vec::new();

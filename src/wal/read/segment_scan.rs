@@ -1,5 +1,5 @@
-//! The first look at a store: the manifest, every segment's header and size, and which segments claim to begin an
-//! incarnation. Everything is synced and dropped from the page cache first, so that what is read is on the device.
+//! The first step of recovery: reads the manifest, every segment's header and size, and the vouchers of first batches. Each
+//! file is synced and evicted from the page cache first, so that the reads return what is on the device.
 //!
 //! Left out: the batches (`recover.rs`).
 
@@ -19,37 +19,37 @@ use crate::wal::read::reader::Reader;
 use crate::wal::read::tail_check::scan;
 use crate::wal::{Position, WalError};
 
-/// What is wrong with a segment that is not there.
+/// The message for a missing segment.
 pub(in crate::wal) const MISSING: &str = "it is missing, but the manifest names it";
 
-/// A segment as it is kept.
+/// A stored segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its sequence number.
     pub sequence: u64,
-    /// Its size in bytes, unpacked.
+    /// Its uncompressed size in bytes.
     pub size: u64,
-    /// What its file takes, if it is packed.
+    /// The size of its file in bytes, if it is compressed.
     pub packed: Option<u64>,
 }
 
-/// What stands where, before any batch is read.
+/// The manifest and the segments of a store, before any batch is read.
 pub struct SegmentScan {
     /// The manifest's newest slot.
     pub(in crate::wal) manifest: Manifest,
-    /// The manifest's other slot is damaged: the store can do without, but somebody should know.
+    /// The manifest's other slot is damaged. The store is usable, but the operator should know.
     pub(in crate::wal) has_damaged_slot: bool,
     /// The segments from the first retained to the highest.
     stored: Vec<Stored>,
-    /// Segments whose first batch has a header with a voucher, sorted by the end that it names.
+    /// The segments whose first batch has a voucher, sorted by the voucher's end.
     pub(in crate::wal) starts: Vec<(Voucher, u64)>,
 }
 
 impl SegmentScan {
-    /// Looks at the whole store, from the device and not from the page cache. Writes nothing.
+    /// Scans the whole store, from the device and not from the page cache. Writes nothing.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`].
+    /// As [`crate::wal::recover`].
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, WalError> {
         let no_store = || WalError::NoStore { dir: dir.display().to_string() };
         let names = match disk.list(dir) {
@@ -72,18 +72,17 @@ impl SegmentScan {
             survey.segment(disk, dir, sequence)?;
         }
         survey.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
-        // What stands below is left over from dropping it, and no loss.
+        // Segments below the range are leftovers of dropping them, and are ignored.
         for sequence in present.into_iter().filter(|sequence| *sequence > manifest.highest) {
             refuse_batches_above(disk, dir, sequence, &manifest)?;
         }
         Ok(survey)
     }
 
-    /// Looks at the segments from `first` to `last` of a log that is in use, and at nothing else: the log has moved on
-    /// from all of them.
+    /// Scans only the segments from `first` to `last` of a log that is in use. All of them must be finished.
     ///
     /// # Errors
-    /// As [`crate::wal::read::recover`].
+    /// As [`crate::wal::recover`].
     pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
         let manifest = Manifest { store, generation: 0, first_retained: first, highest: last, known: None };
         let mut survey = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };
@@ -94,24 +93,24 @@ impl SegmentScan {
         Ok(survey)
     }
 
-    /// Where the log begins.
+    /// The start of the log.
     pub(in crate::wal) fn origin(&self) -> Position {
         Position { segment: self.manifest.first_retained, offset: BLOCK }
     }
 
-    /// A segment's size; `None` outside the manifest's range.
+    /// A segment's size in bytes; `None` outside the manifest's range.
     pub(in crate::wal) fn size(&self, sequence: u64) -> Option<u64> {
         let index = sequence.checked_sub(self.manifest.first_retained)?;
         self.stored.get(usize::try_from(index).ok()?).map(|stored| stored.size)
     }
 
-    /// Every segment that the manifest names.
+    /// The segments that the manifest names, in order.
     #[must_use]
     pub fn segments(&self) -> &[Stored] {
         &self.stored
     }
 
-    /// The segments that claim to go on from exactly this end, oldest first, with their vouchers.
+    /// The vouchers for exactly this end, with their segments, oldest first.
     pub(in crate::wal) fn starts_from(&self, end: Position) -> &[(Voucher, u64)] {
         let from = self.starts.partition_point(|(voucher, _)| voucher.end < end);
         let to = self.starts.partition_point(|(voucher, _)| voucher.end <= end);
@@ -154,8 +153,7 @@ impl SegmentScan {
     }
 }
 
-/// A segment above those that the manifest names may be left over from a start that did not get far: but then there is
-/// no batch in it.
+/// Checks a segment above the manifest's range. An interrupted start may leave one, but never with a batch in it.
 pub(in crate::wal) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence: u64, manifest: &Manifest) -> Result<(), WalError> {
     let Opened { name, file, .. } = open_segment(disk, dir, sequence)?;
     let io = |call| WalError::io(call, name.as_str());
@@ -173,17 +171,17 @@ pub(in crate::wal) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence
     }
 }
 
-/// Damage that shows before any batch is read.
+/// Damage found before any batch is read.
 fn damaged(file: &str, offset: u64, what: &str) -> WalError {
     WalError::Damaged { file: file.to_owned(), offset, last_good: None, what: what.to_owned() }
 }
 
-/// Whether a header that cannot be used is whole all the same, and so proof that somebody wrote it.
+/// Whether an unusable header is intact nevertheless, which proves that it was written.
 pub(in crate::wal) const fn is_whole(bad: BadHeader) -> bool {
     !matches!(bad, BadHeader::Unreadable)
 }
 
-/// A header that this program cannot read, as an error.
+/// The error for a header of an unsupported version; `None` for other headers.
 pub(in crate::wal) fn unsupported(at: Position, bad: BadHeader) -> Option<WalError> {
     let what = match bad {
         BadHeader::FormatVersion(version) => format!("format version {version}"),

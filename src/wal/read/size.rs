@@ -1,21 +1,21 @@
-//! How far into a log a place is, in bytes of its segments: for whoever tells how much of a long reading is done.
+//! Distances in the log in bytes, for the progress display of long reads.
 //!
-//! Left out: reading, and telling (`engine/`, `cli/`).
+//! Left out: the reads and the display (`engine/`, `cli/`).
 
 use crate::wal::Position;
 use crate::wal::read::anchor::Anchor;
 use crate::wal::read::segment_scan::{SegmentScan, Stored};
 
-/// The bytes of the segments from where a reading begins.
+/// The extent of a read: the segments from its start position on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     from: Position,
-    /// The bytes from there to the end of each segment, the first one being that of `from`.
+    /// The bytes from `from` to the end of each segment, beginning with the segment of `from`.
     ends: Vec<u64>,
 }
 
 impl SegmentScan {
-    /// What there is to read after `from`, or from the beginning.
+    /// The extent of a read after `from`, or from the beginning.
     #[must_use]
     pub fn extent(&self, from: Option<&Anchor>) -> Extent {
         let from = from.map_or_else(|| self.origin(), |anchor| anchor.end.position);
@@ -31,13 +31,13 @@ impl SegmentScan {
 }
 
 impl Extent {
-    /// All of it, in bytes. What was made ahead of need and holds nothing yet counts, too: it is looked through.
+    /// The total in bytes. Includes segments created ahead of need, because they are scanned as well.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.ends.last().map_or(0, |end| *end)
     }
 
-    /// The bytes up to `position`.
+    /// The bytes from the start to `position`.
     #[must_use]
     pub fn up_to(&self, position: Position) -> u64 {
         let Some(index) = position.segment.checked_sub(self.from.segment) else { return 0 };

@@ -1,9 +1,9 @@
-//! The verdict on what follows the last good batch: the end of the log, a torn tail, or damage.
+//! The verdict on the bytes behind the last good batch: end of the log, torn write, or damage.
 //!
-//! A crash can leave one batch half-written, and only one, because the next is not written before the sync of the
-//! last returned. So what it leaves is confined to the extent of one batch, has a sector that was never written (no
-//! batch contains a sector of zeros), and nothing follows it. The same may hold for each start that crashed in its
-//! first commit, in a segment of its own. Anything else is damage.
+//! A crash can tear at most one batch, because the next batch is written only after the sync of the previous one has
+//! returned. A torn write is therefore confined to the extent of one batch, has an unwritten sector (no batch contains a
+//! sector of zeros), and nothing follows it. Each start that crashed in its first commit may have left one more torn write,
+//! in a segment of its own. Anything else is damage.
 //! Left out: reading the good batches (`recover.rs`).
 
 use std::fmt;
@@ -16,22 +16,22 @@ use crate::wal::read::recover::{LogEnd, Place, damaged, describe, misfit};
 use crate::wal::read::segment_scan::{SegmentScan, is_whole, unsupported};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
-/// The most segments that can be untouched: the one that a log has just gone on to, and the one made ahead of need,
-/// which is asked for when the first batch of the former is written. More of them were once in use.
+/// The most segments that can be untouched: the next segment of the log, and one created ahead of need, which is requested
+/// only when the first batch of the former is written. If more are empty, some of them were once in use.
 const MAX_SPARES: usize = 2;
 
-/// What a crash left half-written. Nobody was answered for it.
+/// A torn write left by a crash. None of its requests was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Torn {
-    /// Where it begins.
+    /// The position of its first byte.
     pub position: Position,
-    /// The file's name.
+    /// The file name.
     pub file: String,
-    /// The number that the batch had, or would have had.
+    /// The number that follows the last good batch.
     pub batch_number: u64,
-    /// How many bytes it may take.
+    /// The largest extent that it may have, in bytes.
     pub bytes: u64,
-    /// Further half-written first batches, of starts that never happened.
+    /// The number of further torn writes: first batches of later starts that crashed.
     pub more: usize,
 }
 
@@ -49,32 +49,32 @@ impl fmt::Display for Torn {
     }
 }
 
-/// Where and why the walk through the log stopped.
+/// Where and why reading stopped.
 pub(in crate::wal) struct Stop {
-    /// The first place where no good batch stands.
+    /// The first position without a good batch.
     pub(in crate::wal) at: Position,
-    /// The rest of the last good batch's segment is known to be zero.
+    /// Whether the rest of the last good batch's segment is known to be zero.
     pub(in crate::wal) rest_is_zero: bool,
-    /// What is wrong there, if it is not just zero.
+    /// What is wrong there; empty where the log ends with the last segment.
     pub(in crate::wal) what: String,
 }
 
-/// What stands after the last good batch of a sound log.
+/// The bytes behind the last good batch of a sound log.
 pub(in crate::wal) struct Tail {
     pub(in crate::wal) torn: Option<Torn>,
-    /// Untouched segments: number and size.
+    /// Untouched segments: sequence number and size.
     pub(in crate::wal) spares: Vec<(u64, u64)>,
 }
 
-/// Judges everything from the end of the good batches to the last segment's end.
+/// Judges everything from the end of the good batches to the end of the last segment.
 pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
     let mut tail = Tail { torn: None, spares: Vec::new() };
     let mut at = end.position;
     let mut is_rest_zero = stop.rest_is_zero;
     while let Some(size) = survey.size(at.segment) {
         let is_first = at.segment == end.position.segment;
-        // Where the log may go on: behind the last batch; in the next segment if the rest of this one is zero; and,
-        // at the front of a segment, with a later incarnation.
+        // The log may continue behind the last batch; in the next segment, if the rest of this one is zero; and at the front
+        // of any later segment, with a later incarnation.
         let places: &[Place] = match at.segment.saturating_sub(end.position.segment) {
             0 => &[Place::Next],
             1 if is_rest_zero => &[Place::Next, Place::Start],
@@ -87,7 +87,7 @@ pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: 
             (Some(_), Some((spare, _))) => {
                 return Err(damaged(at, end, format!("something was written here, but nothing to segment {spare} before it")));
             }
-            // A start takes the mark of a closed log back before it writes, so no crash leaves anything there.
+            // A start clears the mark of a closed log before it writes, so no crash leaves anything here.
             (Some(_), None) if survey.was_closed_at(end) => {
                 return Err(damaged(at, end, "the log was closed here, and something stands behind its end".to_owned()));
             }
@@ -107,7 +107,7 @@ pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: 
     }
 }
 
-/// Judges one segment's part of the tail by itself: zero (`None`), torn, or damage.
+/// Judges the tail within one segment: zero (`None`), torn, or damage (an error).
 fn torn_part(
     reader: &mut Reader<'_>,
     survey: &SegmentScan,
@@ -137,7 +137,7 @@ fn torn_part(
         Err(bad) if is_whole(bad) => {
             return unsupported(at, bad).map_or_else(|| refuse(&describe(bad)), Err);
         }
-        // Up to the end of the last block that was written.
+        // No readable header: up to the end of the last written block.
         Err(_) => (last_written / BLOCK).saturating_add(1).saturating_mul(BLOCK).saturating_sub(at.offset),
     };
     let last = at.offset.saturating_add(extent);
@@ -150,18 +150,18 @@ fn torn_part(
     Ok(Some(Torn { position: at, file: at.file(), batch_number: end.batch_number.saturating_add(1), bytes: extent, more: 0 }))
 }
 
-/// What was written to a part of a segment. Offsets are from the beginning of the file.
+/// What was written to a part of a segment. Offsets are relative to the file.
 #[derive(Debug, Default)]
 pub(in crate::wal) struct Region {
-    /// The first sector that is all zero.
+    /// The first sector of zeros.
     first_zero: Option<u64>,
-    /// The last sector that is not.
+    /// The last sector that is not zero.
     last_written: Option<u64>,
-    /// The first block that begins with a whole batch header, and that batch's number as far as it can be read.
+    /// The first block that begins with an intact batch header, and the batch's number if its version is supported.
     pub(in crate::wal) first_batch: Option<(u64, Option<u64>)>,
 }
 
-/// Looks at a segment of `size` bytes from `from` on. A header at `from` itself counts only if nothing comes after.
+/// Scans a segment of `size` bytes from `from` on. A header at `from` itself is reported only if no other follows.
 pub(in crate::wal) fn scan(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
     let mut region = Region::default();
     let mut offset = from.offset;

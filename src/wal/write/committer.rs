@@ -1,8 +1,8 @@
-//! Writes a finished batch and syncs it: on the spot, or in a thread of its own while whoever gave it goes on.
+//! Writes and syncs completed batches: synchronously, or in a background thread while the caller fills the next batch.
 //!
-//! Waking a thread takes as long as applying a few hundred entries, so only larger batches go there. Without a thread, as in a
-//! simulation, whose every run is the same, a batch that would go there is written when its end is asked for.
-//! Left out: what is in a batch (`batch.rs`), and where it goes (`log.rs`).
+//! Waking a thread takes as long as applying a few hundred entries, so only larger batches go to the thread. Without a thread,
+//! as in deterministic simulations, such a batch is written by [`Committer::end`].
+//! Left out: the layout of a batch (`batch.rs`), and its position (`log.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,12 +15,12 @@ use crate::wal::write::open_batch::OpenBatch;
 use crate::wal::write::segment_pool::Preparer;
 use crate::wal::write::segment_writer::Segment;
 
-/// Batches of fewer entries are written on the spot.
+/// Batches of fewer entries are written synchronously.
 const ASIDE: u32 = 512;
-/// The same without a thread: no more than it takes to meet both ways.
+/// The same threshold without a thread: small, so that simulations cover both paths.
 const LATER: u32 = 3;
 
-/// The one who writes. Invariant: at most one batch is under way, and nothing else is written meanwhile.
+/// Writes batches. Invariant: at most one batch is in flight, and nothing else is written meanwhile.
 pub(in crate::wal) struct Committer {
     mode: Mode,
     /// The open batch while another is under way.
@@ -29,7 +29,7 @@ pub(in crate::wal) struct Committer {
 }
 
 enum Mode {
-    /// Its owner's, when the batch is to be done with.
+    /// No thread: [`Committer::end`] writes the job kept here.
     Own(Option<Job>),
     Thread(Thread),
 }
@@ -59,24 +59,24 @@ impl InFlight {
     }
 }
 
-/// A batch, and where it goes.
+/// A completed batch and its position.
 struct Job {
     segment: Arc<Segment>,
     offset: u64,
     batch: OpenBatch,
 }
 
-/// The batch's memory, to be used again, and what became of it.
+/// The result of a job, and its buffer for reuse.
 struct Done {
     batch: OpenBatch,
     written: Result<(), WalError>,
 }
 
 impl Committer {
-    /// With a thread, if segments have one, too.
+    /// Creates a committer: with a thread for [`Preparer::Background`], without one for [`Preparer::Inline`].
     ///
     /// # Errors
-    /// If the system gives none.
+    /// [`WalError::Io`] if the thread cannot be started.
     pub(in crate::wal) fn new(preparer: Preparer) -> Result<Self, WalError> {
         let mode = match preparer {
             Preparer::Inline => Mode::Own(None),
@@ -85,10 +85,10 @@ impl Committer {
         Ok(Self { mode, spare: OpenBatch::new(), is_in_flight: false })
     }
 
-    /// Writes and syncs a finished batch on the spot, and makes `batch` an open one.
+    /// Writes and syncs a completed batch synchronously, and clears `batch`.
     ///
     /// # Errors
-    /// As the system says; then it is not known what is on the disk.
+    /// [`WalError::Io`]; the state of the disk is then unknown.
     pub(in crate::wal) fn write_now(&self, segment: &Segment, offset: u64, batch: &mut OpenBatch) -> Result<(), WalError> {
         self.check()?;
         write(segment, offset, batch)?;
@@ -127,7 +127,7 @@ impl Committer {
         Ok(InFlight { is_durable: false })
     }
 
-    /// Waits until the batch that was begun is durable.
+    /// Waits until the batch in flight is durable. Without one it does nothing.
     ///
     /// # Errors
     /// As [`Committer::write_now`]; the batch then stays under way for ever, and this must not be called again.
@@ -163,7 +163,7 @@ impl Job {
 
 impl Thread {
     fn spawn() -> Result<Self, WalError> {
-        // Bounded, so that they allocate nothing once they are there.
+        // Bounded channels allocate nothing after their creation.
         let (jobs, inbox) = mpsc::sync_channel::<Job>(1);
         let (outbox, results) = mpsc::sync_channel(1);
         let work = move || {

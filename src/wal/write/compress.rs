@@ -1,8 +1,8 @@
-//! Packs a finished segment: temporary, synced, read back against the segment, renamed, directory synced; only then
-//! does the segment itself go.
+//! Compresses a finished segment: writes a temporary file, syncs it, compares it with the original, renames it, syncs the
+//! directory, and only then removes the original.
 //!
-//! Whatever fails on the way, the segment is still there. Left out: what a packed one looks like (`compressed.rs`), and
-//! which segments are packed when (`engine/`).
+//! After any failure the original still exists. Left out: the format (`compressed.rs`), and when which segments are
+//! compressed (`engine/`).
 
 use std::io;
 use std::path::Path;
@@ -16,23 +16,23 @@ use crate::wal::format::bytes::BLOCK_LEN;
 use crate::wal::format::compressed::{Compressed, FRAME, Frame, compressed_name, header, header_len};
 use crate::wal::format::segment::{SegmentHeader, file_name, sequence_of};
 
-/// How hard zstd tries: its own default. Padding and zeros vanish at any level.
+/// The zstd compression level: its default. Padding and zeros compress well at any level.
 const LEVEL: i32 = 3;
 
-/// What packing a segment brought.
+/// The result of compressing a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shrunk {
     /// The segment's size in bytes.
     pub from: u64,
-    /// What it takes now.
+    /// The size of the compressed file in bytes.
     pub to: u64,
 }
 
-/// Packs a segment that the log has moved on from. None if that was done before, or if `cancelled` was set meanwhile.
+/// Compresses a finished segment. Returns `None` if it is compressed already, or if `cancelled` was set meanwhile.
 ///
 /// # Errors
-/// What the system says; [`WalError::Damaged`] for a segment whose header does not fit it, and for a packed one that
-/// does not read back. The segment stays then.
+/// [`WalError::Io`]; [`WalError::Damaged`] for a segment whose header does not match it, and for a compressed file that
+/// does not read back. The original is kept.
 pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelled: &AtomicBool) -> Result<Option<Shrunk>, WalError> {
     let (plain, name) = (file_name(sequence), compressed_name(sequence));
     let (path, temporary) = (dir.join(&plain), format!("{name}.tmp"));
@@ -40,7 +40,7 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(WalError::io("open", plain.as_str()))?,
     };
-    // What the device has is what is kept.
+    // Read from the device, not from the page cache.
     segment.evict().map_err(WalError::io("evict", plain.as_str()))?;
     let size = check_header(segment.as_ref(), &plain, store, sequence)?;
     let leftover = dir.join(&temporary);
@@ -49,36 +49,36 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
     }
     let attempt = Attempt { disk, dir, segment: segment.as_ref(), plain: &plain, temporary: &temporary, size, cancelled };
     let written = attempt.write(store, sequence);
-    // Nobody reads it here any more.
+    // Close the original before it is removed.
     drop(segment);
     match written {
         Ok(Some(length)) => {
             let packed = dir.join(&name);
-            // Compressed once before, and the segment outlived it: the segment is what counts, and it is still there.
+            // Left by an earlier run that did not remove the original. The original still exists and is authoritative.
             if disk.exists(&packed).map_err(WalError::io("look for", name.as_str()))? {
                 disk.remove(&packed).map_err(WalError::io("remove", name.as_str()))?;
             }
             disk.rename_new(&leftover, &packed).map_err(WalError::io("rename", temporary.as_str()))?;
             disk.sync_dir(dir).map_err(WalError::io("sync the directory of", name))?;
             match disk.remove(&path) {
-                // Dropped meanwhile, with everything before it.
+                // Dropped meanwhile, with all segments before it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed.map_err(WalError::io("remove", plain))?,
             }
             Ok(Some(Shrunk { from: size, to: length }))
         }
         other => {
-            // Gives the space back, as far as that works: the next start removes what is left.
+            // Best effort: the next start removes what is left.
             let _ = disk.remove(&leftover);
             other.map(|_| None)
         }
     }
 }
 
-/// The segments up to `last` that are not packed, oldest first.
+/// The segments up to `last` that are not compressed, oldest first.
 ///
 /// # Errors
-/// What the system says.
+/// [`WalError::Io`].
 pub fn unpacked(disk: &dyn Disk, dir: &Path, last: u64) -> Result<Vec<u64>, WalError> {
     let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
     let mut found: Vec<u64> = names.iter().filter_map(|name| sequence_of(name)).filter(|sequence| *sequence <= last).collect();
@@ -96,10 +96,10 @@ fn check_header(segment: &dyn File, name: &str, store: StoreId, sequence: u64) -
     }
 }
 
-/// Takes some bytes of a segment, and where they stand in it.
+/// Callback for a chunk of a segment and its offset.
 type Visit<'a> = dyn FnMut(&[u8], u64) -> Result<(), WalError> + 'a;
 
-/// One attempt, under its temporary name.
+/// One compression attempt, under a temporary name.
 struct Attempt<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
@@ -111,7 +111,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Writes the packed file, makes it durable and reads it back; its length, or none if cancelled.
+    /// Writes the compressed file, makes it durable and compares it with the original. Returns its length; `None` if cancelled.
     fn write(&self, store: StoreId, sequence: u64) -> Result<Option<u64>, WalError> {
         let io = |call| WalError::io(call, self.temporary);
         let file = self.disk.create(&self.dir.join(self.temporary)).map_err(io("create"))?;
@@ -144,7 +144,7 @@ impl Attempt<'_> {
         Ok(is_same.then_some(at))
     }
 
-    /// Reads the segment, so many bytes at a time as make a frame; whether it came to the end.
+    /// Reads the segment one frame's worth at a time. Returns false if cancelled.
     fn each_chunk(&self, visit: &mut Visit<'_>) -> Result<bool, WalError> {
         let mut buffer = vec![0; FRAME];
         let mut offset = 0;

@@ -1,6 +1,6 @@
-//! The one writer: entries into an open batch, one write and one sync a batch, segment after segment.
+//! The log writer: collects entries in an open batch, and commits each batch with one write and one sync.
 //!
-//! Left out: reading (`recover.rs`), and where segments come from (`segment_pool.rs`).
+//! Left out: reading (`recover.rs`), and the supply of segments (`segment_pool.rs`).
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -22,13 +22,14 @@ use crate::wal::write::segment_pool::{Preparer, SegmentPool};
 use crate::wal::write::segment_writer::{Segment, SegmentWriter, remove_dropped, remove_temporaries, remove_unnamed};
 use crate::wal::{FORMAT_VERSION, LOGIC_VERSION, MAX_BATCH, Position, SegmentSizes, WalError};
 
-/// Why an entry was not appended. Nothing has changed then.
+/// Why an entry was not appended. The open batch is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    /// The open batch is full: commit, and the entry will fit. (Also after an error: the commit then tells it.)
+    /// The open batch is full: the entry fits after a commit. Also returned once the log has failed; the commit then returns
+    /// the error.
     #[error("the open batch is full")]
     Batch,
-    /// The segment is used up, and there is no space for the next: refuse for now, it may come back by itself.
+    /// The segment is full, and there is no space for the next one. Temporary: space may become available.
     #[error("there is no space for another segment of the log")]
     NoSpace,
 }
@@ -41,40 +42,40 @@ pub enum Full {
 pub struct Log {
     store: StoreId,
     incarnation: Incarnation,
-    /// What the first batch of this incarnation says about the log before it. Taken when that batch is durable.
+    /// The voucher for this incarnation's first batch. `None` once that batch is written.
     voucher: Option<Voucher>,
     supplier: SegmentPool,
     committer: Committer,
     /// The segment in use, and where its next batch goes. None before the first batch.
     current: Option<(Arc<Segment>, u64)>,
-    /// The open batch: room for its header, then records.
+    /// The open batch.
     buffer: OpenBatch,
     pending: u32,
-    /// The LSN that the next entry gets.
+    /// The LSN of the next entry.
     next_lsn: Lsn,
-    /// As of the last batch that was committed, be it only begun:
+    // The next four describe the last batch that was committed or whose commit has begun.
     batch_number: u64,
     end_lsn: Lsn,
     chain: Chain,
     bank_time: BankTime,
-    /// The log's end after that batch, or before this life's first.
+    /// The log's end after that batch; before this incarnation's first batch, the recovered end.
     end: LogEnd,
-    /// The bytes of the batches since the place from which recovery read on.
+    /// The bytes of the batches since the position at which recovery started.
     bytes: u64,
-    /// What the log has moved on from, until somebody takes it.
+    /// The newest finished part of the log, until [`Log::take_finished`] returns it.
     finished: Option<Finished>,
-    /// Entries have become durable since the last batch without any.
+    /// Entries were committed since the last seal, a batch without entries.
     is_unsealed: bool,
-    /// The first error, in words.
+    /// The text of the first error.
     latched: Option<String>,
 }
 
 impl Log {
-    /// Begins the log of a new store in an existing directory. There is no manifest yet: until [`Log::publish`] the
-    /// store does not exist. `random` is drawn for this incarnation.
+    /// Creates the log of a new store in an existing directory. It has no manifest: the store does not exist until
+    /// [`Log::publish`]. `random` is a fresh random number for this incarnation.
     ///
     /// # Errors
-    /// [`WalError::Misuse`] if the directory holds a log; otherwise what the system says, "no space" included.
+    /// [`WalError::Misuse`] if the directory holds a log; [`WalError::Io`], also for lack of space.
     pub fn create(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -92,12 +93,12 @@ impl Log {
         Ok(Self::new(store, incarnation, None, (supplier, Committer::new(preparer)?), &LogEnd::default()))
     }
 
-    /// Takes the next incarnation of a store whose log was read. The first batch goes to a fresh segment and says
-    /// where the log before it ended; until then nothing that counts has changed. `random` is drawn for it.
-    /// Without space for a segment the log starts all the same, and [`Log::has_room`] says so.
+    /// Starts the next incarnation on a recovered log. Its first batch goes to an untouched segment and records where the log
+    /// before it ended; until then the log's contents are unchanged. `random` is a fresh random number for this incarnation.
+    /// Without space for a segment the log starts, but [`Log::has_room`] returns false.
     ///
     /// # Errors
-    /// What the system says.
+    /// [`WalError::Io`].
     pub fn start(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -109,11 +110,11 @@ impl Log {
         Self::go_on(VoucherKind::Start, disk, dir, recovered, sizes, random, preparer)
     }
 
-    /// Takes the next incarnation of a store whose log is to be repaired: like [`Log::start`], but in a segment made
-    /// for it, and the first batch makes void all that stands behind the good end, whatever it is.
+    /// Starts the next incarnation on a damaged log: like [`Log::start`], but always in a new segment, and its first batch makes
+    /// void everything behind the good end.
     ///
     /// # Errors
-    /// What the system says.
+    /// [`WalError::Io`].
     pub fn repair(disk: Arc<dyn Disk>, dir: &Path, tail: &Tail, sizes: SegmentSizes, random: u64) -> Result<Self, WalError> {
         Self::go_on(VoucherKind::Repair, disk, dir, tail.good_part(), sizes, random, Preparer::Inline)
     }
@@ -174,10 +175,10 @@ impl Log {
         }
     }
 
-    /// Creation's last step: writes the manifest, and with it every batch committed so far is a store.
+    /// The last step of creation: writes the manifest. From then on the store exists.
     ///
     /// # Errors
-    /// What the system says; [`WalError::Misuse`] before the first batch, or a second time.
+    /// [`WalError::Io`]; [`WalError::Misuse`] before the first batch or on a second call.
     pub fn publish(&mut self) -> Result<(), WalError> {
         self.check()?;
         let published = match self.batch_number {
@@ -187,8 +188,8 @@ impl Log {
         published.map_err(|error| self.latch(error))
     }
 
-    /// The log's last step: names its end in the manifest, durably, so that no later start takes less for all of it. With an
-    /// open batch nothing is named. Nothing can be written afterwards.
+    /// Closes the log: records its end durably in the manifest, so that a later start detects a lost tail. With entries in the
+    /// open batch nothing is recorded. Every later call fails.
     ///
     /// # Errors
     /// As [`Log::commit`].
@@ -203,69 +204,69 @@ impl Log {
         Ok(())
     }
 
-    /// The LSN that the next appended entry gets.
+    /// The LSN of the next entry to be appended.
     #[must_use]
     pub const fn next_lsn(&self) -> Lsn {
         self.next_lsn
     }
 
-    /// The entries in the open batch.
+    /// The number of entries in the open batch.
     #[must_use]
     pub fn pending(&self) -> usize {
         to_len(u64::from(self.pending))
     }
 
-    /// The chain head after the last batch that was committed.
+    /// The chain head after the last batch that was committed or whose commit has begun.
     #[must_use]
     pub const fn chain(&self) -> Chain {
         self.chain
     }
 
-    /// The LSN of the last entry that was committed, and so is durable once that commit has ended; 0 if there is none.
+    /// The LSN of the last committed entry; 0 if there is none. While its commit is in flight, the entry is not yet durable.
     #[must_use]
     pub const fn end_lsn(&self) -> Lsn {
         self.end_lsn
     }
 
-    /// Which life of the daemon this is.
+    /// This run of the daemon on the store.
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
-    /// What the log has moved on from, if that became more since the last call; to be asked after a commit has ended. The
-    /// log's first batch in a segment is durable then, and so what stands in earlier ones can never change.
+    /// The finished part of the log, if it grew since the last call. Call it when no commit is in flight: then the first batch
+    /// of the current segment is durable, and earlier segments can never change.
     pub const fn take_finished(&mut self) -> Option<Finished> {
         self.finished.take()
     }
 
-    /// Whether a seal is due: entries became durable since the last one, a batch without entries that proves them to be so.
-    /// None is due while there is no room for it.
+    /// Whether a seal is due. A seal is a batch without entries, which proves the entries before it durable. One is due when
+    /// entries were committed since the last seal and there is room for it.
     #[must_use]
     pub fn needs_seal(&self) -> bool {
         self.is_unsealed && self.has_room()
     }
 
-    /// Whether another batch can be written, as far as is known: `false` while the segment is used up and the last attempt at
-    /// the next one found no space. The attempts are those of [`Log::append`], [`Log::commit`] and [`Log::poll`]. After an
-    /// error it is `true`, so that a commit is tried and returns it.
+    /// Whether another batch can be written: false while the segment is full and the last attempt to create the next one found
+    /// no space. [`Log::append`], [`Log::commit`] and [`Log::poll`] make attempts. After an error it is true, so that the
+    /// caller commits and receives the error.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.latched.is_some() || BLOCK <= self.rest() || !self.supplier.lacks_space()
     }
 
-    /// How many bytes of records the open batch may still take, as far as is known without asking for a segment.
+    /// The bytes of records that still fit into the open batch. An estimate: does not request a segment.
     #[must_use]
     pub fn room(&self) -> usize {
         let largest = self.rest().max(self.supplier.next_capacity());
         to_len(largest).min(MAX_BATCH).saturating_sub(self.buffer.len())
     }
 
-    /// Appends to the open batch the entry that `encode` writes, of 1 to [`crate::wal::MAX_ENTRY`] bytes, and gives its LSN.
+    /// Appends to the open batch the entry that `encode` writes, of 1 to [`crate::wal::MAX_ENTRY`] bytes. Returns its LSN.
     /// Allocates nothing.
     ///
     /// # Errors
-    /// [`Full`]; the batch is then as before.
+    /// [`Full`]; the batch is then unchanged.
     #[inline]
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
         self.grow(1, |buffer| buffer.push(encode))
@@ -279,23 +280,24 @@ impl Log {
         self.grow(1, |buffer| buffer.push_new_kind(encode))
     }
 
-    /// Appends so many entries, one at least, to the record of the one before them, in the same open batch: `encode` writes
-    /// what they do not share with it, so that the record has [`crate::wal::MAX_RECORD`] bytes at most. Gives the first one's LSN.
+    /// Appends `count` entries, at least one, to the last record of the open batch. `encode` writes the bytes that they do not
+    /// share with it; the record may then have at most [`crate::wal::MAX_RECORD`] bytes. Returns the LSN of the first of them.
     /// Allocates nothing.
     ///
     /// # Errors
-    /// [`Full`]; the batch is then as before.
+    /// [`Full`]; the batch is then unchanged.
     #[inline]
     pub fn join(&mut self, count: u16, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Lsn, Full> {
         self.grow(count, |buffer| buffer.join(count, encode))
     }
 
-    /// Makes the open batch durable: one write, one sync. Without entries it is a seal, which is left out while there
-    /// is no space for it. `outcome_digest` is the running digest after the previous batch; a `bank_time` before the last
-    /// batch's counts as that.
+    /// Makes the open batch durable: one write, one sync. A batch without entries is a seal, which is skipped while there is no
+    /// space for it. `outcome_digest` is the running digest after the previous batch. A `bank_time` before that of the previous
+    /// batch is raised to it.
     ///
     /// # Errors
-    /// Any error is final: it is not known what is on the disk, nobody may be answered, and every further call fails.
+    /// Any error is final: the state of the disk is unknown, no request of the batch may be acknowledged, and every further call
+    /// fails.
     pub fn commit(&mut self, bank_time: BankTime, outcome_digest: u64) -> Result<(), WalError> {
         self.check()?;
         let commit = self.write(bank_time, outcome_digest, false).map_err(|error| self.latch(error))?;
@@ -324,8 +326,8 @@ impl Log {
         self.committer.finish(commit).map_err(|error| self.latch(error))
     }
 
-    /// Looks whether the thread that makes segments has one, or an error, without waiting; without a thread, whether there is
-    /// space again. Worth a call whenever nothing else is to do; commits look by themselves.
+    /// Receives segments and errors from the background thread without blocking; without a thread, checks whether there is space
+    /// again. Call it when idle; commits poll the thread themselves.
     ///
     /// # Errors
     /// As [`Log::commit`].
@@ -334,11 +336,11 @@ impl Log {
         self.supplier.look().map_err(|error| self.latch(error))
     }
 
-    /// The manifest stops naming the segments before `first`, for good. Only for what recovery never reads again: what lies
-    /// wholly below the older of two checkpoints. The files are removed by whoever asks [`Log::take_dropped`].
+    /// Removes the segments before `first` from the manifest, for good. Only for segments that recovery never reads again: those
+    /// wholly below the older of two checkpoints. The caller removes the files, see [`Log::take_dropped`].
     ///
     /// # Errors
-    /// As [`Log::commit`]; with a thread that makes segments, at a later call.
+    /// As [`Log::commit`]; with a background thread, from a later call.
     pub fn retain_from(&mut self, first: u64) -> Result<(), WalError> {
         self.check()?;
         let in_use = self.current.as_ref().map_or(0, |(segment, _)| segment.sequence);
@@ -346,12 +348,12 @@ impl Log {
         dropped.map_err(|error| self.latch(error))
     }
 
-    /// Before which segment all files may be removed, by [`crate::wal::remove_dropped`], if that became more since the last call.
+    /// The segment before which [`crate::wal::remove_dropped`] may remove all files, if that changed since the last call.
     pub const fn take_dropped(&mut self) -> Option<u64> {
         self.supplier.take_dropped()
     }
 
-    /// Appends so many entries in that way, which says whether it is possible.
+    /// Appends `count` entries with `put`, which returns false if they are invalid.
     #[inline]
     fn grow(&mut self, count: u16, put: impl FnOnce(&mut OpenBatch) -> bool) -> Result<Lsn, Full> {
         if self.latched.is_some() {
@@ -392,7 +394,7 @@ impl Log {
         if to_u64(total) > self.rest() {
             self.current = self.supplier.ready.pop_front().map(|segment| (Arc::new(segment), BLOCK));
             if let Some((segment, _)) = &self.current {
-                // Past the page cache: whoever reads it reads the device, and the copy would cost more than the sync.
+                // Direct I/O: recovery reads the device, and the copy to the page cache would cost more than the sync.
                 segment.file.set_direct(true).map_err(|source| WalError::Io {
                     call: "set the flags of",
                     file: file_name(segment.sequence),
@@ -404,7 +406,7 @@ impl Log {
             return Err(WalError::Misuse("a batch without a segment"));
         };
         if *offset == BLOCK {
-            // Ahead of need: while this segment fills up.
+            // Request the next segment while this one fills.
             self.supplier.request();
         }
         let mut header = BatchHeader {
@@ -417,7 +419,7 @@ impl Log {
             first_lsn: self.end_lsn.next(),
             count: self.pending,
             payload_len: 0,
-            // A clock that went back is the caller's mistake, and would make the log unreadable.
+            // A clock that goes back is the caller's mistake, and would make the log unreadable.
             bank_time: bank_time.max(self.bank_time),
             chain_before: self.chain,
             chain_after: self.chain,
@@ -456,7 +458,7 @@ impl Log {
         Ok(commit)
     }
 
-    /// Whether a batch of `total` bytes can be written, in this segment or in the next, which is then ready.
+    /// Whether a batch of `total` bytes fits into this segment or into the next one, which is then ready.
     fn find_room(&mut self, total: usize) -> Result<bool, WalError> {
         if total > MAX_BATCH {
             return Ok(false);
@@ -467,7 +469,7 @@ impl Log {
         Ok(to_u64(total) <= self.supplier.next_capacity() && self.supplier.obtain()?)
     }
 
-    /// The bytes left in the current segment.
+    /// The free bytes of the current segment.
     fn rest(&self) -> u64 {
         self.current.as_ref().map_or(0, |(segment, offset)| segment.size.saturating_sub(*offset))
     }
@@ -482,10 +484,10 @@ impl Log {
     }
 }
 
-/// Whether the directory holds a store: its manifest is there.
+/// Whether the directory holds a store, which is to say a manifest.
 ///
 /// # Errors
-/// What the system says.
+/// [`WalError::Io`].
 pub fn exists(disk: &dyn Disk, dir: &Path) -> Result<bool, WalError> {
     disk.exists(&dir.join(manifest::NAME)).map_err(WalError::io("look for", manifest::NAME))
 }

@@ -1,4 +1,4 @@
-//! The writing side of the log: the open batch, the commit, new segments, compression of finished ones.
+//! The write side of the log: the open batch, commits, segment creation, compression of finished segments.
 
 pub(super) mod committer;
 pub(super) mod compress;

@@ -1,8 +1,8 @@
-//! Hands the log its next segment: made when it is needed, or ahead of need by a thread of its own.
+//! Supplies the log with segments: created on demand, or ahead of need by a background thread.
 //!
-//! No space is no error here, but a state: the thread tries again every 200 ms, so that service resumes by itself. The same
-//! holds where the table of open descriptors is full.
-//! Left out: how a segment is made (`segment_writer.rs`).
+//! Lack of space is a state here, not an error: the thread retries every 200 ms, so that service resumes without
+//! intervention. The same holds for a full table of file descriptors.
+//! Left out: how a segment is created (`segment_writer.rs`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,28 +16,28 @@ use crate::wal::read::recover::LogEnd;
 use crate::wal::write::segment_writer::{Made, Segment, SegmentWriter};
 use crate::wal::{SegmentSizes, WalError};
 
-/// How often the thread tries again while there is no space.
+/// The thread's retry interval while there is no space.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// How the next segment is made.
+/// When and where segments are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preparer {
-    /// When it is needed, by the caller: for creating stores and for simulations, whose every run is the same.
+    /// On demand, by the caller: for store creation and for deterministic simulations.
     Inline,
-    /// Ahead of need, by a thread: no commit waits for it.
+    /// Ahead of need, by a background thread, so that no commit waits for it.
     Background,
 }
 
-/// The segments that the log has not yet taken.
+/// The segments that the log does not use yet, and the means to create more.
 pub(in crate::wal) struct SegmentPool {
-    /// Made or found untouched; in order.
+    /// Unused segments in order: new ones, or untouched ones found by recovery.
     pub(in crate::wal) ready: VecDeque<Segment>,
     sizes: SegmentSizes,
-    /// How many segments this incarnation has: the place of the next one in the row of sizes.
+    /// The number of segments of this incarnation: determines the size of the next one.
     made: u32,
-    /// The last attempt found no space, and none has succeeded since.
+    /// The error of the last attempt, if it found no space.
     no_space: Option<WalError>,
-    /// The manifest has stopped naming what lies before this segment, and whoever removes the files does not know yet.
+    /// The manifest no longer names the segments before this one. Set until [`SegmentPool::take_dropped`] returns it.
     dropped: Option<u64>,
     backend: Backend,
 }
@@ -50,7 +50,7 @@ enum Backend {
 struct Thread {
     worker: Worker<Sender<Request>>,
     answers: Receiver<Answer>,
-    /// A segment was asked for and has not come yet.
+    /// A segment is requested and has not arrived.
     is_asked: bool,
     hurried: Arc<AtomicBool>,
 }
@@ -59,21 +59,21 @@ enum Request {
     Make(u64),
     Publish,
     Retain(u64),
-    /// The log was closed there.
+    /// Record the end at which the log is closed.
     End(LogEnd),
 }
 
 enum Answer {
     Made(Segment),
     NoSpace(WalError),
-    /// The manifest says what was asked for.
+    /// The manifest is written, in answer to `Publish` or `End`.
     Published,
     Retained(u64),
     Failed(WalError),
 }
 
 impl SegmentPool {
-    /// `ready` are untouched segments of an earlier life; they count as this one's first.
+    /// `ready` are untouched segments of an earlier incarnation. They count as the first of this one.
     pub(in crate::wal) fn new(
         maker: SegmentWriter,
         ready: VecDeque<Segment>,
@@ -88,17 +88,17 @@ impl SegmentPool {
         Ok(Self { ready, sizes, made, no_space: None, dropped: None, backend })
     }
 
-    /// Whether the next segment is missing for lack of space.
+    /// Whether there is no next segment for lack of space.
     pub(in crate::wal) fn lacks_space(&self) -> bool {
         self.ready.is_empty() && self.no_space.is_some()
     }
 
-    /// The error that says why there is no space, if that is so.
+    /// Takes the error of the last attempt, if it found no space.
     pub(in crate::wal) fn take_no_space(&mut self) -> Option<WalError> {
         self.no_space.take()
     }
 
-    /// The bytes that the next segment will hold.
+    /// The capacity of the next segment in bytes.
     pub(in crate::wal) fn next_capacity(&self) -> u64 {
         match self.ready.front() {
             Some(segment) => segment.capacity(),
@@ -106,7 +106,7 @@ impl SegmentPool {
         }
     }
 
-    /// Asks for a segment ahead of need. Inline there is no ahead.
+    /// Requests a segment ahead of need. Does nothing for [`Preparer::Inline`].
     pub(in crate::wal) fn request(&mut self) {
         let size = self.sizes.nth(self.made);
         if let Backend::Background(thread) = &mut self.backend
@@ -117,15 +117,15 @@ impl SegmentPool {
         }
     }
 
-    /// Before which segment all files may be removed, if that became more since the last call.
+    /// The segment before which all files may be removed, if that changed since the last call.
     pub(in crate::wal) const fn take_dropped(&mut self) -> Option<u64> {
         self.dropped.take()
     }
 
-    /// Takes in what the thread has to say, without waiting. Without a thread, looks whether there is space again.
+    /// Processes the thread's answers without blocking. Without a thread, checks whether there is space again.
     ///
     /// # Errors
-    /// What ended the thread, or the attempt. Fatal.
+    /// The error that ended the thread or the attempt. Fatal.
     pub(in crate::wal) fn look(&mut self) -> Result<(), WalError> {
         if self.lacks_space() && matches!(self.backend, Backend::Inline(_)) {
             self.obtain()?;
@@ -133,10 +133,10 @@ impl SegmentPool {
         self.poll()
     }
 
-    /// Takes in what the thread has to say, without waiting.
+    /// Processes the thread's answers without blocking.
     ///
     /// # Errors
-    /// What ended the thread. Fatal.
+    /// The error that ended the thread. Fatal.
     pub(in crate::wal) fn poll(&mut self) -> Result<(), WalError> {
         while let Backend::Background(thread) = &mut self.backend {
             match thread.answers.try_recv() {
@@ -148,10 +148,10 @@ impl SegmentPool {
         Ok(())
     }
 
-    /// Sees to it that a segment is ready, waiting for it if need be; `false` if there is no space for one.
+    /// Ensures that a segment is ready; may block. Returns false if there is no space for one.
     ///
     /// # Errors
-    /// Whatever went wrong in making it. Fatal.
+    /// Any other error of creating it. Fatal.
     pub(in crate::wal) fn obtain(&mut self) -> Result<bool, WalError> {
         self.poll()?;
         let size = self.sizes.nth(self.made);
@@ -162,7 +162,7 @@ impl SegmentPool {
                     Made::NoSpace(error) => Answer::NoSpace(error),
                     Made::Cancelled => return Err(gone()),
                 },
-                // The thread tells once, and tries on by itself.
+                // The thread reports lack of space once, and keeps retrying.
                 Backend::Background(_) if self.no_space.is_some() => return Ok(false),
                 Backend::Background(thread) => {
                     thread.hurried.store(true, Ordering::Relaxed);
@@ -178,11 +178,11 @@ impl SegmentPool {
         Ok(true)
     }
 
-    /// The manifest is to stop naming the segments before `first`; [`SegmentPool::take_dropped`] says when it has. Never waits
-    /// for the thread.
+    /// Removes the segments before `first` from the manifest. [`SegmentPool::take_dropped`] returns `first` once that is durable.
+    /// Does not wait for the thread.
     ///
     /// # Errors
-    /// Whatever went wrong, now or at a later [`SegmentPool::poll`]. Fatal.
+    /// [`WalError`], from this call or from a later [`SegmentPool::poll`]. Fatal.
     pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         match &mut self.backend {
             Backend::Inline(maker) => {
@@ -197,10 +197,10 @@ impl SegmentPool {
         }
     }
 
-    /// Writes the manifest that makes the store exist.
+    /// Writes the first manifest. From then on the store exists.
     ///
     /// # Errors
-    /// Whatever went wrong. Fatal.
+    /// Any error is fatal.
     pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
         match &mut self.backend {
             Backend::Inline(maker) => return maker.publish(),
@@ -209,10 +209,10 @@ impl SegmentPool {
         self.await_published()
     }
 
-    /// Names in the manifest the end at which the log is closed. No segment is made any more.
+    /// Records in the manifest the end at which the log is closed. No segment is created afterwards.
     ///
     /// # Errors
-    /// Whatever went wrong.
+    /// [`WalError::Io`]; [`WalError::Latched`] if the thread has ended.
     pub(in crate::wal) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
         match &mut self.backend {
             Backend::Inline(maker) => return maker.record_end(end, true),
@@ -234,7 +234,7 @@ impl SegmentPool {
         Ok(())
     }
 
-    /// Books an answer; `true` for the one that the manifest was written.
+    /// Processes an answer. Returns true for [`Answer::Published`].
     fn take(&mut self, answer: Answer) -> Result<bool, WalError> {
         match answer {
             Answer::Made(segment) => {
@@ -277,7 +277,7 @@ impl Thread {
         }
     }
 
-    /// A thread that is gone has left its error among the answers, where the next look finds it.
+    /// Ignores a thread that has ended: its error is among the answers, where the next poll finds it.
     fn send(&self, request: Request) {
         if let Some(requests) = self.worker.requests() {
             let _ = requests.send(request);
@@ -288,7 +288,7 @@ impl Thread {
 /// The thread: makes what is asked for until nobody asks any more, or something fails.
 fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
     let mut wanted = None;
-    let mut told = false;
+    let mut reported = false;
     loop {
         let request = match wanted {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -296,7 +296,7 @@ fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<An
         };
         let mut answer = None;
         match request {
-            Ok(Request::Make(size)) => (wanted, told) = (Some(size), false),
+            Ok(Request::Make(size)) => (wanted, reported) = (Some(size), false),
             Ok(Request::Publish) => answer = Some(maker.publish().map_or_else(Answer::Failed, |()| Answer::Published)),
             Ok(Request::End(end)) => {
                 wanted = None;
@@ -311,9 +311,9 @@ fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<An
         {
             match maker.make(size) {
                 Ok(Made::Segment(segment)) => (wanted, answer) = (None, Some(Answer::Made(segment))),
-                Ok(Made::NoSpace(_)) if told => {}
-                Ok(Made::NoSpace(error)) => (told, answer) = (true, Some(Answer::NoSpace(error))),
-                // A last request follows, or the end of the channel.
+                Ok(Made::NoSpace(_)) if reported => {}
+                Ok(Made::NoSpace(error)) => (reported, answer) = (true, Some(Answer::NoSpace(error))),
+                // A last request or the end of the channel follows.
                 Ok(Made::Cancelled) => wanted = None,
                 Err(error) => answer = Some(Answer::Failed(error)),
             }

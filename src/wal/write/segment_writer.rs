@@ -1,7 +1,7 @@
-//! Makes segments, durably and in order: temporary, zero-written whole, synced, renamed, directory synced, and then
-//! named in the manifest. Only after that may a segment be used.
+//! Creates segments durably and in order: writes a temporary file full of zeros, syncs and renames it, syncs the directory,
+//! and records the segment in the manifest. Only then may the segment be used.
 //!
-//! Left out: when one is made, and by which thread (`segment_pool.rs`).
+//! Left out: when a segment is created, and by which thread (`segment_pool.rs`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ use crate::wal::format::segment::{SegmentHeader, file_name};
 use crate::wal::read::recover::LogEnd;
 use crate::wal::read::segment_scan::refuse_batches_above;
 
-/// How many bytes are zero-written at a time.
+/// The number of zero bytes per write.
 const CHUNK: usize = 256 << 10;
-/// How long a thread that makes segments ahead of need rests between two chunks, so that commits come through. A
-/// segment of 64 MiB then takes less time than the log needs to fill one.
+/// The pause between two chunks when a segment is created ahead of need, so that commits are not delayed. A segment of
+/// 64 MiB is still created faster than the log fills one.
 const REST: Duration = Duration::from_micros(200);
 
-/// A segment that may be written: it exists, and the manifest of a published store names it.
+/// A segment that batches may be written to: its file is durable, and the manifest, if there is one yet, names it.
 pub(in crate::wal) struct Segment {
     /// Its sequence number.
     pub(in crate::wal) sequence: u64,
@@ -38,45 +38,45 @@ pub(in crate::wal) struct Segment {
 }
 
 impl Segment {
-    /// The bytes that an empty one holds.
+    /// The bytes of batches that an empty segment holds.
     pub(in crate::wal) const fn capacity(&self) -> u64 {
         self.size.saturating_sub(BLOCK)
     }
 }
 
-/// What came of making a segment.
+/// The result of an attempt to create a segment.
 pub(in crate::wal) enum Made {
-    /// It is there.
+    /// The segment was created.
     Segment(Segment),
-    /// The disk, a quota or the table of descriptors is full; nothing that counts was changed, and another attempt is sound.
+    /// The disk, a quota or the table of file descriptors is full. Another attempt is safe.
     NoSpace(WalError),
-    /// The log is going away.
+    /// The log is being dropped.
     Cancelled,
 }
 
-/// The one who makes the segments of a store, and writes its manifest.
+/// Creates the segments of a store and writes its manifest.
 pub(in crate::wal) struct SegmentWriter {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
-    /// The highest segment made. Equal to the manifest's as soon as there is one.
+    /// The highest segment created. Equal to the manifest's value once there is a manifest.
     highest: u64,
-    /// It has its name, and the directory's sync could not be begun yet.
+    /// A segment that is renamed, but whose directory sync could not be started yet.
     unsynced: Option<Segment>,
-    /// The last attempt found no room.
+    /// The last attempt found no space.
     lacks_room: bool,
-    /// None until the store is published.
+    /// `None` until the store is published.
     manifest: Option<(Manifest, Box<dyn File>)>,
-    /// More than a chunk of zeros, so that one can begin at a block's boundary.
+    /// A chunk of zeros plus one block, so that a block-aligned chunk fits.
     zeros: Vec<u8>,
-    /// Set when somebody waits for a segment, or makes it himself: no rest then.
+    /// Set while a caller waits for a segment, and for inline creation: then there are no pauses.
     pub(in crate::wal) hurried: Arc<AtomicBool>,
-    /// Set when nobody wants a segment any more.
+    /// Set when no segment is needed any more.
     pub(in crate::wal) cancelled: Arc<AtomicBool>,
 }
 
 impl SegmentWriter {
-    /// For a store that is being created, in a directory that holds no log.
+    /// For a store in creation, in a directory that holds no log.
     pub(in crate::wal) fn create(disk: Arc<dyn Disk>, dir: &Path, store: StoreId) -> Result<Self, WalError> {
         let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
         if names.iter().any(|name| name == manifest::NAME || sequence_of_any(name).is_some()) {
@@ -85,19 +85,19 @@ impl SegmentWriter {
         Ok(Self::new(disk, dir, store, 0))
     }
 
-    /// For a store that was recovered.
+    /// For a recovered store.
     pub(in crate::wal) fn resume(disk: Arc<dyn Disk>, dir: &Path, manifest: Manifest) -> Result<Self, WalError> {
         let file = disk.open(&dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
         let mut maker = Self::new(disk, dir, manifest.store, manifest.highest);
         maker.manifest = Some((manifest, file));
         if let Some(KnownEnd { end, is_last: true }) = manifest.known {
-            // Batches may follow from now on.
+            // Batches may follow the known end from now on.
             maker.record_end(&end, false)?;
         }
         Ok(maker)
     }
 
-    /// Names in the manifest an end that the log certainly reached; `is_last` if it was closed there.
+    /// Records in the manifest a log end that is durable; `is_last` if the log is closed there.
     pub(in crate::wal) fn record_end(&mut self, end: &LogEnd, is_last: bool) -> Result<(), WalError> {
         match &mut self.manifest {
             Some((manifest, file)) => manifest.record_end(file.as_ref(), KnownEnd { end: *end, is_last }),
@@ -112,11 +112,11 @@ impl SegmentWriter {
         Self { disk, dir: dir.to_owned(), store, highest, unsynced: None, lacks_room: false, manifest: None, zeros, hurried, cancelled }
     }
 
-    /// Makes the next segment, of `size` bytes.
+    /// Creates the next segment, of `size` bytes.
     ///
     /// # Errors
-    /// Whatever the system says, except "no space" and "no descriptor" before the segment has its name. Fatal: end the
-    /// process.
+    /// [`WalError::Io`], except for lack of space or descriptors, which is [`Made::NoSpace`] until the directory sync has
+    /// started. Fatal: end the process.
     pub(in crate::wal) fn make(&mut self, size: u64) -> Result<Made, WalError> {
         let made = self.attempt(size)?;
         match &made {
@@ -160,7 +160,7 @@ impl SegmentWriter {
             }
         };
         if let Err(error) = self.disk.sync_dir(&self.dir).map_err(WalError::io("sync the directory of", name.as_str())) {
-            // No descriptor: no sync was begun, and so none has failed.
+            // Without a descriptor no sync was started, and so none has failed.
             return if error.is_out_of_descriptors() {
                 self.unsynced = Some(segment);
                 Ok(Made::NoSpace(error))
@@ -175,12 +175,12 @@ impl SegmentWriter {
         Ok(Made::Segment(segment))
     }
 
-    /// Whether the file system itself says that so many bytes cannot fit, so that no attempt has to find out by writing them.
+    /// Whether the file system reports less than `size` bytes free, so that an attempt is pointless.
     fn is_hopeless(&self, size: u64) -> bool {
         matches!(self.disk.free_space(&self.dir), Ok(Some(free)) if free < size)
     }
 
-    /// Writes the manifest that makes the store exist, with every segment made so far.
+    /// Writes the first manifest, with every segment created so far. From then on the store exists.
     pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
         if self.manifest.is_some() {
             return Err(WalError::Misuse("a log published twice"));
@@ -191,7 +191,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// The manifest stops naming the segments before `first`, durably. Their files are for [`remove_dropped`].
+    /// Removes the segments before `first` from the manifest, durably. [`remove_dropped`] removes their files.
     pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         let Some((manifest, file)) = &mut self.manifest else {
             return Err(WalError::Misuse("to drop segments of a log that was never published"));
@@ -202,16 +202,16 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes and names the file; `None` if cancelled half-way.
+    /// Writes, syncs and renames the file. Returns `None` if cancelled.
     fn fill(&self, name: &str, temporary: &str, header: SegmentHeader) -> Result<Option<Box<dyn File>>, WalError> {
         let path = self.dir.join(temporary);
-        // A leftover of an attempt that found no space: written on afresh, never continued.
+        // A leftover of an attempt that found no space is replaced, never continued.
         if self.disk.exists(&path).map_err(WalError::io("look for", temporary))? {
             self.disk.remove(&path).map_err(WalError::io("remove", temporary))?;
         }
         let file = self.disk.create(&path).map_err(WalError::io("create", temporary))?;
         file.write_all_at(&header.encode(), 0).map_err(WalError::io("write", temporary))?;
-        // Past the page cache, so that no commit waits for these to be written back.
+        // Direct I/O, so that no commit waits for the writeback of zeros.
         let io = || WalError::io("set the flags of", temporary);
         let is_direct = file.set_direct(true).map_err(io())?;
         let aligned = self.zeros.as_ptr().align_offset(to_len(BLOCK));
@@ -237,17 +237,16 @@ impl SegmentWriter {
         Ok(Some(file))
     }
 
-    /// Gives the space of an unfinished segment back, as far as that works: the next start removes what is left.
+    /// Removes an unfinished segment. Best effort: the next start removes what is left.
     fn abandon(&self, temporary: &str) {
         let _ = self.disk.remove(&self.dir.join(temporary));
     }
 }
 
-/// Removes the segments above those that the manifest names, which a start that did not get far has made: the names are
-/// needed.
+/// Removes segments above the manifest's range, left by a start that was interrupted, because their names are needed.
 ///
 /// # Errors
-/// [`WalError::Damaged`] if there is a batch in one of them: then it is kept. What the system says.
+/// [`WalError::Damaged`] if one of them contains a batch: it is kept. [`WalError::Io`].
 pub(in crate::wal) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<(), WalError> {
     for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
         if let Some(sequence) = sequence_of_any(&name).filter(|sequence| *sequence > manifest.highest) {
@@ -258,7 +257,7 @@ pub(in crate::wal) fn remove_unnamed(disk: &dyn Disk, dir: &Path, manifest: &Man
     Ok(())
 }
 
-/// Removes the temporaries of an earlier life. Nothing depends on them, so a crash before this is durable is no harm.
+/// Removes the temporary files of earlier runs. Nothing depends on them, so the removal need not be durable.
 pub(in crate::wal) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
     for name in disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))? {
         if name.ends_with(".tmp") {
@@ -268,18 +267,18 @@ pub(in crate::wal) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> Result<
     Ok(())
 }
 
-/// Writes the manifest of a copied log, whose segments are there, synced and named durably, and which ends with `end`: from
-/// then on it is a store.
+/// Writes the manifest of a copied log that ends with `end`. The caller has made its segments durable. From then on the
+/// directory holds a store.
 ///
 /// # Errors
-/// What the system says.
+/// [`WalError::Io`].
 pub fn publish_copy(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, end: &LogEnd) -> Result<(), WalError> {
     let known = Some(KnownEnd { end: *end, is_last: true });
     Manifest::create(disk, dir, store, (first, end.position.segment), known).map(|_| ())
 }
 
-/// Removes what is left of the segments before `first_retained`, which the manifest must no longer name, as far as that
-/// works: nothing depends on it, and the next call, or the next start, goes on.
+/// Removes the files of segments before `first_retained`, which the manifest must not name any more. Best effort: nothing
+/// depends on it, and the next call or the next start tries again.
 pub fn remove_dropped(disk: &dyn Disk, dir: &Path, first_retained: u64) {
     let removed = disk.list(dir).and_then(|names| {
         names
@@ -292,11 +291,11 @@ pub fn remove_dropped(disk: &dyn Disk, dir: &Path, first_retained: u64) {
     }
 }
 
-/// Removes the segments and temporaries of a log that was never published, so that its creation can begin afresh.
-/// The caller knows, by its own marker, that they are that.
+/// Removes the segments and temporary files of a log that was never published, so that creation can restart. The caller has
+/// a marker that proves the creation unfinished.
 ///
 /// # Errors
-/// [`WalError::Misuse`] if there is a manifest: then it is a store, and nothing is removed.
+/// [`WalError::Misuse`] if there is a manifest: then it is a store, and nothing is removed. [`WalError::Io`].
 pub fn discard_unpublished(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
     if disk.exists(&dir.join(manifest::NAME)).map_err(WalError::io("look for", manifest::NAME))? {
         return Err(WalError::Misuse("to discard a log that was published"));

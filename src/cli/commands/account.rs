@@ -26,7 +26,7 @@ enum Action {
     Open {
         /// Name of the new account, 1 to 64 bytes of UTF-8
         name: String,
-        /// Opening balance, in the store's currency and decimals
+        /// Opening balance, with at most as many decimals as the store has
         #[arg(long, value_name = "AMOUNT", default_value = "0", allow_negative_numbers = true)]
         balance: String,
         #[command(flatten)]

@@ -83,7 +83,7 @@ pub struct LoginOptions {
     /// Log in as this teller, who may use any account, instead of the customer
     #[arg(long, value_name = "TELLER", requires = "token_file", conflicts_with_all = ["pin_file", "pin_stdin"])]
     teller: Option<String>,
-    /// File whose first line is the teller's token; must be accessible to its owner only
+    /// File whose first line is the teller's token; should be readable by its owner only
     #[arg(long, value_name = "FILE", requires = "teller")]
     token_file: Option<PathBuf>,
 }

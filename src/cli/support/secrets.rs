@@ -23,7 +23,7 @@ const MAX_LINE: u64 = 4096;
 /// The source of a PIN; by default a prompt on the terminal.
 #[derive(Clone, Debug, Args)]
 pub struct PinSource {
-    /// File whose first line is the PIN; must be accessible to its owner only [default: prompt on the terminal]
+    /// File whose first line is the PIN; should be readable by its owner only [default: prompt on the terminal]
     #[arg(long, value_name = "FILE", conflicts_with = "pin_stdin")]
     pin_file: Option<PathBuf>,
     /// Read the PIN from the next line of standard input

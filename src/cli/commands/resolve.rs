@@ -28,7 +28,7 @@ pub struct Resolve {
     /// What to do with a request whose outcome is unknown
     #[arg(long = "unknown", alias = "on-doubt", value_name = "ACTION", value_enum, default_value_t = OnDoubt::Resend)]
     on_doubt: OnDoubt,
-    /// Give up this request without contacting the bank, if its login or bank no longer exists: it is never sent again, and
+    /// Write off this request without contacting the bank, if its login or bank no longer exists: it is never sent again, and
     /// only `bankd explain` can show its outcome
     #[arg(long, value_name = "SESSION/NUMBER", conflicts_with_all = ["name", "on_doubt", "json"])]
     write_off: Option<RequestId>,

@@ -23,8 +23,7 @@ use crate::cli::support::undelivered::{Whose, catch_up};
 
 const WHAT: &str = "cannot run the batch";
 
-const HELP: &str =
-    "Each line is `deposit NAME AMOUNT`, `withdraw NAME AMOUNT` or `transfer NAME TO AMOUNT`; commas may separate the words.
+const HELP: &str = "Each line is `deposit NAME AMOUNT`, `withdraw NAME AMOUNT` or `transfer NAME TO AMOUNT`; commas may separate the words.
 Put a name with blanks or commas in double quotes. Empty lines and lines that begin with # are ignored. At most 1,000,000
 commands. All lines are checked before any is sent: one invalid line, and nothing is sent. Commands are executed in order;
 a declined command does not stop the ones after it. A customer may use only its own account, a teller any account.

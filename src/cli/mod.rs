@@ -12,7 +12,8 @@ use clap::{Parser, Subcommand};
 
 use support::failure::{Exit, Failure};
 
-/// A persistent transactional bank: every request takes effect exactly once, and is answered with the one true answer.
+/// A persistent transactional bank daemon and its clients: every request is executed exactly once, and every retry returns
+/// the recorded answer.
 #[derive(Debug, Parser)]
 #[command(name = "bankd", version, after_help = support::failure::CODES, arg_required_else_help = true)]
 struct Cli {

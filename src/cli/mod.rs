@@ -1,6 +1,6 @@
-//! The command line: parses it, dispatches to one file per command, and turns what came of it into an exit code.
+//! The command line: parses it, dispatches to one file per command, and turns the result into an exit code.
 //!
-//! Results go to stdout, everything else to stderr. Left out: what the commands do.
+//! Results go to stdout, everything else to stderr. Left out: the commands themselves.
 
 mod commands;
 mod support;
@@ -12,7 +12,8 @@ use clap::{Parser, Subcommand};
 
 use support::failure::{Exit, Failure};
 
-/// A persistent transactional bank: every request takes effect exactly once, and is answered with the one true answer.
+/// A persistent transactional bank daemon and its clients: every request is executed exactly once, and every retry returns
+/// the recorded answer.
 #[derive(Debug, Parser)]
 #[command(name = "bankd", version, after_help = support::failure::CODES, arg_required_else_help = true)]
 struct Cli {
@@ -22,62 +23,62 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the daemon
+    /// Run the bank daemon
     Serve(commands::serve::Serve),
-    /// Makes a new store
+    /// Create a new store
     Init(commands::init::Init),
-    /// The teller machine: a dialogue with balance, withdrawal and deposit
+    /// Run a teller machine (ATM): a text dialogue for balance, withdrawal and deposit
     Atm(commands::atm::Atm),
-    /// Tells an account's balance
+    /// Show an account's balance
     Balance(commands::money::Balance),
-    /// Puts cash into an account
+    /// Deposit cash into an account
     Deposit(commands::money::Deposit),
-    /// Takes cash out of an account
+    /// Withdraw cash from an account
     Withdraw(commands::money::Withdraw),
-    /// Moves money from one account to another
+    /// Transfer money from one account to another
     Transfer(commands::money::Transfer),
-    /// Moves money many times: commands from a file or standard input, many under way at once
+    /// Execute many money commands from a file or standard input, with many requests in flight
     Batch(commands::batch::Batch),
-    /// Ends everything that is in doubt in the journal
+    /// Resolve requests whose outcome is unknown
     Resolve(commands::resolve::Resolve),
-    /// Lists or closes sessions
+    /// List or close sessions
     Sessions(commands::sessions::Sessions),
-    /// Turns text into lower case, on the server
+    /// Convert text to lower case on the server
     Lower(commands::utility::Lower),
-    /// Tells whether an integer is prime, on the server
+    /// Test on the server whether an integer is prime
     Prime(commands::utility::Prime),
-    /// Tells whether an integer reads the same backwards, on the server
+    /// Test on the server whether an integer is a palindrome
     Palindrome(commands::utility::Palindrome),
-    /// The operator's commands about accounts
+    /// Manage accounts, as the operator
     Account(commands::account::Account),
-    /// The operator's commands about tellers
+    /// Manage tellers, as the operator
     Teller(commands::teller::Teller),
-    /// Looks at a store's log: how large it is, what it says, whether it is sound; and repairs it
+    /// Inspect, verify or repair the log
     Wal(commands::wal::Wal),
-    /// Copies a store, also while a daemon runs over it
+    /// Copy a store; works while the daemon runs
     Snapshot(commands::snapshot::Snapshot),
-    /// Tells everything that the log knows of one request
+    /// Show the history of one request
     Explain(commands::explain::Explain),
-    /// Shows by kills and faults that each request takes effect once
+    /// Test the exactly-once guarantee under injected faults
     Prove(commands::prove::Prove),
-    /// Measures what errors cost and what connections bring
+    /// Measure throughput and latency
     Bench(commands::bench::Bench),
-    /// A proxy on the way to the bank that loses, repeats, delays and cuts
+    /// Run a proxy that loses, duplicates and delays messages and cuts connections
     Proxy(commands::proxy::ProxyCommand),
 }
 
 /// Runs the program.
 pub fn run() -> ExitCode {
-    // Journals and everything else that this program makes are nobody else's to read.
+    // Only this user may read the journals and other files that this program creates.
     os::restrict_umask();
-    // A core dump would hold PINs.
+    // A core dump would contain PINs.
     os::forbid_core_dumps();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors: they go to stdout, and the code is 0.
+            // Help and version are not errors: they go to stdout with exit code 0.
             if error.use_stderr() {
-                // Without stderr there is no place to print why.
+                // If stderr is gone, there is nowhere to print the error.
                 let _ = error.print();
                 return Exit::Usage.into();
             }
@@ -130,6 +131,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_option_for_unknown_outcomes_has_its_old_name_too() {
+        for command in ["resolve", "atm"] {
+            for option in ["--unknown", "--on-doubt"] {
+                assert!(Cli::try_parse_from(["bankd", command, option, "cancel"]).is_ok(), "{command} {option}");
+                assert!(Cli::try_parse_from(["bankd", command, option, "forget"]).is_err(), "{command} {option}");
+            }
+        }
+        assert!(Cli::try_parse_from(["bankd", "resolve", "--write-off", "0000000000000abc-77/3", "--unknown", "cancel"]).is_err());
     }
 
     #[test]

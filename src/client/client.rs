@@ -1,8 +1,9 @@
-//! The client: logs in, numbers its money requests, has each in the journal before it is sent, and acknowledges.
+//! The client: logs in, numbers its money requests, writes each to the journal before sending it, and acknowledges answers.
 //!
-//! Invariants of [`Client`]: nothing that moves money is sent before its intent is synced; nothing is acknowledged
-//! before its reply is; a number is used for one command only; an outcome is never guessed.
-//! Left out: trying until there is an answer (`request.rs`, `pipeline.rs`), connections (`link.rs`), the file (`journal/mod.rs`), words for people (`cli/`).
+//! Invariants of [`Client`]: a money request is sent only after its intent is synced; an answer is acknowledged only after it
+//! is synced; a number is used for one command only; an outcome is never guessed.
+//! Left out: retrying until there is an answer (`request.rs`, `pipeline.rs`), connections (`link.rs`), the journal file
+//! (`journal/mod.rs`), messages for people (`cli/`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::model::command::Command;
 use crate::model::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, MAX_SESSIONS, Refusal, Reply, SessionInfo, Welcome};
 
-/// Telling the bank at the end that its replies are on disk may take this long; it is a courtesy.
+/// Time limit of the last acknowledgement, which is optional.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One customer or teller at one bank, with a journal.
@@ -31,30 +32,30 @@ pub struct Client {
     journal: Journal,
     timeout: Duration,
     own: Option<Own>,
-    /// The request that was last tried to bring to an end.
+    /// The latest request that was sent or resolved.
     latest: Option<RequestId>,
 }
 
-/// The session of this process run, opened when first needed.
+/// The session of this client, opened when first needed.
 #[derive(Clone, Copy)]
 struct Own {
     session: SessionId,
     next: RequestNumber,
-    /// Replies below are in the journal.
+    /// Replies to numbers below are in the journal.
     journaled_below: RequestNumber,
-    /// Replies below are known to the bank to be.
+    /// Replies to numbers below were acknowledged to the bank.
     acked_below: RequestNumber,
 }
 
 impl Client {
-    /// A client of the bank at `address` with the journal at `journal`; every operation may take `timeout`.
+    /// A client of the bank at `address` with the journal at `journal`; `timeout` limits every operation.
     #[must_use]
     pub fn new(env: &Env, address: &str, journal: &Path, timeout: Duration) -> Self {
         let (link, journal) = (Link::new(env, address), Journal::new(env, journal));
         Self { env: env.clone(), link, journal, timeout, own: None, latest: None }
     }
 
-    /// Connects. Does not wait for a bank that is not there.
+    /// Connects. Fails at once if the bank is not running.
     ///
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::Refused`].
@@ -63,10 +64,10 @@ impl Client {
         self.link.connect(&deadline)
     }
 
-    /// Logs in; another login ends the session of the one before.
+    /// Logs in. The session of an earlier login is not used any more.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with what the bank says of it.
+    /// [`ClientError::Refused`] with the bank's reason.
     pub fn log_in(&mut self, login: Login) -> Result<Owner, ClientError> {
         self.finish();
         self.own = None;
@@ -80,21 +81,21 @@ impl Client {
         self.link.address()
     }
 
-    /// The journal; for looking, and for what other logins have in doubt.
+    /// The journal, for inspection, and for requests of other logins.
     pub fn journal(&mut self) -> &mut Journal {
         &mut self.journal
     }
 
-    /// The moment at which an operation that begins now gives up.
+    /// The deadline of an operation that begins now.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         Deadline::after(&self.env.clock, self.timeout)
     }
 
-    /// An account's id by its name.
+    /// Returns an account's id by its name.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where there is none.
+    /// [`ClientError::Refused`] if there is no such account.
     pub fn find_account(&mut self, name: &str) -> Result<AccountId, ClientError> {
         match self.ask(&Ask::FindAccount { name: name.to_owned() }, None)? {
             Reply::Account { account } => Ok(account),
@@ -102,10 +103,10 @@ impl Client {
         }
     }
 
-    /// An account's balance, and the last log entry that it reflects.
+    /// Returns an account's balance, and the last log entry that it reflects.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where it is not this login's to see.
+    /// [`ClientError::Refused`] if this login may not see it.
     pub fn balance(&mut self, account: AccountId) -> Result<(Amount, Lsn), ClientError> {
         match self.ask(&Ask::Balance { account }, None)? {
             Reply::Balance { balance, lsn } => Ok((balance, lsn)),
@@ -113,10 +114,10 @@ impl Client {
         }
     }
 
-    /// The login's sessions, oldest first: all of them, page by page where one message does not hold them.
+    /// Returns all sessions of the login, oldest first; asks page by page if one message does not hold them.
     ///
     /// # Errors
-    /// As the bank says.
+    /// As [`Client::balance`].
     pub fn sessions(&mut self) -> Result<Vec<SessionInfo>, ClientError> {
         let mut sessions = self.sessions_page(&Ask::ListSessions)?;
         let mut is_full = sessions.len() >= MAX_SESSIONS;
@@ -135,10 +136,10 @@ impl Client {
         }
     }
 
-    /// Closes a session of this login for good.
+    /// Closes a session of this login permanently.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where there is none.
+    /// [`ClientError::Refused`] if there is no such session.
     pub fn close_session(&mut self, session: SessionId) -> Result<(), ClientError> {
         match self.ask(&Ask::CloseSession { session }, None)? {
             Reply::Closed => Ok(()),
@@ -146,15 +147,15 @@ impl Client {
         }
     }
 
-    /// Moves money, once, under the next number of this run's session.
+    /// Executes a money command exactly once, under the next number of this client's session.
     ///
     /// # Errors
-    /// [`ClientError`]; only [`ClientError::OutcomeUnknown`] and [`ClientError::AskTheBank`] leave open whether it moved.
+    /// [`ClientError`]; only with [`ClientError::OutcomeUnknown`] and [`ClientError::AskTheBank`] it may have been executed.
     pub fn execute(&mut self, command: Command) -> Result<Answer, ClientError> {
         command.check().map_err(|malformed| ClientError::Refused(Refusal::Malformed(malformed)))?;
         let deadline = self.deadline();
         match self.execute_once(command, &deadline) {
-            // The session was closed behind this run, and no copy is adrift: a new session, and a new number.
+            // The session was closed in the meantime, and no copy is adrift: retry in a new session under a new number.
             Err(ClientError::Refused(Refusal::UnknownSession)) => self.execute_once(command, &deadline),
             ended => ended,
         }
@@ -167,7 +168,7 @@ impl Client {
         let intent = self.intent(id, command)?;
         let mut journal = self.journal.open(deadline)?;
         journal.intend(intent)?;
-        // Whatever goes wrong from here on: the number is spoken for, so the next request gets a session of its own.
+        // The number is used from here on. After an error the next request gets a new session.
         self.own = None;
         let pursuit = Pursuit { id, ask: Asking::Request(command), history: History::Fresh, must_end: false, known: None };
         let ended = pursuit.run(&mut self.link, &self.env, &mut journal, deadline);
@@ -189,7 +190,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Acknowledges what the journal holds of a session that this run uses no more, so that it does not count as busy.
+    /// Acknowledges the answers of a session that is abandoned after `error`, so that the bank may evict it.
     fn leave(&mut self, own: Own, error: &ClientError) {
         if matches!(error, ClientError::Refused(refusal) if !refusal.ends_resending()) {
             self.own = Some(own);
@@ -198,12 +199,12 @@ impl Client {
         }
     }
 
-    /// Moves money many times, each once, under the next numbers of this run's session, with up to `window` requests under
-    /// way at once (at least 1, at most the bank's own limit). The journal is this client's until the end. An answer that
-    /// is waited for longer than the timeout ends it. Once `tell` returns false, no further command is sent.
+    /// Executes many money commands, each exactly once, under the next numbers of this client's session, with up to `window`
+    /// requests in flight (at least 1, at most the bank's limit). Holds the journal's lock until the end. Stops if no answer
+    /// comes within the timeout. Once `tell` returns false, no further command is sent.
     ///
     /// # Errors
-    /// [`Stopped`]. Nothing was sent if one of the commands is refused by its content or not this login's to ask for.
+    /// [`Stopped`]. Nothing was sent if a command is invalid or not permitted to this login.
     pub fn execute_all(&mut self, commands: &[Command], window: usize, tell: &mut Tell<'_>) -> Result<(), Stopped> {
         let Some((_, owner)) = self.link.login() else { return Err(ClientError::Refused(Refusal::NotLoggedIn).into()) };
         for command in commands {
@@ -214,7 +215,7 @@ impl Client {
         }
         let Some(any) = commands.first() else { return Ok(()) };
         let deadline = self.deadline();
-        // What is not in the journal cannot be acknowledged, and would take room in the bank's window.
+        // Answers that are not in the journal cannot be acknowledged, and would occupy the bank's window: use a new session.
         self.own = self.own.filter(|own| own.journaled_below == own.next);
         let own = self.own_session(&deadline)?;
         let model = self.intent(RequestId { session: own.session, number: own.next }, *any)?;
@@ -229,31 +230,31 @@ impl Client {
         Ok(())
     }
 
-    /// Notes in the journal that the end of the request that was dealt with last has been shown to whom it concerns.
-    /// If it cannot be noted, it is told once more.
+    /// Marks the latest request as delivered in the journal: its end was shown to its customer. If the mark fails, a later run
+    /// shows it once more.
     pub fn mark_told(&mut self) {
         if let Some(id) = self.latest {
             self.mark_all_told(&[id]);
         }
     }
 
-    /// The same for these requests, as far as they have ended.
+    /// Marks these requests as delivered, except those whose outcome is unknown.
     pub fn mark_all_told(&mut self, ids: &[RequestId]) {
         let deadline = Deadline::after(&self.env.clock, FAREWELL.min(self.timeout));
         let _ = self.journal.open(&deadline).and_then(|mut journal| journal.tell(ids));
     }
 
-    /// Sends that very request again, or for the first time: the same session, number and command.
+    /// Sends a request under a given session and number, which may have been sent before (idempotent retry).
     ///
     /// # Errors
-    /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal knows the number in doubt with another
-    /// command or as somebody else's.
+    /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal holds the number with another command whose
+    /// outcome is unknown, or as another login's.
     pub fn request_again(&mut self, id: RequestId, command: Command) -> Result<Answer, ClientError> {
         self.again(id, command, false)
     }
 
-    /// Ends a doubt of the journal by sending the request again, so that it happens if it has not. If its number is not the
-    /// session's next, it cannot happen: its session is closed, so that no copy that is adrift can be executed later.
+    /// Resolves a request of the journal by sending it again: it is executed if it was not. If its number is not the session's
+    /// next, it cannot be executed: its session is closed, so that no copy that is adrift can be executed later.
     ///
     /// # Errors
     /// As [`Client::request_again`].
@@ -279,7 +280,7 @@ impl Client {
                 match (request.intent.command == command, request.end) {
                     (true, Some(End::Answered(settled))) => pursuit.known = Some(settled),
                     (true, _) => journal.intend(intent)?,
-                    // Its number is used up, so the bank can only say that this is a conflict.
+                    // The number was executed with another command, so the bank can only answer with a conflict.
                     (false, Some(End::Answered(_))) => pursuit.ask = Asking::Conflict(command),
                     (false, None) => return Err(not_this(id, "with another command, whose outcome is unknown")),
                     (false, Some(End::Closed(_))) => return Err(not_this(id, "with another command")),
@@ -289,8 +290,8 @@ impl Client {
         pursuit.run(&mut self.link, &self.env, &mut journal, &deadline)
     }
 
-    /// Ends the doubt about a request of the journal: if it was executed, its answer comes; otherwise it never will be. If
-    /// its number is not the session's next, its session is closed.
+    /// Resolves a request of the journal by cancelling it: returns its answer if it was executed; otherwise it never will be
+    /// executed. If its number is not the session's next, its session is closed.
     ///
     /// # Errors
     /// As [`Client::execute`]; [`ClientError::NotThisRequest`] if the journal does not hold it.
@@ -308,15 +309,15 @@ impl Client {
         pursuit.run(&mut self.link, &self.env, &mut journal, &deadline)
     }
 
-    /// Tells the bank which replies of an earlier run's session are on this disk.
+    /// Acknowledges to the bank the replies of an earlier run's session that are in the journal.
     ///
     /// # Errors
-    /// As the bank says.
+    /// As [`Client::balance`].
     pub fn acknowledge(&mut self, session: SessionId, acked_below: RequestNumber) -> Result<(), ClientError> {
         self.ask(&Ask::Ack { acked_below }, Some(session)).map(|_| ())
     }
 
-    /// Ends the run: tells the bank that every reply is on disk. A courtesy, tried once and briefly.
+    /// Ends the run: acknowledges every reply that is in the journal. Optional, so tried once and briefly.
     pub fn finish(&mut self) {
         let Some(own) = self.own.filter(|own| own.journaled_below > own.acked_below) else { return };
         let deadline = Deadline::after(&self.env.clock, FAREWELL.min(self.timeout));
@@ -331,17 +332,17 @@ impl Client {
         self.link.ask(ask, session, &deadline)
     }
 
-    /// This run's session, taken up again if the connection was lost, opened if there is none (any more).
+    /// This client's session: resumed after a lost connection, opened if there is none.
     fn own_session(&mut self, deadline: &Deadline) -> Result<Own, ClientError> {
         if let Some(own) = self.own {
             match self.link.attend(own.session, deadline) {
                 Ok(()) => return Ok(own),
-                // Nothing is in doubt in it, so that it is gone is no loss.
+                // Every request in it has a known outcome, so losing the session loses nothing.
                 Err(ClientError::Refused(refusal)) if refusal.ends_resending() => self.own = None,
                 Err(error) => return Err(error),
             }
         }
-        // If the reply is lost, another is opened; the lost one stays empty and is evicted one day.
+        // If the reply is lost, the retry opens another session; the lost one stays empty until the bank evicts it.
         match self.link.ask(&Ask::OpenSession, None, deadline)? {
             Reply::Session(info) => {
                 let first = RequestNumber(1);
@@ -369,7 +370,7 @@ impl Drop for Client {
     }
 }
 
-/// A request may only be sent again to the bank and as the login that it was first sent to and as.
+/// Checks that a request is sent again only to the same bank and by the same login as before.
 fn check_owner(link: &Link, request: &Request) -> Result<(), ClientError> {
     let intent = &request.intent;
     match (link.welcome(), link.login()) {

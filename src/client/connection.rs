@@ -1,8 +1,8 @@
-//! One connection to the bank: a socket, the greeting, and one message after the other with a deadline.
+//! One connection to the bank: a socket, the greeting, and messages with a deadline.
 //!
-//! It tells "nothing was sent" from "sent, answer unknown", because only the first is safe to call a failure.
-//! After any error it is useless and must be dropped: what comes next on it could answer another message.
-//! Left out: logins, sessions and trying again (`link.rs`).
+//! Errors distinguish "nothing was sent" from "sent, answer unknown", because only the first is safe to report as a failure.
+//! After any error the connection must be dropped: the next reply on it could belong to another message.
+//! Left out: logins, sessions and retries (`link.rs`).
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -16,19 +16,19 @@ use super::retry::Deadline;
 use crate::wire::frame::{self, Front, HEADER, MAX_PAYLOAD};
 use crate::wire::message::{Ask, Refusal, Reply, VERSION, Welcome};
 
-/// A greeted connection.
+/// A connection after the greeting.
 pub struct Connection {
     pipe: Pipe,
     welcome: Welcome,
 }
 
-/// Why there is no connection. Nothing but a greeting was sent.
+/// Why there is no connection. At most a greeting was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody answers there, or not in this protocol.
+    /// No process answers there, or not in this protocol.
     #[error("{0}")]
     Unreachable(String),
-    /// Somebody was there and hung up before a word was said: a bank that was just ended, or a cut line.
+    /// The peer accepted and closed the connection before any reply: a bank that just ended, or a cut line.
     #[error("{0}")]
     HungUp(String),
     /// The bank answered the greeting with a refusal.
@@ -59,7 +59,7 @@ impl Connection {
             let left = deadline.remaining().ok_or_else(|| ConnectError::Unreachable("no answer in time".to_owned()))?;
             match TcpStream::connect_timeout(&candidate, left) {
                 Ok(stream) => {
-                    // Requests are small and each waits for its reply: never hold one back to fill a packet.
+                    // Requests are small and each waits for its reply: do not delay them to fill a packet.
                     stream.set_nodelay(true).map_err(unreachable)?;
                     return Self::greet(Socket::Tcp(stream), deadline);
                 }
@@ -78,7 +78,7 @@ impl Connection {
         Self::greet(Socket::Unix(stream), deadline)
     }
 
-    /// What the bank said of itself.
+    /// The bank's greeting.
     #[must_use]
     pub const fn welcome(&self) -> &Welcome {
         &self.welcome
@@ -92,8 +92,7 @@ impl Connection {
         self.pipe.ask(ask, deadline)
     }
 
-    /// Sends messages, in one write, without waiting, for those who keep several under way; replies come in the same
-    /// order.
+    /// Sends several messages in one write, without waiting for replies; the replies come in the same order.
     ///
     /// # Errors
     /// [`AskError`]; the connection is useless then.
@@ -109,14 +108,14 @@ impl Connection {
         self.pipe.receive(deadline)
     }
 
-    /// Whether a whole reply is here already, for which nobody has to wait.
+    /// Whether a whole reply was read already, so that [`receive`](Self::receive) does not block.
     #[must_use]
     pub fn has_reply(&self) -> bool {
         matches!(frame::front(&self.pipe.input), Ok(Front::Whole { .. }))
     }
 
-    /// The socket of a TCP connection, for whoever goes on by a loop of its own; none where it is no TCP connection, is
-    /// broken, or has read more than it has told.
+    /// The socket of a TCP connection, for callers with their own event loop. `None` if it is no TCP connection, is broken, or
+    /// holds unread input.
     #[must_use]
     pub fn into_stream(self) -> Option<TcpStream> {
         let Pipe { socket, input, broken, .. } = self.pipe;
@@ -140,7 +139,7 @@ impl Connection {
 
 /// Messages both ways over a socket.
 ///
-/// Invariant: after an error it is `broken` and refuses, whatever is still under way.
+/// Invariant: after an error it is `broken` and refuses to send or receive.
 struct Pipe {
     socket: Socket,
     output: Vec<u8>,
@@ -163,7 +162,7 @@ impl Pipe {
             return Err(AskError::NotSent(format!("the message does not fit a frame: {error}")));
         }
         let sent = write_frame(&mut self.socket, &self.output, deadline);
-        // It may have held a PIN.
+        // It may contain a PIN.
         self.output.zeroize();
         self.broken = sent.is_err();
         sent
@@ -233,10 +232,10 @@ fn failed_sending(sent_any: bool, error: &io::Error) -> AskError {
     if sent_any { AskError::Lost(plain(error)) } else { AskError::NotSent(plain(error)) }
 }
 
-/// Reads one frame into `input`; more than one frame's bytes stay there for the next.
+/// Reads one frame; bytes after it stay in `input` for the next.
 fn read_frame(socket: &mut Socket, input: &mut Vec<u8>, deadline: &Deadline) -> Result<Reply, AskError> {
     let lost = |error: io::Error| AskError::Lost(plain(&error));
-    // So much that the replies to many requests come with one read.
+    // Large enough to read the replies to many requests at once.
     let mut chunk = [0; 16 << 10];
     loop {
         match frame::front(input).map_err(|error| AskError::Lost(format!("the bank sent {error}")))? {
@@ -258,7 +257,7 @@ fn read_frame(socket: &mut Socket, input: &mut Vec<u8>, deadline: &Deadline) -> 
     }
 }
 
-/// An I/O error in words that a customer can read.
+/// An I/O error in words for a customer.
 fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),

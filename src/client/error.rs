@@ -1,4 +1,4 @@
-//! How a client's request can fail, told apart by what the caller may conclude.
+//! Errors of a client's request, by what the caller may conclude from them.
 //!
 //! Left out: exit codes and advice (`cli/`).
 
@@ -9,7 +9,7 @@ use crate::wire::message::Refusal;
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The bank was not reached. Of a money request nothing was sent.
+    /// The bank was not reached; no part of a money request was sent.
     #[error("the bank at {address} cannot be reached: {why}")]
     Unreachable {
         /// The server's address.
@@ -17,31 +17,31 @@ pub enum ClientError {
         /// What went wrong last.
         why: String,
     },
-    /// The bank refused, and nothing is in doubt.
+    /// The bank refused; the outcome is known.
     #[error("{0}")]
     Refused(Refusal),
-    /// The number belongs to another command, which is itself in doubt or answered; nothing was sent.
+    /// The journal holds the number with another command or another owner; nothing was sent.
     #[error("request {request} is known to this journal {why}")]
     NotThisRequest {
         /// The request.
         request: RequestId,
-        /// In what way it differs.
+        /// How the journal's entry differs.
         why: String,
     },
-    /// Sent, and no recorded outcome by the deadline. The money may or may not have moved.
+    /// Sent, but no recorded outcome by the deadline. The request may or may not have been executed.
     #[error("the outcome of request {request} is unknown: {why}")]
     OutcomeUnknown {
-        /// The request; sending it again tells.
+        /// The request; sending it again returns the outcome.
         request: RequestId,
         /// What went wrong last.
         why: String,
     },
-    /// Sent, and no resending can bring the outcome any more: only the bank's log tells.
+    /// Sent, and no retry can return the outcome any more: only the bank's log shows it.
     #[error("the outcome of request {request} can only be told by the bank itself: {refusal}")]
     AskTheBank {
         /// The request.
         request: RequestId,
-        /// Why resending ended.
+        /// The refusal that ended the retries.
         refusal: Refusal,
     },
     /// Another bank answers at that address.
@@ -49,20 +49,20 @@ pub enum ClientError {
     OtherStore {
         /// The server's address.
         address: String,
-        /// The store that was talked to before, or that the journal names.
+        /// The store of the earlier connection, or of the journal's entry.
         expected: StoreId,
         /// The store that answers.
         found: StoreId,
     },
-    /// The bank's reply does not belong to the question.
+    /// The bank's reply does not match the request.
     #[error("the bank at {address} gave an answer that makes no sense here: {what}")]
     Nonsense {
         /// The server's address.
         address: String,
-        /// What came.
+        /// The reply.
         what: String,
     },
-    /// The journal.
+    /// The journal cannot be used.
     #[error("{0}")]
     Journal(#[from] JournalError),
 }

@@ -1,8 +1,8 @@
-//! A connection that is made again when it breaks: greeted, logged in, and in the session that is asked for.
+//! A connection that reconnects when it breaks: greeted, logged in, and in the requested session.
 //!
-//! Everything here may be done twice without harm: greeting, logging in, taking up a session, reading. A message
-//! that moves money goes through [`Link::once`], whose caller decides about another try.
-//! Left out: the money (`client.rs`).
+//! Every retry here is harmless: greeting, login, resuming a session, reading. A money request goes through [`Link::once`],
+//! and the caller decides whether to retry.
+//! Left out: money requests (`client.rs`).
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::model::secret::Secret;
 use crate::model::types::{Owner, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply, Role, Welcome};
 
-/// A connection that was silent for so long is asked for a sign of life before money is entrusted to it.
+/// A connection that was silent longer than this is pinged before it is used.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Who the client is, kept in memory only, to log in again after a lost connection.
+/// The login, kept in memory only, to log in again after a lost connection.
 #[derive(Clone)]
 pub struct Login {
-    /// As what.
+    /// The role.
     pub role: Role,
     /// The name.
     pub name: String,
@@ -28,16 +28,16 @@ pub struct Login {
     pub secret: Secret,
 }
 
-/// A connection to one bank, remade as needed.
+/// A connection to one bank, which reconnects as needed.
 ///
-/// Invariant: all its connections are to the same store; another one under the same address is refused.
+/// Invariant: all its connections are to the same store; if another store answers at the address, it is refused.
 pub struct Link {
     env: Env,
     address: String,
     login: Option<(Login, Owner)>,
     welcome: Option<Welcome>,
     live: Option<Live>,
-    /// Whether the last try to connect met somebody who hung up before a word was said.
+    /// Whether the last attempt to connect was accepted and then closed before any reply.
     is_cut: bool,
 }
 
@@ -45,19 +45,19 @@ struct Live {
     connection: Connection,
     logged_in: bool,
     session: Option<SessionId>,
-    /// When the last reply came, on the monotonic clock.
+    /// Time of the last reply, on the monotonic clock.
     heard: Duration,
 }
 
-/// Why one try brought no reply.
+/// Why one attempt returned no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The message was not sent.
     NotSent(String),
     /// It was sent, and whether the bank acted on it is unknown.
     Lost(String),
-    /// It was sent, and this copy was refused because the connection is not in the state that it needs; the connection is
-    /// dropped.
+    /// It was sent, and this copy was refused because the connection is not in the state that the message needs. The connection
+    /// is dropped.
     TurnedAway(Refusal),
     /// It was not sent, because the bank refused the greeting, the login or the session.
     Refused(Refusal),
@@ -72,13 +72,13 @@ impl Link {
         Self { env: env.clone(), address: address.to_owned(), login: None, welcome: None, live: None, is_cut: false }
     }
 
-    /// The server's address, as it was given.
+    /// The server's address, as passed to [`Link::new`].
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Connects, unless connected. Does not wait for a bank that is not there; one that hangs up is tried again.
+    /// Connects, unless connected. Fails at once if nothing listens; retries if the bank is busy or closes the connection.
     ///
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::Refused`], [`ClientError::OtherStore`].
@@ -97,10 +97,10 @@ impl Link {
     /// Logs in, and remembers the login for later connections.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with what the bank says; [`ClientError::Unreachable`] at the deadline.
+    /// [`ClientError::Refused`] with the bank's reason; [`ClientError::Unreachable`] at the deadline.
     pub fn log_in(&mut self, login: Login, deadline: &Deadline) -> Result<Owner, ClientError> {
         if self.live.as_ref().is_some_and(|live| live.logged_in) {
-            // A connection logs in once.
+            // The protocol allows one login per connection.
             self.hang_up();
         }
         self.login = None;
@@ -116,27 +116,27 @@ impl Link {
         Ok(owner)
     }
 
-    /// The login, with whom the bank took it for.
+    /// The login, and the owner that the bank assigned to it.
     #[must_use]
     pub fn login(&self) -> Option<(&Login, Owner)> {
         self.login.as_ref().map(|(login, owner)| (login, *owner))
     }
 
-    /// What the bank said of itself first.
+    /// The bank's first greeting.
     #[must_use]
     pub fn welcome(&self) -> Option<&Welcome> {
         self.welcome.as_ref()
     }
 
-    /// Asks something that may be asked twice, in a session if one is named, again and again until the deadline.
+    /// Sends an idempotent message, in `session` if one is named, and retries until the deadline.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] for a refusal, the last one if it is retryable; otherwise as it went wrong last.
+    /// [`ClientError::Refused`] for a refusal, the last one if it is retryable; otherwise the last error.
     pub fn ask(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, ClientError> {
         self.until(deadline, |link| link.once(ask, session, deadline))
     }
 
-    /// Makes sure of connection, login and session, again and again until the deadline.
+    /// Connects, logs in and resumes the session as needed, and retries until the deadline.
     ///
     /// # Errors
     /// As [`Link::ask`].
@@ -164,11 +164,11 @@ impl Link {
         }
     }
 
-    /// One try: connects, logs in and takes up the session if need be, then sends the message once.
+    /// One attempt: connects, logs in and resumes the session as needed, then sends the message once.
     pub(super) fn once(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, Fault> {
         self.ready(session, deadline)?;
         match self.converse(ask, deadline) {
-            // The connection is not in the state that this end believes, and is dropped.
+            // The connection is not in the expected state; `converse` has dropped it.
             Ok(Reply::Refused(refusal)) if self.is_out_of_step(refusal) => Err(Fault::TurnedAway(refusal)),
             Ok(reply) => {
                 if let (Reply::Session(info), Some(live)) = (&reply, &mut self.live) {
@@ -181,7 +181,7 @@ impl Link {
         }
     }
 
-    /// Sends messages on the present connection without waiting; the replies come in the same order.
+    /// Sends messages on the present connection without waiting for replies, which come in the same order.
     pub(super) fn send(&mut self, asks: &[Ask], deadline: &Deadline) -> Result<(), AskError> {
         let Some(live) = &mut self.live else { return Err(AskError::NotSent("the connection is closed".to_owned())) };
         let sent = live.connection.send(asks, deadline);
@@ -191,8 +191,8 @@ impl Link {
         sent
     }
 
-    /// Waits for the next reply to what was sent. A refusal for which [`Link::is_out_of_step`] leaves the connection as it
-    /// is: the replies to other messages may stand behind it.
+    /// Waits for the next reply. A refusal with [`Link::is_out_of_step`] does not drop the connection: replies to other messages
+    /// may follow it.
     pub(super) fn receive(&mut self, deadline: &Deadline) -> Result<Reply, AskError> {
         let reply = match &mut self.live {
             Some(live) => live.connection.receive(deadline),
@@ -207,17 +207,17 @@ impl Link {
         }
     }
 
-    /// Whether the next reply is here already.
+    /// Whether the next reply was read already.
     pub(super) fn has_reply(&self) -> bool {
         self.live.as_ref().is_some_and(|live| live.connection.has_reply())
     }
 
-    /// Drops the connection; the next message makes another.
+    /// Drops the connection; the next message opens another.
     pub(super) fn hang_up(&mut self) {
         self.live = None;
     }
 
-    /// A fault as the caller of something harmless sees it.
+    /// The error to return for a fault of an idempotent message.
     pub(super) fn failure(&self, fault: Fault) -> ClientError {
         let address = self.address.clone();
         match fault {
@@ -237,9 +237,9 @@ impl Link {
         ClientError::Nonsense { address: self.address.clone(), what: format!("a reply of kind {kind}") }
     }
 
-    /// One try to be connected, logged in, and in the session.
+    /// One attempt to be connected, logged in, and in the session.
     pub(super) fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Result<(), Fault> {
-        // Whatever goes wrong here, the caller's message has not been sent.
+        // On any error here the caller's message was not sent.
         let unsent = |error: AskError| match error {
             AskError::NotSent(why) | AskError::Lost(why) => Fault::NotSent(why),
         };
@@ -259,7 +259,7 @@ impl Link {
                     }
                 }
                 other => {
-                    // A connection whose login went wrong is good for nothing.
+                    // A connection without the expected login is useless.
                     self.hang_up();
                     return Err(match other {
                         Reply::Refused(refusal) => Fault::Refused(refusal),
@@ -303,14 +303,14 @@ impl Link {
         self.live.as_mut().ok_or_else(|| Fault::NotSent("the connection is closed".to_owned()))
     }
 
-    /// One message on the present connection, which is dropped if that fails.
+    /// Sends one message on the present connection and waits for the reply; drops the connection on an error.
     fn converse(&mut self, ask: &Ask, deadline: &Deadline) -> Result<Reply, AskError> {
         let Some(live) = &mut self.live else { return Err(AskError::NotSent("the connection is closed".to_owned())) };
         let reply = live.connection.ask(ask, deadline);
         self.heard(reply)
     }
 
-    /// Notes when a reply came, and drops the connection if it is good for nothing any more.
+    /// Records the time of a reply, and drops the connection if it is not usable any more.
     fn heard(&mut self, reply: Result<Reply, AskError>) -> Result<Reply, AskError> {
         self.note_reply();
         let useless = match &reply {
@@ -330,7 +330,7 @@ impl Link {
         }
     }
 
-    /// Whether a refusal says that the connection is not in the state that this end believes it to be in.
+    /// Whether a refusal means that the connection is not in the state that this client expects.
     pub(super) fn is_out_of_step(&self, refusal: Refusal) -> bool {
         match refusal {
             Refusal::BadMessage | Refusal::HelloFirst | Refusal::AlreadyLoggedIn | Refusal::NoSession => true,
@@ -387,7 +387,7 @@ mod tests {
                 drop(listener.accept().unwrap());
             }
         });
-        // In the end nobody listens there any more, and nobody is waited for.
+        // At the end nothing listens there any more, and the client does not wait.
         let error = Link::new(&Env::os(), &address).connect(&soon());
         assert_eq!(error, Err(ClientError::Unreachable { address, why: "nobody listens there".to_owned() }));
         peer.join().unwrap();
@@ -409,7 +409,7 @@ mod tests {
         let peer = scripted(vec![(0..1000).map(|_| busy()).collect()]);
         let short = Deadline::after(&Env::os().clock, Duration::from_millis(60));
         let error = Link::new(&Env::os(), &peer.address).ask(&Ask::Ping, None, &short);
-        // It may pass while an answer is waited for.
+        // The deadline may pass while the client waits for an answer.
         let is_last = |error: &ClientError| match error {
             ClientError::Refused(Refusal::Busy) => true,
             ClientError::Unreachable { why, .. } => why == "no answer in time",

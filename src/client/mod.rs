@@ -1,9 +1,10 @@
-//! The client: one blocking connection, resending with the same number, and a journal that outlives the process.
+//! The client: one blocking connection, idempotent retries under the same request number, and a journal that survives the
+//! process.
 //!
-//! The way down: [`Client`] (what to do about each outcome) -> [`Link`] (a connection that is made again, logged in
-//! and in its session) -> [`Connection`] (frames on a socket). Beside them [`Journal`] keeps what is in doubt.
-//! One request at a time goes through `request.rs`, many at once through `pipeline.rs`.
-//! Left out: how a person is asked and told (`cli/`), and every decision about money, which is the bank's.
+//! The layers: [`Client`] (what to do about each outcome) -> [`Link`] (a connection that reconnects, logs in and resumes its
+//! session) -> [`Connection`] (frames on a socket). [`Journal`] stores the requests whose outcome is unknown.
+//! Single requests go through `request.rs`, many requests in flight through `pipeline.rs`.
+//! Left out: dialogue with a person (`cli/`), and every decision about money, which the bank makes.
 //!
 //! # Example
 //!

@@ -1,9 +1,9 @@
-//! Many money requests under way at once: a window of consecutive numbers of one session, on one connection.
+//! Many money requests in flight: a window of consecutive numbers of one session, on one connection.
 //!
-//! Each is in the journal, synced, before it is first sent: a group under one sync, and with it the answers that came
-//! since. A copy that is refused for the moment leaves a gap, as a lost connection does. Then the pipeline waits for what
-//! is still under way, goes back to the first number without an answer, and sends the same again, in order.
-//! Left out: the single request (`request.rs`), the file (`journal/mod.rs`), who is told what (`cli/`).
+//! Each request is in the journal, synced, before it is first sent: one sync per group of requests, together with the
+//! answers that came since. A copy that gets a retryable refusal leaves a gap, as a lost connection does. The pipeline then
+//! waits for the replies in flight, goes back to the first number without an answer, and resends from there in order.
+//! Left out: single requests (`request.rs`), the file (`journal/mod.rs`), showing answers (`cli/`).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,27 +20,27 @@ use crate::model::command::Command;
 use crate::model::types::{RequestId, RequestNumber, SessionId};
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// Why a pipeline came to no end, and what became of the requests whose answers were not told by then.
+/// Why a pipeline stopped early, and the state of the requests whose answers were not delivered by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// Why. [`ClientError::OutcomeUnknown`] and [`ClientError::AskTheBank`] name the first request that is left open.
+    /// The error. [`ClientError::OutcomeUnknown`] and [`ClientError::AskTheBank`] name the first request whose outcome is unknown.
     pub failure: ClientError,
-    /// One for each command behind those that were told, in order; commands behind these were not even numbered.
+    /// One per command after the delivered ones, in order. Commands after these got no number.
     pub rest: Vec<Fate>,
 }
 
-/// What became of a request of a pipeline that stopped.
+/// The state of a request of a pipeline that stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Answered all the same.
+    /// Answered.
     Answered(Answer),
-    /// Sent, and the outcome unknown; the journal keeps it.
+    /// Sent, outcome unknown; the journal holds it.
     InDoubt(RequestId),
-    /// Sent, and only the bank's log tells.
+    /// Sent, and only the bank's log shows the outcome.
     AskTheBank(RequestId),
-    /// Every copy that was sent was refused: not executed, and never will be.
+    /// Every copy sent was refused: never executed.
     NotExecuted(RequestId),
-    /// Not one byte of it was sent, and never will be.
+    /// Not one byte of it was sent: never executed.
     NotSent(RequestId),
 }
 
@@ -50,38 +50,38 @@ impl From<ClientError> for Stopped {
     }
 }
 
-/// A pipeline on its way.
+/// A running pipeline.
 ///
-/// Invariants: the numbers in `slots` are consecutive and end before `next`; everything below them is in the journal with
-/// its answer; the replies to `in_flight` are still to come on the present connection, in order.
+/// Invariants: the numbers in `slots` are consecutive and end before `next`; every number below them is in the
+/// journal with its answer; the replies to `in_flight` come on the present connection, in order.
 pub(super) struct Pipeline<'a> {
     pub(super) link: &'a mut Link,
     pub(super) journal: OpenJournal<'a>,
     pub(super) env: &'a Env,
-    /// How long an answer may be waited for.
+    /// The longest wait for an answer.
     pub(super) timeout: Duration,
-    /// Every request's intent, but for number and command.
+    /// Every request's intent, except number and command.
     pub(super) model: Intent,
-    /// The most requests that are not settled.
+    /// The most requests without a settled answer.
     pub(super) window: usize,
     /// The number of the next command.
     pub(super) next: RequestNumber,
     slots: VecDeque<Slot>,
-    /// What comes next on this connection.
+    /// The next number to send on this connection.
     cursor: RequestNumber,
     in_flight: VecDeque<RequestNumber>,
-    /// Why a copy was turned away, until everything behind it has come back and the pipeline goes back to it.
+    /// The refusal of a copy, until the replies to all copies after it have come; then the pipeline goes back to it.
     turned_away: Option<Refusal>,
-    /// Whether the connection is to be dropped then.
+    /// Whether to drop the connection at that point.
     is_out_of_step: bool,
     /// Whether answers could not be shown.
     is_unheard: bool,
-    /// Whether an answer came since this was last looked at.
+    /// Whether an answer came since this was last checked.
     progressed: bool,
 }
 
-/// Takes the answers, a group at a time, in order; returns whether they were shown. Once they were not, nothing more is sent
-/// than was: what is under way is waited for, and the rest of the commands is left.
+/// Receives the answers in order, group by group; returns whether they were shown. After false no further request is sent:
+/// the pipeline waits for those in flight, and leaves the remaining commands.
 pub type Tell<'a> = dyn FnMut(&[Answer]) -> bool + 'a;
 
 struct Slot {
@@ -93,15 +93,15 @@ struct Slot {
     settled: Option<Settled>,
 }
 
-/// What goes wrong.
+/// Why a round failed.
 enum Trouble {
-    /// Worth going back for.
+    /// Connection lost or login failed for now: retry from the first unanswered number.
     Again(String),
-    /// Worth going back for: a copy was refused, and everything behind it has come back.
+    /// A copy was refused for now, and the replies to all copies after it have come: retry from the first unanswered number.
     TurnedAway(Refusal),
-    /// The bank will not answer these numbers any more.
+    /// The bank refuses these numbers permanently.
     Refused(Refusal),
-    /// Nothing more can be done here.
+    /// An error that no retry can resolve.
     Failed(ClientError),
 }
 
@@ -127,7 +127,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Sends all until each has a recorded outcome and was told, or nothing came for as long as may be waited.
+    /// Sends all commands until each has a recorded outcome and was delivered, or no answer came within the timeout.
     pub(super) fn run(&mut self, commands: &[Command], tell: &mut Tell<'_>) -> Result<(), Stopped> {
         let mut commands = commands.iter();
         let mut deadline = self.deadline();
@@ -163,12 +163,12 @@ impl<'a> Pipeline<'a> {
         RequestId { session: self.session(), number }
     }
 
-    /// The first number that is not settled: everything below is in the journal with its answer.
+    /// The first number without a settled answer: every number below is in the journal with its answer.
     fn first(&self) -> RequestNumber {
         self.slots.front().map_or(self.next, |slot| slot.number)
     }
 
-    /// Writes what was answered and what comes next to the journal, under one sync, and tells what was answered.
+    /// Writes new answers and the next intents to the journal, under one sync, and delivers the answers.
     fn advance(&mut self, commands: &mut std::slice::Iter<'_, Command>, tell: &mut Tell<'_>) -> Result<(), JournalError> {
         let (mut records, mut answers) = (Vec::new(), Vec::new());
         while let Some(settled) = self.slots.front().and_then(|slot| slot.settled) {
@@ -188,7 +188,7 @@ impl<'a> Pipeline<'a> {
         }
         let written = self.journal.write(&records);
         match &written {
-            // Two answers to one request: neither is to be believed.
+            // The bank answered one request in two ways: trust neither answer.
             Err(JournalError::Damaged { .. }) => return written,
             Err(error) => answers.iter_mut().for_each(|answer| answer.journal_failure = Some(error.clone())),
             Ok(()) => {}
@@ -200,13 +200,13 @@ impl<'a> Pipeline<'a> {
         self.is_unheard |= !is_shown;
         if is_shown && written.is_ok() {
             let ids: Vec<RequestId> = answers.iter().map(|answer| answer.request).collect();
-            // If it cannot be noted, they are told once more.
+            // If the mark fails, a later run shows the answers once more.
             let _ = self.journal.tell(&ids);
         }
         written
     }
 
-    /// Sends what is to be sent, and takes in the replies that are there, at least one.
+    /// Sends the requests that are due, and reads the replies that have arrived, at least one.
     fn round(&mut self, deadline: &Deadline) -> Result<(), Trouble> {
         if self.in_flight.is_empty() {
             self.link.ready(Some(self.session()), deadline).map_err(|fault| match fault {
@@ -275,7 +275,7 @@ impl<'a> Pipeline<'a> {
                 }
                 Ok(())
             }
-            // One before it was turned away. A bank that misses numbers that it answered has lost its memory.
+            // A copy before it was refused. (A gap below `first` instead means that the bank lost requests that it had answered.)
             Reply::Refused(refusal @ Refusal::Gap { expected }) if expected >= first => {
                 self.turned_away.get_or_insert(refusal);
                 Ok(())
@@ -284,8 +284,8 @@ impl<'a> Pipeline<'a> {
                 self.turned_away.get_or_insert(refusal);
                 Ok(())
             }
-            // The session is not the connection's any more, and the copies behind this one are refused as well. What became
-            // of the session is the answer to taking it up again.
+            // The connection has lost its session, so the copies after this one are refused as well. Resuming the session
+            // shows whether it still exists.
             Reply::Refused(refusal) if refusal == Refusal::UnknownSession || self.link.is_out_of_step(refusal) => {
                 self.turned_away.get_or_insert(refusal);
                 self.is_out_of_step = true;
@@ -293,7 +293,7 @@ impl<'a> Pipeline<'a> {
             }
             Reply::Refused(refusal) => Err(Trouble::Refused(refusal)),
             other => {
-                // Replies out of step: nothing more on this connection can be believed.
+                // A reply that does not match: no later reply on this connection can be trusted.
                 self.link.hang_up();
                 self.in_flight.extend(expected);
                 Err(self.lost(&AskError::Lost(self.link.nonsense(&other).to_string())))
@@ -307,7 +307,7 @@ impl<'a> Pipeline<'a> {
         Trouble::Again(error.to_string())
     }
 
-    /// Notes that the replies to what is in flight will never be read.
+    /// Marks the copies in flight as adrift: their replies will never be read.
     fn set_adrift(&mut self) {
         let in_flight = std::mem::take(&mut self.in_flight);
         for slot in self.slots.iter_mut().filter(|slot| in_flight.contains(&slot.number)) {
@@ -315,7 +315,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Gives up: what has a copy adrift stays in doubt, the rest was not executed and never will be.
+    /// Stops. The outcome of a request with a copy adrift is unknown; the others were not executed and never will be.
     fn stop(&mut self, trouble: Trouble) -> Stopped {
         if !self.in_flight.is_empty() {
             self.link.hang_up();
@@ -328,11 +328,11 @@ impl<'a> Pipeline<'a> {
             _ => None,
         };
         let (mut records, mut rest) = (Vec::new(), Vec::new());
-        // A number that was acknowledged was executed, whichever copy of it was answered so.
+        // "Acknowledged" means that the number was executed, whichever copy got that reply.
         let is_executed = closed == Some(ClosedReason::Acknowledged);
         let slots = std::mem::take(&mut self.slots);
-        // Numbers are executed in order. So those below an answered one were executed; and behind one of which no copy is
-        // adrift, none is ever executed, adrift or not, for it is not sent again.
+        // Numbers are executed in order. So every number below an answered one was executed. And after the first number
+        // without a copy adrift no number is ever executed, even one with a copy adrift, since that first one is not resent.
         let answered = slots.iter().rposition(|slot| slot.settled.is_some()).map_or(0, |last| last + 1);
         let dead = slots.iter().skip(answered).position(|slot| !slot.is_adrift && !is_executed).map_or(slots.len(), |at| answered + at);
         for (at, Slot { number, was_sent, settled, .. }) in slots.into_iter().enumerate() {
@@ -347,7 +347,7 @@ impl<'a> Pipeline<'a> {
             records.extend(record);
             rest.push(fate);
         }
-        // If this cannot be written, they only stay in doubt, and the next resolving ends it.
+        // If this write fails, the outcomes stay unknown in the journal until the next resolve.
         if let Err(error) = self.journal.write(&records) {
             for fate in &mut rest {
                 if let Fate::Answered(answer) = fate {

@@ -1,4 +1,4 @@
-//! The pipeline against a peer that turns away, loses and repeats by script.
+//! Tests the pipeline against a scripted peer that refuses, loses and repeats messages.
 
 use super::error::ClientError;
 use super::pipeline::{Fate, Stopped};
@@ -10,12 +10,12 @@ use crate::model::command::Command;
 use crate::model::types::{AccountId, RequestNumber};
 use crate::wire::message::{Ask, Refusal};
 
-/// Withdrawals of 1, 2, 3 and so on, so that each is told from the others.
+/// Withdrawals of 1, 2, 3 and so on, so that each is distinct.
 fn withdrawals(count: u64) -> Vec<Command> {
     (1..=count).map(withdraw).collect()
 }
 
-/// Runs them, and gives what was told, number and balance, beside how it ended.
+/// Runs them; returns the delivered answers (number and balance), and the result.
 fn run(client: &mut Client, commands: &[Command], window: usize) -> (Vec<(u64, u64)>, Result<(), Stopped>) {
     let mut told = Vec::new();
     let ended = client.execute_all(commands, window, &mut |answers| {
@@ -25,7 +25,7 @@ fn run(client: &mut Client, commands: &[Command], window: usize) -> (Vec<(u64, u
     (told, ended)
 }
 
-/// The money requests that the peer saw: number, acknowledged below, amount.
+/// The money requests that the peer received: number, `acked_below`, amount.
 fn sent(asked: Vec<Ask>) -> Vec<(u64, u64, u64)> {
     let fields = |ask| match ask {
         Ask::Request { number, acked_below, command } => Some((number.0, acked_below.0, command.amount().get())),
@@ -38,7 +38,7 @@ fn sent(asked: Vec<Ask>) -> Vec<(u64, u64, u64)> {
 fn a_window_is_under_way_and_moves_on_as_answers_are_journalled() {
     let dir = tempfile::tempdir().unwrap();
     let mut steps = vec![logged_in(), session()];
-    // The window's three are read before the first is answered.
+    // The peer reads all three of the window before it answers the first.
     steps.push(together([answer(1, 99, false), answer(2, 97, false), answer(3, 94, false)]));
     steps.extend([answer(4, 90, false), answer(5, 85, false), acked(6)]);
     let peer = scripted(vec![steps]);
@@ -72,8 +72,8 @@ fn what_is_turned_away_is_gone_back_to_and_sent_again_in_order() {
     assert_eq!(sent, [(1, 1), (2, 2), (3, 3), (4, 4), (2, 2), (3, 3), (4, 4)]);
 }
 
-/// The bank says "busy" to a copy of 1 that it had executed before, so 2 is executed and answered: 2 is told behind 1, and
-/// not sent again.
+/// The bank says "busy" to a copy of 1 that it had executed before, so 2 is executed and answered: 2 is delivered after 1,
+/// and not sent again.
 #[test]
 fn an_answer_behind_a_gap_is_kept_and_told_in_its_place() {
     let dir = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ fn a_lost_connection_goes_back_to_the_first_without_an_answer() {
     let dir = tempfile::tempdir().unwrap();
     let peer = scripted(vec![
         vec![logged_in(), session(), answer(1, 99, false), Step::Drop],
-        // A reply out of step is as good as a lost connection.
+        // A reply that does not match counts as a lost connection.
         vec![logged_in(), session(), answer(3, 94, false)],
         vec![logged_in(), session(), answer(2, 97, true), answer(3, 94, true)],
     ]);
@@ -122,7 +122,7 @@ fn past_the_deadline_what_was_sent_is_in_doubt_and_the_rest_never_sent() {
     }
 }
 
-/// Numbers are executed in order: behind one that was refused and is not sent again, none is ever executed.
+/// Numbers are executed in order: after one that was refused and is not sent again, none is ever executed.
 #[test]
 fn behind_a_refused_number_nothing_is_in_doubt() {
     let dir = tempfile::tempdir().unwrap();

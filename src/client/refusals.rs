@@ -1,7 +1,7 @@
-//! What a refusal of one copy means for the request: worth another try, not executed, or a question for the bank.
+//! What a refusal of one copy of a request means: retry, not executed, or only the bank's log shows the outcome.
 //!
-//! Every copy that was answered is spent: a refused one was not executed and never will be. So a request whose copies were
-//! all refused was not executed, as long as none is *adrift*: sent, by this run or an earlier one, and never answered.
+//! A copy that was refused was not executed and never will be. So a request whose copies were all refused was not executed,
+//! unless a copy is *adrift*: sent, by this run or an earlier one, and never answered, so that it may still reach the bank.
 //! The table is in `docs/exactly-once.md`. Left out: acting on it (`request.rs`, `pipeline.rs`).
 
 use crate::client::journal::record::ClosedReason;
@@ -13,17 +13,17 @@ use crate::wire::message::Refusal;
 pub(super) enum Meaning {
     /// The bank may answer the same message later.
     Again,
-    /// The request was not executed and never will be: the doubt ends, and the refusal is the answer.
+    /// The request was not executed and never will be: its outcome is known, and the refusal is the answer.
     NotExecuted(ClosedReason),
-    /// No recorded outcome can come any more: the doubt ends, and only the bank's log holds what happened.
+    /// No recorded outcome can come any more: the request is closed, and only the bank's log shows what happened.
     AskTheBank(ClosedReason),
-    /// The number is not the session's next, and a copy may be adrift: only the end of the session ends that.
+    /// The number is not the session's next, and a copy may be adrift: only closing the session resolves the request.
     Ahead,
-    /// The refusal is about this run and not about the request: the doubt stays for a later run.
+    /// The refusal concerns this run, not the request: the outcome stays unknown for a later run.
     Stays,
 }
 
-/// What `refusal` means for a request. `adrift`: whether a copy that this run sent was never answered.
+/// Returns what `refusal` means for a request. `adrift`: whether a copy that this run sent was never answered.
 pub(super) const fn meaning(ask: Asking, history: History, adrift: bool, refusal: Refusal) -> Meaning {
     use Refusal::{Acknowledged, BadNumbers, Conflict, Gap, Malformed, NotPermitted, StoreRolledBack, UnknownSession};
     if refusal.is_retryable() {
@@ -37,9 +37,9 @@ pub(super) const fn meaning(ask: Asking, history: History, adrift: bool, refusal
         (_, UnknownSession) => Meaning::AskTheBank(ClosedReason::UnknownSession),
         (_, StoreRolledBack) => Meaning::AskTheBank(ClosedReason::StoreRolledBack),
         (_, Acknowledged) => Meaning::AskTheBank(ClosedReason::Acknowledged),
-        // A number is executed once, and this one was, with another command.
+        // A number is executed once, and this one was executed with another command.
         (Asking::Request(_), Conflict) => Meaning::NotExecuted(ClosedReason::Conflict),
-        // Refused by content, whichever copy it is.
+        // The content is invalid, so every copy is refused.
         (Asking::Request(_), Malformed(_) | NotPermitted | BadNumbers) => Meaning::NotExecuted(ClosedReason::Refused),
         (_, Gap { .. }) if may_be_adrift => Meaning::Ahead,
         (_, Gap { .. }) => Meaning::NotExecuted(ClosedReason::Gap),

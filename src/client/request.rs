@@ -1,6 +1,6 @@
-//! One money request on its way to a recorded outcome: sent, sent again, and judged by what comes back.
+//! Sends one money request, and retries until there is a recorded outcome or a refusal that decides it.
 //!
-//! Only a recorded outcome ends a doubt. Left out: which request, and its intent in the journal (`client.rs`).
+//! Left out: choosing the request, and writing its intent to the journal (`client.rs`).
 
 use crate::client::error::ClientError;
 use crate::client::journal::record::{ClosedReason, Settled};
@@ -20,18 +20,18 @@ pub struct Answer {
     pub request: RequestId,
     /// The recorded body.
     pub body: Body,
-    /// Whether the bank had executed it before and told it again.
+    /// Whether the bank had executed it before and repeated the answer.
     pub replayed: bool,
-    /// The bank's evidence.
+    /// The bank's receipt.
     pub receipt: Receipt,
-    /// Whether it was the journal that told, because the bank no longer keeps the answer.
+    /// Whether it comes from the journal, because the bank no longer keeps the answer.
     pub from_journal: bool,
-    /// What kept the answer from being written to the journal, where something did. It is true all the same.
+    /// The error if the answer could not be written to the journal. The answer is valid all the same.
     pub journal_failure: Option<JournalError>,
 }
 
 impl Answer {
-    /// An answer that the bank gave.
+    /// An answer from the bank.
     pub(super) const fn of(request: RequestId, settled: Settled) -> Self {
         let Settled { body, replayed, receipt } = settled;
         Self { request, body, replayed, receipt, from_journal: false, journal_failure: None }
@@ -43,52 +43,52 @@ pub(super) struct Pursuit {
     pub(super) id: RequestId,
     pub(super) ask: Asking,
     pub(super) history: History,
-    /// Whether the doubt is to end here, if need be with the session that the request belongs to.
+    /// Whether the request must be resolved now, if necessary by closing its session.
     pub(super) must_end: bool,
-    /// The answer, where the journal has it already.
+    /// The answer, if the journal holds it already.
     pub(super) known: Option<Settled>,
 }
 
-/// What is sent under the number.
+/// The message sent under the number.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asking {
     Request(Command),
     Cancel,
-    /// A command under a number that another one has used up, to be told so by the bank.
+    /// A command under a number that was executed with another command; the bank is expected to answer with a conflict.
     Conflict(Command),
 }
 
-/// What came before.
+/// What happened to the number before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum History {
-    /// A new number of this run's own session: nothing was ever sent under it.
+    /// A new number of this client's own session: never sent before.
     Fresh,
-    /// A number that was named, of which this journal has no copy adrift: it does not know it, or as not executed. Another
-    /// journal may have sent it.
+    /// A number named by the caller that has no copy adrift by this journal, which does not hold it, or holds it as not
+    /// executed. A client with another journal may have sent it.
     Named,
-    /// It was in the journal before, and so perhaps sent.
+    /// It was in the journal before, so it may have been sent.
     Earlier,
 }
 
-/// What a refusal leads to, where it is not the end.
+/// The next step after a reply or refusal that does not end the request with an error.
 enum Verdict {
-    /// Another try.
+    /// Retry.
     Again(String),
     /// The bank no longer keeps the answer, but the journal does.
     Told(Settled),
 }
 
-/// What became of the copies that this run sent.
+/// The state of the copies that this run sent.
 #[derive(Default)]
 struct Copies {
-    /// Whether one was sent and never answered.
+    /// Whether a copy was sent and never answered.
     adrift: bool,
-    /// The last refusal of one.
+    /// The latest refusal of a copy.
     refused: Option<Refusal>,
 }
 
 impl Pursuit {
-    /// Sends until there is a recorded outcome, or a refusal that ends it, or the deadline has passed.
+    /// Sends and retries until there is a recorded outcome or a refusal that ends it, or the deadline has passed.
     pub(super) fn run(
         &self,
         link: &mut Link,
@@ -109,7 +109,7 @@ impl Pursuit {
                 }
                 Ok(other) => {
                     copies.adrift = true;
-                    // Replies out of step: nothing more on this connection can be believed.
+                    // A reply that does not match: no later reply on this connection can be trusted.
                     link.hang_up();
                     Verdict::Again(link.nonsense(&other).to_string())
                 }
@@ -158,7 +158,7 @@ impl Pursuit {
         let mut answer = Answer::of(self.id, settled);
         match journal.settle(self.id, settled) {
             Ok(()) => {}
-            // Two answers to one request: the bank or the journal is not what it was, and neither is to be believed.
+            // The bank and the journal hold two different answers: trust neither.
             Err(error @ JournalError::Damaged { .. }) => return Err(error.into()),
             Err(error) => answer.journal_failure = Some(error),
         }
@@ -176,7 +176,7 @@ impl Pursuit {
             return Ok(Verdict::Again(refusal.to_string()));
         }
         if let Some(settled) = self.known {
-            // The bank may forget what is on this disk; to have been rolled back behind it is another matter.
+            // The bank may discard an answer that this journal holds; a bank that was rolled back to before it is an error.
             return if matches!(refusal, Refusal::Acknowledged | Refusal::UnknownSession) {
                 Ok(Verdict::Told(settled))
             } else {
@@ -187,7 +187,7 @@ impl Pursuit {
             return Err(ClientError::Refused(refusal));
         }
         let request = self.id;
-        // If a closing cannot be written, the request only stays in doubt, and the next resolving ends it.
+        // If closing it in the journal fails, its outcome stays unknown there until the next resolve.
         match meaning {
             Meaning::NotExecuted(reason) => {
                 let _ = journal.close(request, reason);
@@ -202,7 +202,7 @@ impl Pursuit {
         }
     }
 
-    /// Closes the request's session, so that no copy that is adrift can be executed any more.
+    /// Closes the request's session, so that no copy adrift can be executed any more.
     fn end_session(&self, link: &mut Link, journal: &mut OpenJournal<'_>, deadline: &Deadline) -> Result<Verdict, ClientError> {
         let request = self.id;
         let session = request.session;
@@ -220,14 +220,14 @@ impl Pursuit {
         }
     }
 
-    /// Out of time, or out of hope.
+    /// The error when no retry is left: the deadline has passed, or another bank answers.
     fn give_up(&self, journal: &mut OpenJournal<'_>, failure: ClientError, why: String, copies: &Copies) -> ClientError {
         if self.known.is_some() || matches!(self.ask, Asking::Conflict(_)) {
             return failure;
         }
         if self.history != History::Earlier && !copies.adrift {
             let reason = if copies.refused.is_some() { ClosedReason::Refused } else { ClosedReason::NeverSent };
-            // As above.
+            // If closing it fails, its outcome stays unknown in the journal until the next resolve.
             let _ = journal.close(self.id, reason);
             return failure;
         }
@@ -316,7 +316,7 @@ mod tests {
         let mut run = client(&dir, &peer, 120);
         let ended = run.execute(withdraw(20));
         assert!(peer.asked().iter().filter(|ask| **ask == request(1, 1, 20)).count() > 1);
-        // The deadline may pass while a reply is waited for: then that copy is adrift.
+        // If the deadline passes while waiting for a reply, that copy is adrift.
         match ended {
             Err(ClientError::Refused(Refusal::NoSpace)) => {
                 assert_eq!(end(&mut run, 1), Some(End::Closed(ClosedReason::Refused)));
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(end(&mut run, 1), None);
     }
 
-    /// The session was closed behind an idle client: the only copy was refused before anything could be executed.
+    /// The session was closed while the client was idle: the only copy was refused, so nothing was executed.
     #[test]
     fn a_session_closed_behind_an_idle_client_is_no_doubt_and_another_is_opened() {
         for refusal in [Refusal::NoSession, Refusal::UnknownSession] {

@@ -1,5 +1,5 @@
-//! That resolving ends, over all states of a journal entry and all answers; and that the table in `docs/exactly-once.md`
-//! says so.
+//! Tests that resolving always ends, over all states of a journal entry and all answers, and that the table in
+//! `docs/exactly-once.md` is correct.
 
 use super::error::ClientError;
 use super::refusals::{Meaning, meaning};
@@ -61,7 +61,7 @@ fn covered(refusal: Refusal) {
     }
 }
 
-/// Those after which the connection is dropped and the message sent again on another.
+/// Whether the client drops the connection after this refusal, and resends on another.
 fn is_out_of_step(refusal: Refusal) -> bool {
     use Refusal::{AlreadyLoggedIn, BadMessage, HelloFirst, NoSession, NotLoggedIn};
     matches!(refusal, NoSession | NotLoggedIn | AlreadyLoggedIn | HelloFirst | BadMessage)
@@ -78,7 +78,8 @@ fn in_words(meaning: Meaning, refusal: Refusal) -> &'static str {
     }
 }
 
-/// What each refusal of a copy means: sent first by this run, named by `--request`, adrift and sent again, adrift and cancelled.
+/// A table row: the meaning of a refusal of a copy sent first by this run, named by `--request`, adrift and resent, adrift
+/// and cancelled.
 fn row(refusal: Refusal) -> String {
     let request = Asking::Request(withdraw(20));
     let cells = [
@@ -99,7 +100,7 @@ fn the_page_has_the_table() {
     assert!(missing.is_empty(), "docs/exactly-once.md lacks:\n{}", missing.into_iter().cloned().collect::<Vec<_>>().join("\n"));
 }
 
-/// No copy is adrift only if every copy was answered; then every refusal that is not for the moment ends the doubt.
+/// If every copy was answered, none is adrift; then every refusal that is not retryable decides the outcome.
 #[test]
 fn a_request_whose_every_copy_was_refused_is_in_no_doubt() {
     for refusal in all().into_iter().filter(|refusal| !refusal.is_retryable()) {
@@ -110,7 +111,7 @@ fn a_request_whose_every_copy_was_refused_is_in_no_doubt() {
     }
 }
 
-/// "Not executed" is never concluded from a refusal that leaves a copy adrift with something to be executed by.
+/// "Not executed" is never concluded from a refusal while a copy adrift could still be executed.
 #[test]
 fn a_copy_adrift_is_given_up_only_where_no_copy_can_be_executed() {
     for refusal in all() {
@@ -137,7 +138,7 @@ impl Mode {
     }
 }
 
-/// A journal with a request in doubt, whose copies may be adrift; or, with `reason`, one that ended without an answer.
+/// A journal with one request whose outcome is unknown; or, with `reason`, one that was closed without an answer.
 fn journal(dir: &tempfile::TempDir, reason: Option<ClosedReason>) {
     let env = crate::env::Env::os();
     let deadline = super::retry::Deadline::after(&env.clock, std::time::Duration::from_secs(20));
@@ -149,7 +150,7 @@ fn journal(dir: &tempfile::TempDir, reason: Option<ClosedReason>) {
     }
 }
 
-/// Whatever the bank answers, resolving ends the doubt, or the next resolving does once the bank can answer.
+/// For every answer of the bank, resolve closes the request, or the next resolve does once the bank can answer.
 #[test]
 fn resolving_ends_every_doubt() {
     let mut ended = 0;
@@ -191,7 +192,7 @@ fn resolving_ends_every_doubt() {
     assert_eq!(ended, 9 + 4);
 }
 
-/// What ended without an answer and is asked for once more by its id is in no doubt afterwards either.
+/// A request that was closed without an answer and is sent again by its id ends closed as well.
 #[test]
 fn asking_once_more_ends_as_well() {
     use ClosedReason::{Acknowledged, Conflict, Gap, NeverSent, Refused, StoreRolledBack, UnknownSession};

@@ -1,18 +1,18 @@
-//! How long to go on and when to try again: deadlines on the monotonic clock, and full-jitter back-off.
+//! Deadlines on the monotonic clock, and exponential backoff with full jitter.
 //!
-//! Left out: what is tried (`link.rs`, `client.rs`).
+//! Left out: the retried operations (`link.rs`, `client.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::env::{Clock, Entropy};
 
-/// The first wait is somewhere between nothing and this.
+/// Upper limit of the first wait.
 const FIRST_CEILING: Duration = Duration::from_millis(20);
-/// No wait is longer than this, so that a bank that comes back is found within a second.
+/// Upper limit of every wait, so that a restarted bank is found within a second.
 const LAST_CEILING: Duration = Duration::from_secs(1);
 
-/// A moment on the monotonic clock after which nothing is tried any more.
+/// A moment on the monotonic clock after which no attempt is made.
 #[derive(Clone)]
 pub struct Deadline {
     clock: Arc<dyn Clock>,
@@ -26,15 +26,15 @@ impl Deadline {
         Self { clock: Arc::clone(clock), at: clock.monotonic().saturating_add(timeout) }
     }
 
-    /// What is left, or none when it has passed. Never zero, which sockets would take for "for ever".
+    /// The remaining time, or `None` when the deadline has passed. Never zero, which sockets interpret as no timeout.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.at.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero())
     }
 }
 
-/// Waits between tries: each a random part of a ceiling that doubles up to a second, so that the clients of a bank
-/// that comes back do not all come at once.
+/// Waits between attempts: each is a random part of a ceiling that doubles up to a second, so that the clients of a
+/// restarted bank do not all connect at once.
 pub(super) struct Backoff {
     entropy: Arc<dyn Entropy>,
     ceiling: Duration,
@@ -45,7 +45,7 @@ impl Backoff {
         Self { entropy: Arc::clone(entropy), ceiling: FIRST_CEILING }
     }
 
-    /// Waits. Says whether there is time left to try again.
+    /// Waits; returns whether there is time left for another attempt.
     pub(super) fn wait(&mut self, deadline: &Deadline) -> bool {
         let pause = self.next_pause();
         let Some(left) = deadline.remaining() else { return false };
@@ -57,7 +57,7 @@ impl Backoff {
         let ceiling = self.ceiling;
         self.ceiling = ceiling.saturating_mul(2).min(LAST_CEILING);
         let mut random = [0; 2];
-        // Without random numbers the whole ceiling is waited: slower, and still right.
+        // Without random numbers, wait for the whole ceiling: slower, but still correct.
         if self.entropy.fill(&mut random).is_err() {
             return ceiling;
         }

@@ -1,6 +1,6 @@
-//! A peer for tests that answers by script: it replies, keeps silent or hangs up exactly where a test says so.
+//! A scripted peer for tests: it replies, stays silent or closes the connection exactly where the test says so.
 //!
-//! With the messages and the client that such tests need. Left out: any bank. What the real one answers is tested against the real one.
+//! Also builds the messages and the client of such tests. Left out: a real bank, which other tests use.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,13 +23,13 @@ use crate::wire::message::{Ask, Limits, Receipt, Refusal, Reply, Role, SessionIn
 pub(super) enum Step {
     /// Answers it.
     Reply(Reply),
-    /// Answers so many messages, all of them read before the first is answered.
+    /// Reads as many messages as there are replies, then sends the replies.
     Replies(Vec<Reply>),
-    /// Reads it and hangs up.
+    /// Reads it and closes the connection.
     Drop,
 }
 
-/// A running peer. One list of steps a connection; behind the last list nobody listens any more.
+/// A running peer. It plays one list of steps per connection, and stops listening after the last list.
 pub(super) struct Peer {
     pub(super) address: String,
     seen: Arc<Mutex<Vec<Ask>>>,
@@ -37,12 +37,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Every message so far but the greetings, in order.
+    /// Every message received so far, except greetings, in order.
     pub(super) fn asked(&self) -> Vec<Ask> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Waits until the script is played to its end.
+    /// Waits for the end of the script; returns every message received.
     pub(super) fn join(mut self) -> Vec<Ask> {
         self.thread.take().unwrap().join().unwrap();
         self.asked()
@@ -72,7 +72,7 @@ pub(super) fn answer(number: u64, balance: u64, replayed: bool) -> Step {
     Step::Reply(Reply::Answer { number: RequestNumber(number), body, replayed, receipt: Receipt::default() })
 }
 
-/// The replies of these steps, once as many messages have been read.
+/// One step that sends the replies of these steps, after as many messages were read.
 pub(super) fn together(steps: impl IntoIterator<Item = Step>) -> Step {
     let reply = |step| if let Step::Reply(reply) = step { reply } else { panic!("not a reply") };
     Step::Replies(steps.into_iter().map(reply).collect())
@@ -90,7 +90,7 @@ pub(super) fn request(number: u64, acked_below: u64, amount: u64) -> Ask {
     Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(acked_below), command: withdraw(amount) }
 }
 
-/// A logged-in client; each belongs to a process run of its own.
+/// A logged-in client, as in a new process.
 pub(super) fn client(dir: &tempfile::TempDir, peer: &Peer, timeout: u64) -> Client {
     let mut client = Client::new(&Env::os(), &peer.address, &dir.path().join("journal"), Duration::from_millis(timeout));
     client.connect().unwrap();

@@ -22,11 +22,11 @@ pub struct Account {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Opens an account
+    /// Open an account
     Open {
-        /// Its name
+        /// Name of the new account, 1 to 64 bytes of UTF-8
         name: String,
-        /// Its opening balance
+        /// Opening balance, with at most as many decimals as the store has
         #[arg(long, value_name = "AMOUNT", default_value = "0", allow_negative_numbers = true)]
         balance: String,
         #[command(flatten)]
@@ -34,24 +34,24 @@ enum Action {
         #[command(flatten)]
         operator: OperatorOptions,
     },
-    /// Closes an account for good; its balance must be zero
+    /// Close an account permanently; its balance must be zero
     Close(Named),
-    /// Locks an account: it moves no money until unlocked
+    /// Lock an account: deposits, withdrawals and transfers are declined until it is unlocked
     Lock(Named),
-    /// Unlocks an account, and its login after too many wrong PINs
+    /// Unlock an account, and its login if too many wrong PINs locked it
     Unlock(Named),
-    /// Sets an account's PIN
+    /// Set an account's PIN
     Pin {
-        /// The account's name
+        /// Name of the account
         name: String,
         #[command(flatten)]
         pin: NewPin,
         #[command(flatten)]
         operator: OperatorOptions,
     },
-    /// Lists all accounts
+    /// List all accounts
     List {
-        /// Print JSON, one object a line
+        /// Print one JSON object per account, each on its own line
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -61,7 +61,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Named {
-    /// The account's name
+    /// Name of the account
     name: String,
     #[command(flatten)]
     operator: OperatorOptions,
@@ -71,13 +71,13 @@ struct Named {
 struct NewPin {
     #[command(flatten)]
     source: PinSource,
-    /// Allow a PIN of fewer than 6 digits
+    /// Allow a PIN of 4 or 5 digits; without this option at least 6 are needed
     #[arg(long)]
     allow_short_pin: bool,
 }
 
 impl Account {
-    /// Does it, and prints the log entry that did it.
+    /// Runs the subcommand, and prints the number of its log entry.
     pub fn run(self) -> Result<Exit, Failure> {
         match self.action {
             Action::Open { name, balance, pin, operator } => open(name, &balance, &pin, &operator),
@@ -95,7 +95,7 @@ impl Account {
 
 fn open(name: String, balance: &str, pin: &NewPin, operator: &OperatorOptions) -> Result<Exit, Failure> {
     let what = "cannot open the account";
-    // The greeting tells how many decimals an amount has, but it does not wait while somebody types a PIN.
+    // This connection only reads the decimals: the bank may drop it while a PIN is typed, so the command gets another one.
     let decimals = operator.connect(what)?.welcome().decimals;
     let balance = Amount::parse(balance, decimals)
         .map_err(|error| Failure::usage(what, error, "nothing was changed; give --balance in the bank's decimals"))?;

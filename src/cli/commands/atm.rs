@@ -1,9 +1,9 @@
 //! `atm`: the teller machine, a dialogue on standard input and output.
 //!
-//! Whatever a customer types gets one clear line, and the machine goes on. A bank that goes away and comes back is
-//! waited for; only an outcome that stays unknown ends the dialogue, so that nobody presses the same key again.
-//! What an earlier run left in doubt is ended when its customer logs in, and told before the menu (`resolve.rs`); and so
-//! is what it had an answer to and told nobody (`undelivered.rs`).
+//! Invalid input is answered with one line, and the dialogue continues. The machine waits for a bank that restarts. Only an
+//! outcome that stays unknown ends the dialogue, so that the customer does not repeat the request.
+//! At login, before the menu, the customer's earlier requests with unknown outcome are resolved and their outcomes shown
+//! (`resolve.rs`); so are answers of earlier runs that were never shown (`undelivered.rs`).
 //! Left out: sending and resending (`bankd::client`).
 
 use std::io;
@@ -35,12 +35,11 @@ Enter the commands below:
 /// `bankd atm`.
 #[derive(Debug, Args)]
 pub struct Atm {
-    /// Show request ids, on stderr
+    /// Print request ids on stderr
     #[arg(long, short)]
     verbose: bool,
-    /// What to do about a request that an earlier run left in doubt: send it again, so that it happens if it has not, or
-    /// cancel it
-    #[arg(long, value_enum, default_value_t = OnDoubt::Resend)]
+    /// What to do with a customer's earlier requests whose outcome is unknown
+    #[arg(long = "unknown", alias = "on-doubt", value_name = "ACTION", value_enum, default_value_t = OnDoubt::Resend)]
     on_doubt: OnDoubt,
     #[command(flatten)]
     server: ServerOptions,
@@ -49,7 +48,7 @@ pub struct Atm {
 }
 
 impl Atm {
-    /// Holds the dialogue until its end, or the end of input.
+    /// Runs the dialogue until the customer ends it, or until the end of input.
     pub fn run(self) -> Result<Exit, Failure> {
         let env = Env::os();
         let mut client = Client::new(&env, &self.server.server, &self.journal.path()?, self.server.timeout());
@@ -105,7 +104,7 @@ impl Machine {
         Ok(Exit::Done)
     }
 
-    /// Asks for name and PIN until the bank accepts them; none at the end of input.
+    /// Asks for name and PIN until the bank accepts them; `None` at the end of input.
     fn log_in(&mut self) -> Result<Option<(String, AccountId)>, Failure> {
         loop {
             tell("Enter Your Account Name : ");
@@ -123,7 +122,7 @@ impl Machine {
         }
     }
 
-    /// What this journal holds in doubt of this bank's customers, or of one of them.
+    /// The journal's requests with unknown outcome of this bank's customers, or of one customer.
     fn doubts(&mut self, of: Option<&str>) -> Result<Vec<Request>, Failure> {
         let deadline = self.client.deadline();
         let journal =
@@ -136,7 +135,7 @@ impl Machine {
         Ok(journal.in_doubt().filter(ours).cloned().collect())
     }
 
-    /// Ends what the customer's earlier runs left in doubt, and tells what became of each.
+    /// Resolves the customer's earlier requests with unknown outcome, and prints the outcome of each.
     fn end_doubts(&mut self, name: &str) -> Result<(), Failure> {
         for request in self.doubts(Some(name))? {
             heard()?;
@@ -189,7 +188,7 @@ impl Machine {
                     self.client.mark_told();
                 }
                 if let Some(failure) = answer.journal_failure {
-                    // The customer has the answer; without a journal no further money can be moved.
+                    // The customer has the answer; without a journal no further request may be sent.
                     return Err(Failure::journal("the answer stands, but could not be kept", &failure));
                 }
                 Ok(())
@@ -205,7 +204,7 @@ impl Machine {
     }
 }
 
-/// Ends the dialogue when what the machine says is read no more.
+/// Ends the dialogue if stdout is lost: the customer would not see the outcome.
 fn heard() -> Result<(), Failure> {
     if !output::is_lost() {
         return Ok(());
@@ -214,14 +213,14 @@ fn heard() -> Result<(), Failure> {
     Err(Failure::because(Exit::Internal, what, why, "nothing more was sent; start it on another terminal"))
 }
 
-/// One line about what did not work, unless it ends the dialogue: an unknown outcome, or a journal out of order.
+/// Prints one line about a failed request. An unknown outcome and an unusable journal end the dialogue instead.
 fn go_on(what: &str, error: &ClientError) -> Result<(), Failure> {
     match error {
         ClientError::OutcomeUnknown { .. } | ClientError::AskTheBank { .. } => {
             tell("It is not known whether the money was moved. Do not repeat it.");
             Err(Failure::client("the teller machine is out of service", error))
         }
-        // Nothing was sent; another process of this customer's will be done soon.
+        // Nothing was sent; the other process that holds the journal will release it.
         ClientError::Journal(JournalError::InUse { .. }) => {
             tell(&format!("Please try again: {what}: {error}"));
             Ok(())

@@ -1,7 +1,7 @@
-//! `batch`: many money commands from a file or standard input, with a window of them under way at once.
+//! `batch`: many money commands from a file or standard input, with a window of requests in flight.
 //!
-//! Everything is read and judged before anything is sent. Left out: the lines (`batch_lines.rs`), and everything that makes
-//! each happen once (`bankd::client`).
+//! All lines are read and checked before any is sent. Left out: parsing lines (`batch_lines.rs`), and the exactly-once
+//! protocol (`bankd::client`).
 
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
@@ -23,34 +23,34 @@ use crate::cli::support::undelivered::{Whose, catch_up};
 
 const WHAT: &str = "cannot run the batch";
 
-const HELP: &str =
-    "Each line is `deposit NAME AMOUNT`, `withdraw NAME AMOUNT` or `transfer NAME TO AMOUNT`, or the same with commas; a name
-with blanks or commas stands in double quotes. Empty lines and lines that begin with # say nothing. At most 1,000,000
-commands. All are read before anything is sent: one bad line, and nothing is. They are executed in order; one that is
-declined does not stop those behind it. A customer asks for one account, its own; a teller for any.
+const HELP: &str = "Each line is `deposit NAME AMOUNT`, `withdraw NAME AMOUNT` or `transfer NAME TO AMOUNT`; commas may separate the words.
+Put a name with blanks or commas in double quotes. Empty lines and lines that begin with # are ignored. At most 1,000,000
+commands. All lines are checked before any is sent: one invalid line, and nothing is sent. Commands are executed in order;
+a declined command does not stop the ones after it. A customer may use only its own account, a teller any account.
 
-If it is stopped, `bankd resolve` tells what became of what was sent: the first command has the number 1, and so on. The
-journal is in use until the end; name one with --journal for a long batch beside other commands.
+If the batch is interrupted, `bankd resolve` prints the outcome of every request that was sent; the first command has
+request number 1, the second 2, and so on. The batch locks the journal until it ends; to run other commands meanwhile, use
+another journal with --journal.
 
-Exit codes: 0 all done; 3 some declined; 5 outcome unknown, run `bankd resolve`; 2 bad input, nothing was sent.";
+Exit codes: 0 all done; 3 some declined; 5 outcome unknown, run `bankd resolve`; 2 invalid input, nothing was sent.";
 
 /// `bankd batch`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Batch {
-    /// The file; standard input if none is named
+    /// File with one command per line [default: standard input]
     file: Option<PathBuf>,
-    /// The most requests under way at once
+    /// Maximum number of requests in flight, 1 to 1024
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=1024))]
     window: u16,
-    /// Print one JSON object a line
+    /// Print one JSON object per command, each on its own line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     options: ClientOptions,
 }
 
-/// What became of a line, for programs.
+/// The result of a line, for `--json`.
 #[derive(Serialize)]
 struct LineJson {
     line: u64,
@@ -59,7 +59,7 @@ struct LineJson {
 }
 
 impl Batch {
-    /// Runs all lines, in order, and tells what became of each.
+    /// Executes all lines in order, and prints the result of each.
     pub fn run(&self) -> Result<Exit, Failure> {
         if self.file.is_none() && self.options.login.pin().is_stdin() {
             return Err(Failure::usage(WHAT, "the commands come from standard input, and so cannot the PIN", "use --pin-file"));
@@ -109,7 +109,7 @@ impl Batch {
             .map_err(|bad| Failure::usage(format!("{source}, line {}", bad.at), bad.why, "nothing was sent; correct the line"))
     }
 
-    /// The name of the login, if there is anything to do: the teller's, or the one customer's that every line is about.
+    /// The login's name: the teller, or the one customer whose account every line uses; `None` if there are no lines.
     fn payer<'a>(&'a self, lines: &'a Lines) -> Result<Option<&'a str>, Failure> {
         let Some(first) = lines.lines.first() else { return Ok(None) };
         if let Some(teller) = self.options.login.teller() {
@@ -122,7 +122,7 @@ impl Batch {
         Ok(lines.names.get(first.name).map(String::as_str))
     }
 
-    /// Logs in, and finds every account.
+    /// Logs in, and looks up every account.
     fn log_in(&self, mut client: Client, welcome: &Welcome, lines: &Lines, name: &str) -> Result<(Client, Vec<Command>), Failure> {
         client.log_in(self.options.login.login(name)?).map_err(|error| Failure::client(WHAT, &error))?;
         let role = if self.options.login.teller().is_some() { Role::Teller } else { Role::Customer };
@@ -141,7 +141,7 @@ impl Batch {
         Ok((client, commands))
     }
 
-    /// Tells what became of the lines behind the `done` first, and how it ends.
+    /// Prints the results of the lines after the first `done`, and returns the failure that ends the batch.
     fn stopped(&self, client: &mut Client, teller: &Printer<'_>, done: usize, stopped: Stopped) -> Failure {
         let Stopped { failure, rest } = stopped;
         let mut told: Vec<RequestId> = Vec::new();
@@ -171,7 +171,7 @@ impl Batch {
     }
 }
 
-/// How a batch ends whose results are read no more.
+/// The failure of a batch whose stdout was lost.
 fn unheard(lines: &Lines, done: usize) -> Failure {
     let rest = lines.lines.get(done).map_or("every command was answered".to_owned(), |line| {
         format!(
@@ -184,7 +184,7 @@ fn unheard(lines: &Lines, done: usize) -> Failure {
     Failure::because(Exit::Internal, "the batch stopped", "its results cannot be printed any more", format!("{rest}; {next}"))
 }
 
-/// How results are printed.
+/// Prints results.
 struct Printer<'a> {
     lines: &'a Lines,
     decimals: u8,
@@ -192,7 +192,7 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Prints the answers to the lines behind the `done` first; says whether they could be printed.
+    /// Prints the answers to the lines after the first `done`; returns whether they were printed.
     fn answers(&self, done: usize, answers: &[Answer]) -> bool {
         let lines = self.lines.lines.iter().skip(done);
         let text: Vec<String> = lines.zip(answers).map(|(line, answer)| self.answer(line, answer)).collect();
@@ -211,8 +211,8 @@ impl Printer<'_> {
         self.text(line, &format!("{}{replayed}", outcome_in_words(body, self.decimals)))
     }
 
-    /// Prints what became of a line of a batch that stopped; none if it was not even numbered. Gives the request if it ended
-    /// and that could be printed.
+    /// Prints the result of a line of a batch that stopped; `fate` is `None` if the line got no request number. Returns the
+    /// request if it has ended and the line was printed.
     fn fate(&self, line: &Line, fate: Option<&Fate>) -> Option<RequestId> {
         let (text, outcome, request, ended) = match fate {
             Some(Fate::Answered(answer)) => return show(&self.answer(line, answer)).then_some(answer.request),
@@ -232,7 +232,7 @@ impl Printer<'_> {
     }
 
     fn json(&self, line: &Line, request: RequestJson) -> String {
-        // Only a map with keys that are no strings fails, and there is none.
+        // Serialization fails only for maps with non-string keys, and no value has one.
         serde_json::to_string(&LineJson { line: line.at, request }).unwrap_or_default()
     }
 }

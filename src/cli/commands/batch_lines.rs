@@ -1,6 +1,6 @@
 //! The lines of a batch: `deposit NAME AMOUNT`, `withdraw NAME AMOUNT`, `transfer NAME TO AMOUNT`, or the same with commas.
 //!
-//! All are read and judged before anything is sent. Left out: account ids and sending (`batch.rs`).
+//! All lines are read and checked before any is sent. Left out: account ids and sending (`batch.rs`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use bankd::model::amount::{Amount, DisplayAmount};
 use bankd::model::command::Command;
 use bankd::model::types::{AccountId, is_valid_name};
 
-/// The most commands in a batch: what one run keeps in memory and tells of.
+/// The most commands in a batch, all of which are kept in memory.
 pub const MAX_COMMANDS: usize = 1_000_000;
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 4096;
 
-/// What a batch asks for, with each name once.
+/// The commands of a batch, with each account name stored once.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The commands, in order.
@@ -30,9 +30,9 @@ pub struct Line {
     /// Its line in the input, from 1.
     pub at: u64,
     kind: Kind,
-    /// The account, by its place among the names.
+    /// The account, as an index into the names.
     pub name: usize,
-    /// The account that is paid by a transfer.
+    /// The account that a transfer pays to.
     to: usize,
     amount: Amount,
 }
@@ -44,7 +44,7 @@ enum Kind {
     Transfer,
 }
 
-/// What is wrong with which line.
+/// An invalid line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadLine {
     /// Its line in the input, from 1.
@@ -54,10 +54,10 @@ pub struct BadLine {
 }
 
 impl Lines {
-    /// Reads all commands, with amounts of so many decimals. Empty lines and lines that begin with `#` say nothing.
+    /// Reads all commands; amounts have `decimals` decimals. Empty lines and lines that begin with `#` are skipped.
     ///
     /// # Errors
-    /// [`BadLine`]; the first one, or the one that cannot be read.
+    /// [`BadLine`]: the first invalid or unreadable line.
     pub fn read(input: &mut dyn BufRead, decimals: u8) -> Result<Self, BadLine> {
         let (mut all, mut places) = (Self::default(), BTreeMap::new());
         let mut bytes = Vec::new();
@@ -73,7 +73,7 @@ impl Lines {
                 return Err(bad(format!("it is longer than {MAX_LINE} bytes")));
             }
             let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is no UTF-8".to_owned()))?;
-            // A byte order mark.
+            // Skip a byte order mark.
             let text = if at == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
             if text.trim_start().starts_with('#') {
                 continue;
@@ -102,7 +102,7 @@ impl Lines {
         let amount = Amount::parse(amount, decimals).map_err(|error| error.to_string())?;
         let (name, to) = (self.place(name, places)?, self.place(to, places)?);
         let line = Line { at, kind, name, to, amount };
-        // What is refused by content whatever the ids are.
+        // Checks the content of the command; its account ids do not matter for this.
         line.command(&|place| AccountId(u32::try_from(place).unwrap_or(u32::MAX))).check().map_err(|malformed| malformed.to_string())?;
         Ok(line)
     }
@@ -119,7 +119,7 @@ impl Lines {
         Ok(self.names.len() - 1)
     }
 
-    /// A command as it was asked for: `withdraw Sami 20`.
+    /// A command in words, with names: `withdraw Sami 20`.
     pub fn words(&self, line: &Line, decimals: u8) -> LineInWords<'_> {
         let name = |place: usize| self.names.get(place).map_or("", String::as_str);
         LineInWords { kind: line.kind, name: name(line.name), to: name(line.to), amount: line.amount.display(decimals) }
@@ -127,7 +127,7 @@ impl Lines {
 }
 
 impl Line {
-    /// The command, with the accounts' ids by their places among the names.
+    /// The command; `id` maps an index into the names to an account id.
     pub fn command(&self, id: &dyn Fn(usize) -> AccountId) -> Command {
         let (account, amount) = (id(self.name), self.amount);
         match self.kind {
@@ -157,7 +157,8 @@ impl fmt::Display for LineInWords<'_> {
     }
 }
 
-/// Splits at blanks, or at a comma with blanks around it; a word in double quotes may hold both, and `""` for a quote.
+/// Splits at blanks, or at a comma with optional blanks around it. A word in double quotes may contain both, and `""` for a
+/// quote.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut rest = text.trim();
@@ -177,7 +178,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
             return Err("a comma or a blank is missing behind a double quote".to_owned());
         }
         rest = match behind.strip_prefix(',') {
-            // Behind a comma there is a word, if only an empty one.
+            // A comma must be followed by a word; an empty one is written as `""`.
             Some("") => return Err("it ends in a comma".to_owned()),
             Some(next) => next.trim_start(),
             None => behind,
@@ -186,7 +187,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// A word up to its closing quote, and what stands behind that.
+/// A word up to its closing quote, and the text after it.
 fn quoted_word(text: &str) -> Option<(String, &str)> {
     let (mut word, mut rest) = (String::new(), text);
     loop {

@@ -1,4 +1,4 @@
-//! `bankd bench`: `run` puts a load on a bank and measures it (`bench_run.rs`), `sweep` measures what errors cost.
+//! `bankd bench`: `run` loads one bank (`bench_run.rs`), `sweep` measures many error rates and connection counts.
 //!
 //! Left out: measuring and drawing (`bankd::bench`).
 
@@ -22,28 +22,28 @@ pub struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Puts a load on a bank: how much it does in a second, and how long each request takes
+    /// Load a bank and report its throughput and latency
     Run(Box<Run>),
-    /// Mean time of a transaction against the error rate, and throughput against connections
+    /// Measure transaction time against the error rate, and throughput against the number of connections
     Sweep(Sweep),
 }
 
 /// `bankd bench sweep`.
 #[derive(Debug, Args)]
 struct Sweep {
-    /// Where the tables and the page go
+    /// Output directory for the tables and the HTML page
     #[arg(long, value_name = "DIR", default_value = "sweep")]
     out: PathBuf,
-    /// Decides which messages are lost
+    /// Random seed; it selects the messages that are lost
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Few transactions a point: to see that it works, not to be read
+    /// Run few transactions per point, as a smoke test; the figures mean nothing
     #[arg(long)]
     quick: bool,
 }
 
 impl Bench {
-    /// Runs it.
+    /// Runs the subcommand.
     pub fn run(&self) -> Result<Exit, Failure> {
         match &self.what {
             What::Run(run) => run.run(),
@@ -69,7 +69,7 @@ impl Sweep {
     }
 }
 
-/// Removes a temporary directory, or says that it stays.
+/// Removes a temporary directory; prints a remark if that fails.
 pub(in crate::cli) fn remove(dir: &std::path::Path) {
     if let Err(error) = os::remove_dir_and_content(dir) {
         say(&format!("{} stays behind: {error}", dir.display()));

@@ -1,4 +1,4 @@
-//! `bankd bench run`: a load on a bank, of the bench's own or somebody else's, and what came of it.
+//! `bankd bench run`: loads a bank, one that it starts itself or a running one, and reports the results.
 //!
 //! Left out: measuring (`bankd::bench`), the other benches (`bench.rs`).
 
@@ -24,61 +24,62 @@ use crate::cli::support::secrets::read_token;
 /// `bankd bench run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Connections, each with a session of its own
+    /// Number of connections, 1 to 4096; each has its own session
     #[arg(long, short = 'c', value_name = "N", default_value_t = 64)]
     connections: usize,
-    /// Commands in flight a connection: kept at that in a closed loop [default: 1], the most in an open one [default: 512]
+    /// Commands in flight per connection, 1 to 1024: constant in a closed loop [default: the value of --run], a maximum with
+    /// --rate [default: 512]
     #[arg(long, short = 'd', value_name = "N")]
     depth: Option<usize>,
-    /// Open loop: so many commands a second, each timed from when it was meant to be sent
+    /// Open loop: send this many commands per second in all; latency counts from the scheduled send time [default: closed loop]
     #[arg(long, value_name = "N")]
     rate: Option<u64>,
-    /// Consecutive commands in one frame
+    /// Commands per frame, 1 to 1024, with consecutive request numbers; above 1 the mix must not contain balances
     #[arg(long, value_name = "N", default_value_t = 1)]
     run: usize,
-    /// How long it runs before anything is measured, such as 500ms or 2s; a plain number is seconds
+    /// Time before measuring begins, such as 500ms or 2s, at most 24h; a plain number is seconds
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     warm_up: Duration,
-    /// How long is measured
+    /// Time to measure, such as 500ms or 2s, at most 24h; a plain number is seconds
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     duration: Duration,
-    /// How many accounts there are
+    /// Number of accounts, 1 to 10,000,000
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     accounts: u32,
-    /// Ask for some accounts more often: the k-th most popular in proportion to 1/k to this power, such as 0.99
+    /// Choose accounts by a Zipf distribution with this exponent, above 0 and at most 5, such as 0.99 [default: uniform]
     #[arg(long, value_name = "POWER")]
     zipf: Option<f64>,
-    /// What is asked, in these shares
+    /// Relative share of each kind of request, 0 to 1,000,000
     #[arg(long, value_name = "SHARES", default_value = "deposits=1,withdrawals=0,transfers=0,balances=0")]
     mix: Mix,
-    /// Send this share of the frames, 0 to 1, a second time
+    /// Share of the frames, 0 to 1, that are sent twice
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     duplicates: f64,
-    /// Where chance begins: the same seed, the same requests
+    /// Random seed; the same seed produces the same requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// The bank [default: one of its own, on a temporary store]
+    /// Address of the bank to load [default: start a bank on a temporary store]
     #[arg(long, value_name = "HOST:PORT", requires = "teller")]
     server: Option<String>,
-    /// Log in as this teller
+    /// Name of the teller to log in as; needed with --server
     #[arg(long, value_name = "TELLER", requires_all = ["server", "token_file"])]
     teller: Option<String>,
-    /// The file with the teller's token in its first line
+    /// File whose first line is the teller's token
     #[arg(long, value_name = "FILE", requires = "teller")]
     token_file: Option<PathBuf>,
-    /// Where the bank of its own has its store, which stays then; an empty directory, or none yet
+    /// Directory for the store of the bank that is started, which is kept; empty or not existing yet [default: temporary]
     #[arg(long, value_name = "DIR", conflicts_with = "server")]
     dir: Option<PathBuf>,
-    /// Keep every command and answer in this new file, for `bankd wal verify --against`
+    /// Record every command and answer in this new file, for `bankd wal verify --against`
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-    /// Append a row to this table
+    /// Append the results to this CSV file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write the distribution of latencies here, in the form of the HdrHistogram tools
+    /// Write the latency distribution to this file, in the text format of HdrHistogram
     #[arg(long, value_name = "FILE")]
     quantiles: Option<PathBuf>,
 }
@@ -88,7 +89,7 @@ impl Run {
         let plan = self.plan();
         plan.check()
             .map_err(|error| Failure::usage("cannot run this load", format!("it needs {error}"), "see `bankd bench run --help`"))?;
-        // Each connection takes a descriptor.
+        // Each connection needs a file descriptor.
         os::raise_descriptor_limit();
         let env = Env::os();
         let report = match &self.server {
@@ -194,7 +195,7 @@ impl Run {
     }
 }
 
-/// Appends a row to a table, which begins with its header.
+/// Appends a row to a table; a new table begins with its header.
 fn append(env: &Env, path: &Path, header: &str, row: &str) -> std::io::Result<()> {
     if path.exists() {
         let file = env.disk.open(path)?;

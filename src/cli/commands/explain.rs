@@ -1,4 +1,4 @@
-//! `bankd explain`: everything that the log knows of one request.
+//! `bankd explain`: the history of one request, read from the log.
 //!
 //! Left out: finding it (`engine/`).
 
@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 
 use crate::cli::commands::wal::{StoreOption, owner_in_words, remark};
 use crate::cli::support::failure::{Exit, Failure};
-use crate::cli::support::output::{command_in_words, declined, tell, tell_json};
+use crate::cli::support::output::{command_in_words, declined, tell, tell_json, utc};
 use crate::cli::support::progress;
-use crate::cli::support::when::utc;
 
-/// Tells everything that the log knows of one request; exit code 3 if that is nothing.
+/// Show the history of one request: its session, log entry, outcome and acknowledgement. Exit code 3 if the log holds no
+/// entry of it.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The request
+    /// The request's id, as printed by the command that sent it
     #[arg(value_name = "SESSION/NUMBER")]
     request: RequestId,
     #[command(flatten)]
     store: StoreOption,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 impl Explain {
-    /// Tells it.
+    /// Prints the history.
     ///
     /// # Errors
-    /// [`Failure`] with exit code 3 where the log holds nothing of the request, 6 for a damaged log.
+    /// [`Failure`] with exit code 3 if the log holds no entry of the request, 6 for a damaged log.
     pub fn run(self) -> Result<Exit, Failure> {
         let (env, progress) = progress::tool();
         let found = engine::explain(&env, &self.store.data_dir, self.request)?;
@@ -78,7 +78,7 @@ fn lines(found: &Explanation) -> Vec<String> {
     lines
 }
 
-/// Why there is nothing to tell, and what may be done.
+/// Why the log holds no entry of the request, and what to do next.
 fn why_nothing(found: &Explanation) -> (String, &'static str) {
     let next = match (found.was_repaired, found.is_epoch_known && found.session.is_some(), found.ending) {
         (true, ..) => "look into the list of what the repair dropped, beside the store",

@@ -1,6 +1,6 @@
-//! `bankd init`: makes a new store, empty or from a file of accounts and tellers.
+//! `bankd init`: creates a new store, empty or from a file of accounts and tellers.
 //!
-//! Left out: the file's format (`accounts_file.rs`), what a store consists of (`engine/`).
+//! Left out: the format of that file (`accounts_file.rs`), and the store's files (`engine/`).
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -19,33 +19,33 @@ use crate::cli::support::store_paths;
 /// The lab's four accounts.
 const DEMO_ACCOUNTS: &str = include_str!("../../../data/demo/accounts.csv");
 
-/// Makes a new store.
+/// Create a new store, empty or with accounts and tellers from a file.
 #[derive(Debug, clap::Args)]
 pub struct Init {
-    /// The store's directory; it must be empty or not there yet
+    /// Directory of the new store; must be empty or not exist yet
     #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", value_parser = store_paths::data_dir)]
     data_dir: PathBuf,
-    /// The key of PINs and tokens, made if it is not there [default: the data directory's name with .key behind it]
+    /// Secret key that protects the stored PINs and tokens, created if missing [default: DIR.key, beside the store]
     #[arg(long, value_name = "FILE", env = "BANKD_KEY_FILE")]
     key_file: Option<PathBuf>,
-    /// Decimals of every amount in this store, 0 to 18
+    /// Number of decimals of every amount in this store, 0 to 18
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_DECIMALS)))]
     decimals: u8,
-    /// Accounts and tellers: CSV with the header kind,name,secret,balance
+    /// CSV file of accounts and tellers, with the header kind,name,secret,balance [default: an empty store]
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
-    /// Take PINs of fewer than 6 characters
+    /// Allow PINs of 4 or 5 characters; without this option at least 6 are needed
     #[arg(long)]
     allow_short_pins: bool,
     #[command(flatten)]
     place: store_paths::PlaceOption,
-    /// Print the result as JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 impl Init {
-    /// Makes the store and tells what is in it.
+    /// Creates the store and prints its contents.
     ///
     /// # Errors
     /// [`Failure`] with exit code 2 for an unusable accounts file, 8 where the directory cannot be used.
@@ -78,7 +78,7 @@ impl Init {
     }
 }
 
-/// Makes the demo's store.
+/// Creates the store of `bankd serve --demo`.
 ///
 /// # Errors
 /// [`Failure`], as [`Init::run`].

@@ -1,6 +1,6 @@
 //! `balance`, `deposit`, `withdraw` and `transfer`: one request each.
 //!
-//! Left out: everything that makes it happen once (`bankd::client`).
+//! Left out: the exactly-once protocol (`bankd::client`).
 
 use bankd::client::{Client, ClientError};
 use bankd::model::amount::Amount;
@@ -15,9 +15,9 @@ use crate::cli::support::output::{RequestJson, report, say, tell, tell_json};
 /// `bankd balance`.
 #[derive(Debug, Args)]
 pub struct Balance {
-    /// The account's name
+    /// Name of the account
     name: String,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -27,9 +27,9 @@ pub struct Balance {
 /// `bankd deposit`.
 #[derive(Debug, Args)]
 pub struct Deposit {
-    /// The account's name
+    /// Name of the account
     name: String,
-    /// How much
+    /// Amount to deposit, above 0, such as 20; with at most as many decimals as the store has
     #[arg(allow_negative_numbers = true)]
     amount: String,
     #[command(flatten)]
@@ -39,9 +39,9 @@ pub struct Deposit {
 /// `bankd withdraw`.
 #[derive(Debug, Args)]
 pub struct Withdraw {
-    /// The account's name
+    /// Name of the account
     name: String,
-    /// How much
+    /// Amount to withdraw, above 0, such as 20; with at most as many decimals as the store has
     #[arg(allow_negative_numbers = true)]
     amount: String,
     #[command(flatten)]
@@ -51,24 +51,24 @@ pub struct Withdraw {
 /// `bankd transfer`.
 #[derive(Debug, Args)]
 pub struct Transfer {
-    /// The name of the account that pays
+    /// Name of the account that pays
     name: String,
-    /// The name of the account that is paid
+    /// Name of the account that receives
     to: String,
-    /// How much
+    /// Amount to transfer, above 0, such as 20; with at most as many decimals as the store has
     #[arg(allow_negative_numbers = true)]
     amount: String,
     #[command(flatten)]
     how: How,
 }
 
-/// What the money commands have in common.
+/// Options that all money commands share.
 #[derive(Debug, Args)]
 struct How {
-    /// Send that very request again: the same command gets the same answer
+    /// Send an earlier request again under its id (idempotent retry); must be the same command, and returns the same answer
     #[arg(long, value_name = "SESSION/NUMBER")]
     request: Option<RequestId>,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -151,7 +151,7 @@ impl How {
     ) -> Result<Exit, Failure> {
         let failed = |error| Failure::client(what, &error);
         let (client, welcome) = self.options.client(what)?;
-        // What was typed is judged before a PIN is asked for.
+        // Check the amount before asking for a PIN.
         let amount = amount(typed, &welcome)?;
         let Desk { mut client, account, .. } = self.options.log_in(what, name, client, welcome)?;
         let command = command(&mut client, account, amount).map_err(failed)?;
@@ -176,5 +176,5 @@ impl How {
     }
 }
 
-/// A command from names and amounts, or why there is none.
+/// A command made from names and amounts, or why that failed.
 type Made = Result<Command, ClientError>;

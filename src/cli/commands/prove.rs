@@ -1,6 +1,6 @@
-//! `bankd prove`: a bank, clients, faults and kills for so many seconds, and a verdict that ends with 0 or 1.
+//! `bankd prove`: runs a bank and clients under faults and kills for some seconds; exit code 0 or 1 is the verdict.
 //!
-//! Left out: the proof itself (`bankd::prove`).
+//! Left out: the test itself (`bankd::prove`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,32 +14,32 @@ use crate::cli::support::durations::some_time;
 use crate::cli::support::failure::{Exit, Failure};
 use crate::cli::support::output::{say, tell, tell_json};
 
-/// How many violations are shown in words; the rest is counted.
+/// The most violations printed; the rest is counted.
 const SHOWN: usize = 12;
 
 /// `bankd prove`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Prove {
-    /// How long the clients are at it, such as 30s or 5m; a plain number is seconds
+    /// How long the clients run, such as 30s or 5m, at most 24h; a plain number is seconds
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = some_time)]
     seconds: Duration,
-    /// Decides what everybody does and what goes wrong
+    /// Random seed; it selects the clients' requests and the faults
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Clients beside two that are processes, a prober, an auditor and an intruder
+    /// Number of client threads, 1 to 500; five special clients run as well (2 processes, prober, auditor, intruder)
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=500))]
     clients: u32,
-    /// Put a bank with this flaw on trial instead, which must be found out
+    /// Test a bank with this deliberate flaw instead: the test must find it, so exit code 1 is expected
     #[arg(long, value_name = "MODE", value_parser = flaw)]
     broken: Option<Flaw>,
-    /// List the flaws
+    /// List the flaws for --broken
     #[arg(long)]
     list_broken: bool,
-    /// Keep everything that was written, whatever the verdict
+    /// Keep the logs and journals even if no violation was found
     #[arg(long)]
     keep: bool,
-    /// Print the verdict as JSON
+    /// Print the verdict as one JSON object
     #[arg(long)]
     json: bool,
     #[command(subcommand)]
@@ -48,20 +48,20 @@ pub struct Prove {
 
 #[derive(Debug, Subcommand)]
 enum SmallBank {
-    /// The bank that is put on trial by --broken; prove runs it as a process of its own
+    /// Run the bank that --broken tests; `bankd prove` starts it as a separate process
     #[command(name = "small-bank", hide = true)]
     Serve {
-        /// Its store, made if there is none
+        /// Directory of its store, created if missing
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
-        /// Its flaw, or none
+        /// Name of its flaw, or "none"
         #[arg(long, value_name = "MODE")]
         flaw: String,
     },
 }
 
 impl Prove {
-    /// Proves, and ends with 0 if no promise was broken, else with 1.
+    /// Runs the test; returns exit code 0 if no violation was found, else 1.
     pub fn run(self) -> Result<Exit, Failure> {
         if let Some(SmallBank::Serve { data_dir, flaw: name }) = &self.small_bank {
             return serve_small_bank(data_dir, name);

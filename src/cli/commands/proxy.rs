@@ -1,6 +1,6 @@
-//! `bankd proxy`: the fault proxy alone, in front of any bank, until it is ended.
+//! `bankd proxy`: runs the fault proxy in front of any bank, until the process is ended.
 //!
-//! Left out: what it does to messages (`bankd::prove`).
+//! Left out: the faults themselves (`bankd::prove`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,47 +16,47 @@ use crate::cli::support::output::show;
 /// `bankd proxy`.
 #[derive(Debug, Args)]
 pub struct ProxyCommand {
-    /// Where clients connect; port 0 takes any
+    /// Address that clients connect to; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The bank
+    /// Address of the bank
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
     to: SocketAddr,
-    /// What decides each message's fate; the same seed decides the same for the same messages
+    /// Random seed; the same seed applies the same faults to the same messages
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
     faults: FaultOptions,
 }
 
-/// What goes wrong, and how often.
+/// Which faults are injected, and how often.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct FaultOptions {
-    /// Probability that a message to the bank is lost, such as 0.05
+    /// Probability, 0 to 1, that a message to the bank is lost, such as 0.05
     #[arg(long, value_name = "P", default_value = "0")]
     lose_requests: Share,
-    /// Probability that a reply is lost
+    /// Probability, 0 to 1, that a reply is lost
     #[arg(long, value_name = "P", default_value = "0")]
     lose_replies: Share,
-    /// Probability that a numbered request reaches the bank twice
+    /// Probability, 0 to 1, that a request with a number reaches the bank twice
     #[arg(long, value_name = "P", default_value = "0")]
     duplicate: Share,
-    /// The longest delay on each way; a plain number is milliseconds
+    /// Maximum random delay in each direction, at most 1m; a plain number is milliseconds
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = millis)]
     delay_ms: Duration,
-    /// Probability that the connection is cut in the middle of a frame
+    /// Probability, 0 to 1, that the connection is cut in the middle of a frame
     #[arg(long, value_name = "P", default_value = "0")]
     cut: Share,
-    /// Probability that the proxy answers "busy" in the bank's stead
+    /// Probability, 0 to 1, that the proxy itself answers "busy"
     #[arg(long, value_name = "P", default_value = "0")]
     busy: Share,
-    /// Of the lost requests, the share that arrives late, when its client has gone elsewhere
+    /// Share of the lost requests, 0 to 1, that reach the bank late, after the client has reconnected
     #[arg(long, value_name = "P", default_value = "0")]
     late: Share,
-    /// How long a connection is silent after a loss before it is cut; a plain number is milliseconds
+    /// How long a connection stays silent after a lost message before it is cut, at most 1m; a plain number is milliseconds
     #[arg(long, value_name = "DURATION", default_value = "50", value_parser = millis)]
     linger_ms: Duration,
-    /// Touch greetings, logins and the opening of sessions as well
+    /// Inject faults into greetings, logins and the opening of sessions as well
     #[arg(long)]
     setup: bool,
 }
@@ -69,7 +69,7 @@ impl FaultOptions {
 }
 
 impl ProxyCommand {
-    /// Passes on until the process ends.
+    /// Forwards messages until the process ends.
     pub fn run(&self) -> Result<Exit, Failure> {
         let proxy = Proxy::start(self.listen, self.to, self.seed, self.faults.faults()).map_err(|error| {
             let what = format!("cannot listen on {}", self.listen);

@@ -1,7 +1,7 @@
-//! `resolve`: ends what is in doubt in the journal, for whoever can log in, and acknowledges what it holds.
+//! `resolve`: resolves the journal's requests whose outcome is unknown, login by login, and acknowledges the answers it holds.
 //!
-//! The teller machine does the same for whoever logs in (`atm.rs`), with what stands here.
-//! Left out: one request's way to its outcome (`bankd::client`).
+//! The teller machine (`atm.rs`) uses parts of this file to do the same for the customer who logs in.
+//! Left out: resolving one request (`bankd::client`).
 
 use std::collections::BTreeSet;
 
@@ -23,33 +23,33 @@ const WHAT: &str = "cannot resolve";
 /// `bankd resolve`.
 #[derive(Debug, Args)]
 pub struct Resolve {
-    /// Only what this customer has in doubt (otherwise everybody, in order of names, each with a PIN)
+    /// Resolve only this customer's requests [default: every customer in the journal, in order of names; each PIN is asked for]
     name: Option<String>,
-    /// What to do about a request in doubt: send it again, so that it happens if it has not, or cancel it
-    #[arg(long, value_enum, default_value_t = OnDoubt::Resend)]
+    /// What to do with a request whose outcome is unknown
+    #[arg(long = "unknown", alias = "on-doubt", value_name = "ACTION", value_enum, default_value_t = OnDoubt::Resend)]
     on_doubt: OnDoubt,
-    /// Take this request out of doubt without the bank, for a login or bank that will never be there again: it is not sent
-    /// again, and only `bankd explain` shows what became of it
+    /// Write off this request without contacting the bank, if its login or bank no longer exists: it is never sent again, and
+    /// only `bankd explain` can show its outcome
     #[arg(long, value_name = "SESSION/NUMBER", conflicts_with_all = ["name", "on_doubt", "json"])]
     write_off: Option<RequestId>,
-    /// Print a JSON array
+    /// Print the results as one JSON array
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     options: ClientOptions,
 }
 
-/// What is done about a request in doubt.
+/// What to do with a request whose outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum OnDoubt {
-    /// It is sent again, so that it happens if it has not.
+    /// Send it again: it is executed if it was not executed before.
     Resend,
-    /// It is cancelled, so that it never happens if it has not.
+    /// Cancel it: it is never executed if it was not executed before.
     Cancel,
 }
 
 impl OnDoubt {
-    /// Ends one doubt with a recorded outcome, or says why it stays.
+    /// Resolves one request; returns its recorded outcome, or why it has none.
     pub(in crate::cli) fn end(self, client: &mut Client, request: &Request) -> Result<Answer, ClientError> {
         let (id, command) = (request.intent.id, request.intent.command);
         match self {
@@ -59,25 +59,25 @@ impl OnDoubt {
     }
 }
 
-/// A request in doubt, for people.
+/// A request, in words.
 pub(in crate::cli) fn doubt_in_words(request: &Request, decimals: u8) -> String {
     let intent = &request.intent;
     format!("request {}: {} {}", intent.id, intent.name, command_in_words(&intent.command, decimals))
 }
 
-/// What became of it, for people.
+/// A request and its outcome, in words.
 pub(in crate::cli) fn ending_in_words(request: &Request, body: &Body, replayed: bool, decimals: u8) -> String {
     let replayed = if replayed { " (replayed)" } else { "" };
     format!("{}: {}{replayed}", doubt_in_words(request, decimals), outcome_in_words(body, decimals))
 }
 
-/// What was found and what became of it.
+/// The results so far.
 #[derive(Default)]
 struct Findings {
     lines: Vec<RequestJson>,
-    /// The requests whose end was told, or is in `lines`.
+    /// The requests whose end was printed, or is in `lines`.
     told: Vec<RequestId>,
-    /// The first thing that is still open, if anything is.
+    /// The first failure, if any.
     failure: Option<Failure>,
 }
 
@@ -91,7 +91,7 @@ impl Findings {
 }
 
 impl Resolve {
-    /// Goes through the logins that have something in doubt, untold or unacknowledged here.
+    /// Goes through the logins with requests whose outcome is unknown, undelivered or unacknowledged.
     pub fn run(self) -> Result<Exit, Failure> {
         if let Some(id) = self.write_off {
             return self.write_off(id);
@@ -103,7 +103,7 @@ impl Resolve {
         let open = requests.iter().filter(|request| request.end.is_none() || !request.is_told);
         let mut doubtful: BTreeSet<String> = open.map(|request| request.intent.name.clone()).collect();
         if let Some(name) = self.named() {
-            // Also to acknowledge, where nothing is in doubt.
+            // A named login is visited in any case, to acknowledge its answers.
             doubtful.insert(name.to_owned());
         }
         let mut findings = Findings::default();
@@ -123,7 +123,7 @@ impl Resolve {
         Ok(findings.failure.map_or(Exit::Done, |failure| failure.exit))
     }
 
-    /// Closes one doubt as one that only the bank's log can end.
+    /// Closes one request as one whose outcome only the bank's log shows.
     fn write_off(&self, id: RequestId) -> Result<Exit, Failure> {
         let what = format!("cannot write off {id}");
         let (mut journal, deadline) = self.journal()?;
@@ -133,13 +133,13 @@ impl Resolve {
         }
         journal.close(id, ClosedReason::UnknownSession).map_err(|error| Failure::journal(&what, &error))?;
         if show(&format!("{id} is in doubt no more; have the bank run `bankd explain {id}` to see what became of it")) {
-            // If it cannot be noted, it is shown once more.
+            // If this mark fails, the next run prints the line again.
             let _ = journal.tell(&[id]);
         }
         Ok(Exit::Done)
     }
 
-    /// The journal's requests that this run is about.
+    /// The journal's requests that this run resolves.
     fn requests(&self) -> Result<Vec<Request>, Failure> {
         let (mut journal, deadline) = self.journal()?;
         let journal = journal.open(&deadline).map_err(|error| Failure::journal(WHAT, &error))?;
@@ -158,14 +158,14 @@ impl Resolve {
         Ok((Journal::new(&env, &self.options.journal.path()?), deadline))
     }
 
-    /// Notes who was told what. What cannot be noted is told once more.
+    /// Marks requests as delivered. If that fails, the next run prints them again.
     fn mark_told(&self, told: &[RequestId]) {
         if let Ok((mut journal, deadline)) = self.journal() {
             let _ = journal.open(&deadline).and_then(|mut journal| journal.tell(told));
         }
     }
 
-    /// The one login that this run is about, if there is one.
+    /// The one login that this run is limited to, if any.
     fn named(&self) -> Option<&str> {
         self.options.login.teller().or(self.name.as_deref())
     }
@@ -181,7 +181,7 @@ impl Resolve {
         let login: Login = self.options.login.login(name)?;
         client.log_in(login).map_err(|error| Failure::client(&format!("cannot resolve for {name}"), &error))?;
         for request in theirs.iter().filter(|request| request.intent.store == welcome.store) {
-            // What is ended now is for a reader.
+            // Without a reader, leave the rest for a later run.
             if output::is_lost() {
                 break;
             }
@@ -195,7 +195,7 @@ impl Resolve {
         Ok(())
     }
 
-    /// Ends one doubt, or says why it stays.
+    /// Resolves one request, and prints its outcome or why it is still unknown.
     fn end(&self, client: &mut Client, request: &Request, decimals: u8, findings: &mut Findings) {
         match self.on_doubt.end(client, request) {
             Ok(answer) => {
@@ -211,7 +211,7 @@ impl Resolve {
                     _ => "unknown",
                 };
                 findings.lines.push(RequestJson::without_answer(outcome, Some(request.intent.id)));
-                // If it is closed, this shows it; if it is in doubt, there is nothing to be marked.
+                // Marks it as delivered if it was closed; a request whose outcome is still unknown ignores the mark.
                 if findings.fail(failure) {
                     findings.told.push(request.intent.id);
                 }
@@ -219,7 +219,7 @@ impl Resolve {
         }
     }
 
-    /// Tells what an earlier run knew already and told nobody.
+    /// Prints an answer that an earlier run received but did not print.
     fn tell_late(&self, request: &Request, end: End, decimals: u8, findings: &mut Findings) {
         let id = request.intent.id;
         findings.lines.push(match end {
@@ -244,7 +244,7 @@ impl Resolve {
     }
 }
 
-/// Acknowledges what the journal holds of this login's earlier sessions, so that the bank may forget it.
+/// Acknowledges the answers of this login's earlier sessions that the journal holds, so that the bank may discard them.
 fn acknowledge(client: &mut Client) {
     let Ok(sessions) = client.sessions() else { return };
     let deadline = client.deadline();
@@ -253,7 +253,7 @@ fn acknowledge(client: &mut Client) {
         Err(_) => return,
     };
     for (info, (session, below)) in sessions.iter().zip(held) {
-        // A courtesy: what fails here is acknowledged by the next run.
+        // Optional: if it fails, the next run acknowledges.
         if below > info.acked_below && client.acknowledge(session, below).is_err() {
             return;
         }

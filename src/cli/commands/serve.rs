@@ -1,6 +1,6 @@
 //! `bankd serve`: opens the store and runs the daemon until a signal.
 //!
-//! Left out: everything that it does while it runs (`server/`).
+//! Left out: the running daemon (`server/`).
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,48 +18,49 @@ use crate::cli::support::{logging, output, progress, store_paths};
 /// The store of `--demo`.
 const DEMO_STORE: &str = "data/demo/store";
 
-/// Runs the daemon.
+/// Run the bank daemon until SIGTERM or SIGINT.
 #[derive(Debug, clap::Args)]
 pub struct Serve {
-    /// The store's directory [default: data/store, with --demo data/demo/store]
+    /// Directory of the store [default: data/store, or data/demo/store with --demo]
     #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", value_parser = store_paths::data_dir)]
     data_dir: Option<PathBuf>,
-    /// The key of PINs and tokens [default: the data directory's name with .key behind it]
+    /// Secret key that protects the stored PINs and tokens [default: DIR.key, beside the store]
     #[arg(long, value_name = "FILE", env = "BANKD_KEY_FILE")]
     key_file: Option<PathBuf>,
-    /// Where to listen for the native protocol; port 0 takes any
+    /// Address to listen on for the native protocol; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070", env = "BANKD_LISTEN")]
     listen: SocketAddr,
-    /// Make the store with the lab's four accounts if there is none
+    /// Create the store with four demo accounts if it does not exist
     #[arg(long)]
     demo: bool,
-    /// Listen on an address that other machines reach, though nothing is encrypted
+    /// Allow addresses that other machines can reach, although traffic is not encrypted
     #[arg(long)]
     insecure_listen: bool,
-    /// The most connections at a time; fewer where the limit of open files is lower (ulimit -n). The operator has places beside
+    /// Maximum number of client connections, at least 1; lowered to fit the limit of open files (ulimit -n). Operator
+    /// connections are not counted
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
-    /// Leave finished segments of the log uncompressed
+    /// Do not compress finished log segments
     #[arg(long, env = "BANKD_NO_COMPRESS", value_parser = FalseyValueParser::new())]
     no_compress: bool,
-    /// How much of the log to keep: all of it, or only what the two checkpoints still need
+    /// How much of the log to keep
     #[arg(long, value_name = "WHAT", default_value = "all", env = "BANKD_RETAIN_LOG")]
     retain_log: Retain,
     #[command(flatten)]
     place: store_paths::PlaceOption,
-    /// What to log: error, warn, info, debug or trace
+    /// Verbosity of the messages on stderr: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "BANKD_LOG")]
     log_level: log::LevelFilter,
     #[command(flatten)]
     lab: Lab,
 }
 
-/// What is kept of the log.
+/// How much of the log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Retain {
-    /// All of it: the audit trail
+    /// Keep all of it, as an audit trail
     All,
-    /// What lies wholly below the older of the two checkpoints is dropped, for good
+    /// Delete segments that lie wholly before the older of the two checkpoints
     Needed,
 }
 
@@ -67,26 +68,26 @@ enum Retain {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The lab's text protocol")]
 struct Lab {
-    /// Serve the lab report's own clients: plain text on three ports. Balances are as durable as any, but a client that
-    /// loses its connection cannot ask again what became of its request; the native protocol's clients can
+    /// Also serve a plain-text protocol on three ports, for the clients of the lab report. Its transactions are durable, but
+    /// a client that loses its connection cannot retry safely: only the native protocol has idempotent retries
     #[arg(long)]
     lab: bool,
-    /// Where text is turned into lower case; port 0 takes any, off none
+    /// Address of the lower-case service; port 0 selects a free port, "off" disables it
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4553", requires = "lab")]
     lab_listen_lower: LabAddress,
-    /// Where integers are checked for prime and palindrome; port 0 takes any, off none
+    /// Address of the prime and palindrome service; port 0 selects a free port, "off" disables it
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5345", requires = "lab")]
     lab_listen_number: LabAddress,
-    /// Where the teller machine speaks; port 0 takes any, off none
+    /// Address of the teller machine (ATM) service; port 0 selects a free port, "off" disables it
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5353", requires = "lab")]
     lab_listen_atm: LabAddress,
-    /// The share of deposits and withdrawals, 0 to 1, that get an error on purpose and are not executed
+    /// Share of deposits and withdrawals, 0 to 1, that fail on purpose with an error and are not executed
     #[arg(long, value_name = "P", default_value = "0", requires = "lab")]
     lab_error_rate: ErrorRate,
-    /// End a login after this many successful deposits and withdrawals
+    /// End a login after this many successful deposits and withdrawals, at least 1 [default: no limit]
     #[arg(long, value_name = "N", requires = "lab", value_parser = clap::value_parser!(u64).range(1..))]
     lab_max_transactions: Option<u64>,
-    /// Where chance begins: the same seed, the same errors [default: another one at each start]
+    /// Random seed for --lab-error-rate; the same seed selects the same errors [default: a new one at each start]
     #[arg(long, value_name = "S", requires = "lab")]
     lab_seed: Option<u64>,
 }
@@ -107,7 +108,7 @@ impl FromStr for LabAddress {
 }
 
 impl Lab {
-    /// Where to listen.
+    /// The ports and addresses to listen on.
     fn ports(&self) -> Vec<(LabPort, SocketAddr)> {
         let ports =
             [(LabPort::Lower, self.lab_listen_lower), (LabPort::Number, self.lab_listen_number), (LabPort::Atm, self.lab_listen_atm)];
@@ -133,7 +134,7 @@ impl Serve {
     /// Serves until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// [`Failure`] with exit code 6, 7 or 8 where it cannot start, 1 where it had to end.
+    /// [`Failure`] with exit code 6, 7 or 8 if it cannot start, 1 if it had to stop.
     pub fn run(self) -> Result<(), Failure> {
         let logging = logging::init(self.log_level);
         os::raise_descriptor_limit();
@@ -166,7 +167,7 @@ impl Serve {
         };
         let operator = store_paths::operator_socket(&dir);
         let max_connections = connections(self.max_connections, os::descriptor_limit())?;
-        // Held beyond the daemon's end: the socket that is removed then is this store's, whatever the path leads to by then.
+        // The directory stays open until the end, so that the socket removed then is this store's, even if the path was renamed.
         let dir = engine.held_dir();
         let held = dir.as_ref().map_or_else(|| operator.clone(), |dir| store_paths::operator_socket(dir.path()));
         let listen = Listen { native: self.listen, operator: &operator, operator_by_handle: &held, lab: &lab, max_connections };
@@ -184,7 +185,7 @@ impl Serve {
     }
 }
 
-/// How many connections are let in: `wanted`, or as many as fit a table of `limit` descriptors beside what the log needs.
+/// The connection limit: `wanted`, or as many as fit into `limit` descriptors beside those that the log needs.
 fn connections(wanted: u32, limit: usize) -> Result<usize, Failure> {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let open = os::open_descriptors()
@@ -204,8 +205,8 @@ fn connections(wanted: u32, limit: usize) -> Result<usize, Failure> {
     }
 }
 
-/// Prints where the daemon listens. A closed pipe is the choice of the program that started it; a line that is refused for
-/// another reason was meant to be read.
+/// Prints where the daemon listens. A closed pipe is accepted: the program that started the daemon does not read the line.
+/// Any other write error is a failure.
 fn say_ready(event_loop: &EventLoop) -> Result<(), Failure> {
     for (name, address) in event_loop.ready() {
         output::show(&format!("ready {name} {address}"));

@@ -1,8 +1,8 @@
-//! `sessions`: a login's sessions at the bank, listed and closed.
+//! `sessions`: lists and closes a login's sessions at the bank.
 //!
-//! A session with something unacknowledged is closed by name or with `--unacknowledged`; one in which this journal has a
-//! doubt only with both.
-//! Left out: opening them, which every run does for itself.
+//! A session with unacknowledged answers is closed by its id or with `--unacknowledged`; one with a request whose outcome
+//! this journal does not know only with both.
+//! Left out: opening sessions, which every run does itself.
 
 use bankd::client::ClientError;
 use bankd::model::types::SessionId;
@@ -24,32 +24,32 @@ pub struct Sessions {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Lists a login's sessions, oldest first
+    /// List a login's sessions, oldest first
     List {
-        /// The account's name (with --teller: any account's; the sessions are the teller's)
+        /// Name of the customer's account; with --teller the name of any account, and the sessions are the teller's
         name: String,
-        /// Print a JSON array
+        /// Print the sessions as one JSON array
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         options: ClientOptions,
     },
-    /// Close one session, or all that have nothing unacknowledged
+    /// Close one session, or all sessions without unacknowledged answers
     Close {
-        /// The account's name (with --teller: any account's; the sessions are the teller's)
+        /// Name of the customer's account; with --teller the name of any account, and the sessions are the teller's
         name: String,
-        /// The session
+        /// The session's id, as printed by `bankd sessions list` [default: all without unacknowledged answers]
         session: Option<SessionId>,
-        /// Close sessions with something unacknowledged as well: those of journals that are lost. Answers that no journal
-        /// holds are then in the bank's log alone; what this journal has in doubt there counts as "ask the bank"
+        /// Close sessions with unacknowledged answers as well, such as those of lost journals. Only the bank's log then holds
+        /// their answers; outcomes there that this journal does not know must be looked up with `bankd explain`
         #[arg(long)]
         unacknowledged: bool,
         #[command(flatten)]
         options: ClientOptions,
     },
-    /// Closes anybody's session, as the operator
+    /// Close any login's session, as the operator
     Revoke {
-        /// The session
+        /// The session's id
         session: SessionId,
         #[command(flatten)]
         operator: OperatorOptions,
@@ -57,7 +57,7 @@ enum Action {
 }
 
 impl Sessions {
-    /// Lists or closes.
+    /// Runs the subcommand.
     pub fn run(self) -> Result<Exit, Failure> {
         match self.action {
             Action::List { name, json, options } => list(&name, json, &options),
@@ -103,7 +103,7 @@ fn close(name: &str, named: Option<SessionId>, unacknowledged: bool, options: &C
         tell(&format!("closed {session}"));
         return Ok(Exit::Done);
     }
-    // A bank with more sessions than it lists at once is asked until it lists none that may go.
+    // One listing may not show all sessions, so list and close until it shows none to close.
     let (mut closed, mut left) = (0_usize, 0_usize);
     loop {
         let sessions = client.sessions().map_err(failed)?;
@@ -112,7 +112,7 @@ fn close(name: &str, named: Option<SessionId>, unacknowledged: bool, options: &C
         left = sessions.len().saturating_sub(going.len()).max(if going.is_empty() { 0 } else { left });
         for session in &going {
             match client.close_session(*session) {
-                // Another run of the same login has closed it meanwhile.
+                // Another process closed it in the meantime.
                 Ok(()) | Err(ClientError::Refused(Refusal::UnknownSession)) => closed += 1,
                 Err(error) => return Err(failed(error)),
             }

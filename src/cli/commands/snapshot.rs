@@ -1,6 +1,6 @@
-//! `bankd snapshot`: copies a store, also while a daemon runs over it.
+//! `bankd snapshot`: copies a store, also while a daemon runs.
 //!
-//! Left out: how (`engine/`).
+//! Left out: the copying (`engine/`).
 
 use std::path::PathBuf;
 
@@ -14,25 +14,26 @@ use crate::cli::support::output::{say, tell, tell_json};
 use crate::cli::support::progress;
 use crate::cli::support::store_paths::{DEFAULT_STORE, data_dir};
 
-/// Copies a store to a new directory, as far as its log is sealed, and verifies the copy. Works beside a running daemon.
+/// Copy a store to a new directory, up to the last sealed batch of its log, and verify the copy. Works while the daemon
+/// runs.
 #[derive(Debug, Args)]
 pub struct Snapshot {
-    /// Where the copy goes: a directory that is empty or not there yet
+    /// Directory of the copy; must be empty or not exist yet
     #[arg(value_name = "DIR")]
     target: PathBuf,
-    /// The store's directory
+    /// Directory of the store to copy
     #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = DEFAULT_STORE, value_parser = data_dir)]
     data_dir: PathBuf,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 impl Snapshot {
-    /// Does it.
+    /// Copies the store.
     ///
     /// # Errors
-    /// [`Failure`] with exit code 6 for a damaged store, 8 where there is none or the copy cannot be made.
+    /// [`Failure`] with exit code 6 for a damaged store, 8 if there is no store or the copy cannot be made.
     pub fn run(self) -> Result<Exit, Failure> {
         if os::canonical(&self.target).starts_with(&self.data_dir) {
             let why = "it would stand inside the store that it is a copy of";

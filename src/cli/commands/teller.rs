@@ -20,19 +20,19 @@ pub struct Teller {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Adds a teller, who may act for any account
+    /// Add a teller, a login that may use any account
     Add {
-        /// Its name
+        /// Name of the new teller, 1 to 64 bytes of UTF-8
         name: String,
-        /// The file with its token in the first line
+        /// File whose first line is the teller's token
         #[arg(long, value_name = "FILE")]
         token_file: PathBuf,
         #[command(flatten)]
         operator: OperatorOptions,
     },
-    /// Revokes a teller: no login any more, its sessions are closed
+    /// Revoke a teller: it can no longer log in, and its sessions are closed
     Revoke {
-        /// Its name
+        /// Name of the teller
         name: String,
         #[command(flatten)]
         operator: OperatorOptions,
@@ -40,7 +40,7 @@ enum Action {
 }
 
 impl Teller {
-    /// Does it, and prints the log entry that did it.
+    /// Runs the subcommand, and prints the number of its log entry.
     pub fn run(self) -> Result<Exit, Failure> {
         match self.action {
             Action::Add { name, token_file, operator } => {

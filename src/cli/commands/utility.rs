@@ -1,6 +1,6 @@
-//! `lower`, `prime` and `palindrome`: computed by the server, without a login.
+//! `lower`, `prime` and `palindrome`: computed by the server, without login.
 //!
-//! What is no integer is declined by the bank (exit code 3), like any other refusal.
+//! The server refuses an argument that is not an integer (exit code 3).
 //! Left out: the arithmetic (`bankd::model::utilities`, on the server).
 
 use bankd::wire::message::{Ask, MAX_TEXT, Reply};
@@ -14,7 +14,7 @@ use crate::cli::support::output::tell;
 /// `bankd lower`.
 #[derive(Debug, Args)]
 pub struct Lower {
-    /// The text
+    /// Text to convert
     #[arg(allow_hyphen_values = true)]
     text: String,
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub struct Lower {
 /// `bankd prime`.
 #[derive(Debug, Args)]
 pub struct Prime {
-    /// An integer of up to 100 digits, with an optional sign
+    /// Integer of up to 100 digits, with an optional sign
     #[arg(allow_negative_numbers = true)]
     number: String,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Prime {
 /// `bankd palindrome`.
 #[derive(Debug, Args)]
 pub struct Palindrome {
-    /// An integer of up to 100 digits, with an optional sign
+    /// Integer of up to 100 digits, with an optional sign
     #[arg(allow_negative_numbers = true)]
     number: String,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct Palindrome {
 
 #[derive(Debug, Args)]
 struct How {
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]

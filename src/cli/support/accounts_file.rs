@@ -1,16 +1,16 @@
-//! The accounts file: reads the accounts and tellers that a new store begins with, and trusts none of its lines.
+//! The accounts file: the accounts and tellers of a new store, read from CSV; every line is validated.
 //!
-//! CSV in UTF-8, one header line `kind,name,secret,balance`, then a line each:
+//! CSV in UTF-8: the header line `kind,name,secret,balance`, then one line per account or teller:
 //!
 //! ```text
 //! account,Sami,271828,45720     a customer: name, PIN, opening balance
 //! teller,office,a-long-token,   a teller: name, token, no balance
 //! ```
-//! A field with a comma in it stands in quotation marks. No error shows anything that stands in the file: what looks
-//! like a name may be a PIN in the wrong column.
-//! Left out: opening the file, and what becomes of its records.
+//! A field that contains a comma is put in quotation marks. No error shows a field's content: a name may be a PIN in the
+//! wrong column.
+//! Left out: opening the file, and using its records.
 
-// The names are the file's: a fixed hash would let a prepared file make every insertion slow.
+// The file sets the names: with a fixed hash function a crafted file could make every insertion slow.
 use std::collections::HashMap;
 use std::io;
 
@@ -22,82 +22,82 @@ use bankd::model::secret::{MAX_SECRET, Secret};
 
 /// The shortest PIN or token, in bytes.
 pub const MIN_SECRET: usize = 4;
-/// The shortest PIN that is taken without the caller's leave, in characters.
+/// The shortest PIN that is accepted without `allow_short_pins`, in characters.
 pub const MIN_PIN: usize = 6;
 
 const HEADER: [&str; 4] = ["kind", "name", "secret", "balance"];
 
-/// Why a file is no accounts file. Nothing of it may be used then.
+/// Why a file is not a valid accounts file. Its records must not be used then.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}, line {line}: {problem}")]
 pub struct AccountsFileError {
-    /// The file's name, as the caller gave it.
+    /// The file's name, as passed by the caller.
     pub file: Box<str>,
     /// The line, from 1.
     pub line: u64,
-    /// What is wrong there.
+    /// What is wrong in that line.
     pub problem: Problem,
 }
 
-/// What can be wrong with a line.
+/// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Read(#[source] io::Error),
-    /// The line is no UTF-8.
+    /// The line is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// The first line is another one.
+    /// The first line is not the header.
     #[error("the first line must be `kind,name,secret,balance`")]
     Header,
-    /// Not four fields.
+    /// The line does not have four fields.
     #[error("{0} fields where 4 are needed (kind, name, secret, balance)")]
     Fields(usize),
-    /// A field contains the end of a line.
+    /// A field contains a line break.
     #[error("a field goes on over the end of the line; is a quotation mark not closed?")]
     OpenQuote,
-    /// A field has blanks around it.
+    /// A field begins or ends with a blank.
     #[error("a field begins or ends with a blank")]
     Blank,
-    /// Neither `account` nor `teller`.
+    /// The kind is neither `account` nor `teller`.
     #[error("the kind must be `account` or `teller`")]
     Kind,
-    /// Not a name.
+    /// The name is not valid.
     #[error("the name must have {RULE}", RULE = names::RULE)]
     Name,
-    /// A second one.
+    /// The name appears twice.
     #[error("the name is that of line {first} again")]
     NameTaken {
-        /// The line that had it first.
+        /// The line where it appears first.
         first: u64,
     },
-    /// Too short or too long for a PIN or token.
+    /// The PIN or token is too short or too long.
     #[error("the secret must have {MIN_SECRET} to {MAX_SECRET} bytes")]
     SecretLength,
-    /// Too short for a PIN.
+    /// The PIN is too short.
     #[error("the PIN has fewer than {MIN_PIN} characters; --allow-short-pins would take it")]
     ShortPin,
-    /// Not an amount in this store.
+    /// The balance is not a valid amount of this store.
     #[error("the balance: {0}")]
     Balance(#[source] AmountError),
-    /// A teller has none.
+    /// A teller has a balance.
     #[error("a teller has no balance; leave the field empty")]
     TellerBalance,
 }
 
-/// Reads an accounts file line by line. `name` is what errors call it; `decimals` are the store's. PINs of fewer than
+/// Reads an accounts file line by line. Errors call the file `name`; `decimals` are the store's. PINs of fewer than
 /// [`MIN_PIN`] characters are refused unless `allow_short_pins`.
 ///
-/// Memory: the names, to find a second one of the same. The first error is the last item.
+/// Keeps all names in memory, to find duplicates. The iterator ends after the first error.
 pub fn read<R: io::Read>(
     source: R,
     name: &str,
     decimals: u8,
     allow_short_pins: bool,
 ) -> impl Iterator<Item = Result<NewRecord, AccountsFileError>> + use<R> {
-    // The reader counts lines at their ends only, and skips empty ones unseen: with a line feed at the very end, and
-    // carriage returns left to us, the line of a row is always the one before the reader's.
+    // The CSV reader counts line feeds and skips empty lines. With a final line feed, and carriage returns handled here, a
+    // row's line is always the one before the reader's position.
     let lines = source.chain(b"\n".as_slice());
     let mut builder = csv::ReaderBuilder::new();
     builder.has_headers(false).flexible(true).terminator(csv::Terminator::Any(b'\n')).buffer_capacity(64 << 10);
@@ -119,7 +119,7 @@ struct Reader<R> {
     file: Box<str>,
     decimals: u8,
     allow_short_pins: bool,
-    /// Names that were seen, with their lines.
+    /// The names so far, with their lines.
     accounts: HashMap<Box<str>, u64>,
     tellers: HashMap<Box<str>, u64>,
     state: State,
@@ -173,7 +173,7 @@ impl<R: io::Read> Reader<R> {
         }
     }
 
-    /// The line where the last row began; after a failure to read, the line that was reached.
+    /// The line where the last row began; after a read error, the line that was reached.
     fn line(&self) -> u64 {
         let inside = self.row.as_slice().bytes().filter(|byte| *byte == b'\n').count();
         let after = self.csv.position().line();

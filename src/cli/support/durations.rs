@@ -1,16 +1,16 @@
 //! Durations on the command line: `2s`, `500ms`, `1m 30s`, or a plain number of seconds.
 //!
-//! Left out: what they limit.
+//! Left out: the options that use them.
 
 use std::time::Duration;
 
-/// The longest duration that is taken.
+/// The longest duration accepted.
 const MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A duration from nothing to a day.
+/// Parses a duration from zero to a day.
 ///
 /// # Errors
-/// A sentence about what is no duration.
+/// A sentence that says what is wrong.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let parsed = match text.parse::<f64>() {
@@ -21,7 +21,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if parsed <= MOST { Ok(parsed) } else { Err("longer than a day".to_owned()) }
 }
 
-/// The same, and longer than nothing.
+/// As [`duration`], but greater than zero.
 ///
 /// # Errors
 /// As [`duration`].
@@ -32,7 +32,7 @@ pub fn some_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration of at most a minute, where a plain number is milliseconds, as the option's name says.
+/// Parses a duration of at most a minute; a plain number is milliseconds, as the option names ending in `-ms` say.
 ///
 /// # Errors
 /// As [`duration`].

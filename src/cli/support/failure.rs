@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes, and the line that says what failed, why, and what to run next.
+//! How a command fails: the exit codes, and the line that says what failed, why, and what to run next.
 //!
 //! Left out: results (`output.rs`).
 
@@ -15,7 +15,7 @@ use bankd::wire::message::Refusal;
 
 use crate::cli::support::output::{RequestJson, tell_json};
 
-/// The exit codes, as the help shows them.
+/// The exit codes, as printed by the help.
 pub const CODES: &str = "Exit codes: 0 done; 1 internal error; 2 usage; 3 declined by the bank; 4 unreachable, nothing was sent;\n\
      5 outcome unknown; 6 data damaged; 7 directory or journal in use; 8 cannot start here.";
 
@@ -24,21 +24,21 @@ pub const CODES: &str = "Exit codes: 0 done; 1 internal error; 2 usage; 3 declin
 pub enum Exit {
     /// Done.
     Done = 0,
-    /// Something that should not happen.
+    /// An error that should not happen.
     Internal = 1,
-    /// The command line, or what a person typed, makes no sense. Nothing was sent.
+    /// The command line or typed input is invalid. Nothing was sent.
     Usage = 2,
-    /// The bank declined: a recorded outcome other than done, or a refusal. Nothing is in doubt.
+    /// The bank declined: a recorded outcome other than done, or a refusal. The outcome is known.
     Declined = 3,
     /// The bank cannot be reached. Nothing was sent.
     Unreachable = 4,
-    /// A request was sent and its outcome is not known.
+    /// A request was sent and its outcome is unknown.
     OutcomeUnknown = 5,
-    /// A journal or store holds what no crash leaves behind.
+    /// A journal or store is damaged in a way that no crash causes.
     Damaged = 6,
-    /// Another process has the directory or journal.
+    /// Another process holds the directory or journal.
     InUse = 7,
-    /// Missing or not permitted files, addresses, keys.
+    /// Files, addresses or keys are missing, or access is denied.
     CannotStart = 8,
 }
 
@@ -55,27 +55,27 @@ pub struct Failure {
     pub exit: Exit,
     /// One line: what failed, why, and what to run next.
     line: String,
-    /// For `--json`: the outcome's name, where the bank declined or the outcome is unknown, and of which request.
+    /// For `--json`, if the bank declined or the outcome is unknown: the outcome's name and the request.
     outcome: Option<(&'static str, Option<RequestId>)>,
 }
 
 impl Failure {
-    /// A failure in words. `what` begins in lower case, `next` is what the reader should do.
+    /// A failure from its three parts. `what` begins in lower case; `next` is what the user should do.
     pub fn because(exit: Exit, what: impl Display, why: impl Display, next: impl Display) -> Self {
         Self::new(exit, format!("{what}: {why}; {next}"))
     }
 
-    /// A failure with its line, which tells all three.
+    /// A failure from a complete line, which contains all three parts.
     pub fn new(exit: Exit, line: impl Into<String>) -> Self {
         Self { exit, line: line.into(), outcome: None }
     }
 
-    /// A command line, or something typed, that makes no sense.
+    /// A failure for an invalid command line or input.
     pub fn usage(what: impl Display, why: impl Display, next: impl Display) -> Self {
         Self::because(Exit::Usage, what, why, next)
     }
 
-    /// What a client's error means for whoever ran the command; `what` was being done.
+    /// The failure for a client error; `what` was being done.
     pub fn client(what: &str, error: &ClientError) -> Self {
         let (exit, next) = match error {
             ClientError::Unreachable { .. } => {
@@ -103,12 +103,12 @@ impl Failure {
         Self { outcome, ..Self::because(exit, what, error, next) }
     }
 
-    /// A refusal to what needs no client.
+    /// The failure for a refusal of a request sent without a [`Client`](bankd::client::Client).
     pub fn refused(what: &str, refusal: Refusal) -> Self {
         Self::client(what, &ClientError::Refused(refusal))
     }
 
-    /// A journal that cannot be used. Nothing is sent without one.
+    /// The failure for a journal that cannot be used. Nothing is sent without a journal.
     pub fn journal(what: &str, error: &JournalError) -> Self {
         let (exit, next) = match error {
             JournalError::InUse { .. } => (Exit::InUse, "wait for it to end, or name another journal with --journal"),
@@ -133,7 +133,7 @@ impl Failure {
         self.outcome.filter(|_| self.exit == Exit::OutcomeUnknown).and_then(|(_, request)| request)
     }
 
-    /// Prints it to stderr, as one line; says whether it could be printed.
+    /// Prints it to stderr, as one line; returns whether it was printed.
     pub fn print(&self) -> bool {
         writeln!(std::io::stderr(), "bankd: {}", self.line).is_ok()
     }
@@ -169,7 +169,7 @@ impl From<ServeError> for Failure {
     }
 }
 
-/// What to do about a refusal.
+/// The next step after a refusal.
 const fn after_refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::BadLogin => "check the name and the PIN or token",

@@ -1,9 +1,9 @@
-//! The daemon's log: whole lines to stderr by a thread of its own, so that no caller ever waits for a terminal or pipe.
+//! The daemon's messages: whole lines written to stderr by a separate thread, so that no caller waits for a terminal or pipe.
 //!
-//! A line is the time in UTC, the level, and the text, in which control characters are escaped: nothing that a client
-//! sends can forge a line or drive a terminal. Lines that find no room are counted, and the count is logged in their
-//! place. Colours only on a terminal, and never with `NO_COLOR`.
-//! Left out: what is worth a line.
+//! A line has the time in UTC, the level, and the text with control characters escaped, so that a client cannot forge a line
+//! or control a terminal. Lines that do not fit into the queue are dropped, and their number is logged in their place.
+//! Colours are used only on a terminal, and never with `NO_COLOR`.
+//! Left out: which events are logged.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -14,16 +14,16 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 
-/// Bytes of lines that may wait for the thread. Some thousands of lines.
+/// Capacity of the queue in bytes: some thousands of lines.
 const ROOM: usize = 1 << 20;
-/// How long [`LogGuard`]'s drop waits for the last lines.
+/// How long dropping [`LogGuard`] waits for the last lines.
 const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
-/// Sends what the `log` macros say to stderr, from `level` upward, until the process ends. Keep the guard in `main`:
-/// its drop waits, at most a second, until every line is out.
+/// Writes messages of the `log` macros to stderr, from `level` upward, until the process ends. Keep the guard until then:
+/// dropping it waits, at most a second, until every line is written.
 ///
 /// # Errors
-/// If there is a logger already, or no thread can be started.
+/// If a logger is already set, or the thread cannot be started.
 pub fn init(level: LevelFilter) -> io::Result<LogGuard> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let stderr = io::stderr();
@@ -44,7 +44,7 @@ pub struct LogGuard {
 impl Drop for LogGuard {
     fn drop(&mut self) {
         let waiting = self.queue.lock();
-        // Whoever does not read its stderr must not keep the process from ending.
+        // A stderr that nothing reads must not keep the process from ending.
         let _ = self.queue.written.wait_timeout_while(waiting, self.wait, |waiting| waiting.busy || !waiting.is_empty());
     }
 }
@@ -58,7 +58,7 @@ fn config() -> Config {
         .build()
 }
 
-/// Passes records on, those with control characters in escaped form.
+/// Passes records to the inner logger, with control characters escaped.
 struct OneLine<L>(Box<L>);
 
 impl<L: Log> Log for OneLine<L> {
@@ -102,7 +102,7 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// What the logger writes to: collects a line, colours it, and puts it into the queue.
+/// The logger's output: collects a line, colours it, and puts it into the queue.
 struct Lines {
     queue: Arc<Queue>,
     line: Vec<u8>,
@@ -135,7 +135,7 @@ impl Write for Lines {
     }
 }
 
-/// Colours the level, the first word in brackets, if it is one that should be seen.
+/// Colours the level, the first word in brackets, if it is an error or a warning.
 fn color(line: &mut Vec<u8>) {
     for (level, code) in [(Level::Error, "31"), (Level::Warn, "33")] {
         let plain = format!("[{level}]");
@@ -148,7 +148,7 @@ fn color(line: &mut Vec<u8>) {
     }
 }
 
-/// Starts the thread that writes to `sink` what is put into the queue.
+/// Starts the thread that writes the queue to `sink`.
 fn start(sink: impl Write + Send + 'static, room: usize, wait: Duration) -> io::Result<(Arc<Queue>, LogGuard)> {
     let queue = Arc::new(Queue { room, waiting: Mutex::default(), put: Condvar::new(), written: Condvar::new() });
     let writers = Arc::clone(&queue);
@@ -156,7 +156,7 @@ fn start(sink: impl Write + Send + 'static, room: usize, wait: Duration) -> io::
     Ok((Arc::clone(&queue), LogGuard { queue, wait }))
 }
 
-/// Lines on their way to the thread.
+/// The lines that wait for the thread.
 ///
 /// Invariant: at most `room` bytes wait; the lock is held for a copy or a swap only, never while writing.
 struct Queue {
@@ -169,10 +169,10 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
-    /// Lines that found no room behind `lines`. Until the thread comes by, every further one is dropped too, so that
-    /// the count stands in the place of what is missing.
+    /// Number of lines that did not fit after `lines`. Until the thread takes `lines`, every further line is dropped too, so
+    /// that the count is logged exactly where lines are missing.
     dropped: u64,
-    /// Whether the thread is writing what it took.
+    /// Whether the thread is writing the lines that it took.
     busy: bool,
 }
 
@@ -183,7 +183,7 @@ impl Waiting {
 }
 
 impl Queue {
-    /// A panic of another thread leaves the bytes as good as they were.
+    /// Ignores poisoning: a panic of another thread leaves the bytes valid.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,7 +210,7 @@ impl Queue {
             let dropped = std::mem::take(&mut waiting.dropped);
             waiting.busy = true;
             drop(waiting);
-            // There is nobody to tell that the log cannot be written; the next lines are tried again.
+            // A write error cannot be reported anywhere; the next lines are tried again.
             let _ = sink.write_all(&taken);
             if dropped > 0 {
                 let _ = writeln!(sink, "[WARN] {dropped} log lines were dropped here: nobody read them fast enough");
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A sink that reports each write, and waits to be allowed it.
+    /// A sink that reports each write, and blocks until the test permits it.
     struct Gated {
         writes: Sender<String>,
         gate: Receiver<()>,
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// A sink that keeps everything.
+    /// A sink that stores everything.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -274,7 +274,7 @@ mod tests {
         let (queue, guard) = start(Gated { writes, gate }, 10, LONG).unwrap();
         queue.put(b"one\n");
         assert_eq!(written.recv().unwrap(), "one\n");
-        // The sink is stuck from here on. The last line would fit, but not in its place.
+        // The sink blocks from here on. The last line would fit, but lines before it were dropped.
         for line in ["two\n", "six\n", "seven\n", "a\n"] {
             queue.put(line.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! What several commands share: options, output, failures, prompts, progress.
+//! Shared by several commands: options, output, failures, prompts, progress.
 
 pub(super) mod accounts_file;
 pub(super) mod durations;
@@ -11,4 +11,3 @@ pub(super) mod progress;
 pub(super) mod secrets;
 pub(super) mod store_paths;
 pub(super) mod undelivered;
-pub(super) mod when;

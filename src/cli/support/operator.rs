@@ -1,6 +1,6 @@
 //! The operator's connection: the Unix socket in the store's directory, and one command over it.
 //!
-//! The bank checks by the peer's uid who asks; there is no login.
+//! The bank identifies the operator by the peer's uid; there is no login.
 //! Left out: the commands (`account.rs`, `teller.rs`).
 
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ use crate::cli::support::failure::{Exit, Failure};
 use crate::cli::support::output::tell;
 use crate::cli::support::store_paths;
 
-/// An operator's command may take this long.
+/// Time limit of an operator's command.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which store.
+/// The option that names the store.
 #[derive(Clone, Debug, Args)]
 pub struct OperatorOptions {
-    /// The directory of the store, which a daemon must be serving
+    /// Directory of the store; its daemon must be running
     #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE, value_parser = store_paths::data_dir)]
     data_dir: PathBuf,
 }
 
-/// A greeted connection of the operator.
+/// The operator's connection, after the greeting.
 pub struct Operator {
     connection: Connection,
     deadline: Deadline,
@@ -36,11 +36,11 @@ pub struct Operator {
 }
 
 impl OperatorOptions {
-    /// Connects. `what` is what cannot be done if that fails.
+    /// Connects. `what` names the failed command in errors.
     pub fn connect(&self, what: &str) -> Result<Operator, Failure> {
         let path = store_paths::operator_socket(&self.data_dir);
         let deadline = Deadline::after(&Env::os().clock, TIMEOUT);
-        // A Unix socket's path is short; this one is, however deep the directory lies.
+        // The path of a Unix socket has a small length limit; the path by handle is short for any directory.
         let held = OsDisk.anchored(&self.data_dir).ok().flatten();
         let short = held.as_ref().and_then(|disk| disk.by_handle(&self.data_dir));
         match Connection::unix(&short.map_or_else(|| path.clone(), |dir| store_paths::operator_socket(&dir)), &deadline) {
@@ -56,12 +56,12 @@ impl OperatorOptions {
 }
 
 impl Operator {
-    /// What the bank said of itself.
+    /// The bank's greeting.
     pub const fn welcome(&self) -> &Welcome {
         self.connection.welcome()
     }
 
-    /// Sends one command, once: an operator's command has no number under which it could be sent again.
+    /// Sends one command, once: operator commands have no request number, so they cannot be retried safely.
     pub fn ask(&mut self, operation: Operation) -> Result<Reply, Failure> {
         match self.connection.ask(&Ask::Operate(operation), &self.deadline) {
             Ok(Reply::Refused(refusal)) => Err(Failure::refused(&self.what, refusal)),
@@ -74,7 +74,7 @@ impl Operator {
         }
     }
 
-    /// Sends one command that answers with nothing but that it is done.
+    /// Sends one command whose reply is only a confirmation.
     pub fn operate(&mut self, operation: Operation) -> Result<Exit, Failure> {
         match self.ask(operation)? {
             Reply::Operated { lsn } => {
@@ -89,7 +89,7 @@ impl Operator {
         }
     }
 
-    /// A reply that does not belong to the question.
+    /// The failure for a reply of the wrong kind.
     pub fn nonsense(&self) -> Failure {
         let next = "check that client and server are of the same version";
         Failure::because(Exit::Internal, &self.what, "the server answered another question", next)

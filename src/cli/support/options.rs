@@ -1,4 +1,4 @@
-//! Options that several commands share, and what follows from them: a connected, logged-in client.
+//! Options that several commands share, and the connected, logged-in client made from them.
 //!
 //! Left out: reading PINs and tokens (`secrets.rs`).
 
@@ -18,24 +18,24 @@ use crate::cli::support::output::show_aside;
 use crate::cli::support::secrets::{PinSource, read_token};
 use crate::cli::support::undelivered::{Whose, catch_up};
 
-/// Where the bank is, and how long to try.
+/// The bank's address and the time limit.
 #[derive(Clone, Debug, Args)]
 pub struct ServerOptions {
-    /// The bank's address
+    /// Address of the bank
     #[arg(long, value_name = "HOST:PORT", env = "BANKD_SERVER", default_value = "127.0.0.1:7070")]
     pub server: String,
-    /// How long to try, such as 2s, 500ms or 1m; a plain number is seconds
+    /// Time limit for the bank's answer, with retries, such as 2s, 500ms or 1m, at most 24h; a plain number is seconds
     #[arg(long, value_name = "DURATION", env = "BANKD_TIMEOUT", default_value = "30s", value_parser = some_time)]
     timeout: Duration,
 }
 
 impl ServerOptions {
-    /// How long to try.
+    /// The time limit of one operation.
     pub const fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// A connection for what needs no login.
+    /// A connection for requests that need no login.
     pub fn link(&self, what: &str) -> Result<(Link, Deadline), Failure> {
         let env = Env::os();
         let deadline = Deadline::after(&env.clock, self.timeout());
@@ -45,10 +45,11 @@ impl ServerOptions {
     }
 }
 
-/// Where the journal is.
+/// The option that names the journal.
 #[derive(Clone, Debug, Args)]
 pub struct JournalOption {
-    /// The journal of requests [default: $XDG_STATE_HOME/bankd/journal, or ~/.local/state/bankd/journal]
+    /// Journal file, which records each request before it is sent, and its answer [default: $XDG_STATE_HOME/bankd/journal, or
+    /// ~/.local/state/bankd/journal]
     #[arg(long, value_name = "FILE", env = "BANKD_JOURNAL")]
     journal: Option<PathBuf>,
 }
@@ -59,7 +60,7 @@ impl JournalOption {
         if let Some(path) = &self.journal {
             return Ok(path.clone());
         }
-        // A relative state directory is to be ignored, says the specification that defines it.
+        // The XDG specification says to ignore a relative state directory.
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
         let state = state.ok_or_else(|| {
@@ -74,31 +75,31 @@ impl JournalOption {
     }
 }
 
-/// Who asks.
+/// The login options.
 #[derive(Clone, Debug, Args)]
 pub struct LoginOptions {
     #[command(flatten)]
     pin: PinSource,
-    /// Log in as this teller, who may act for any account
+    /// Log in as this teller, who may use any account, instead of the customer
     #[arg(long, value_name = "TELLER", requires = "token_file", conflicts_with_all = ["pin_file", "pin_stdin"])]
     teller: Option<String>,
-    /// The file with the teller's token in its first line
+    /// File whose first line is the teller's token; should be readable by its owner only
     #[arg(long, value_name = "FILE", requires = "teller")]
     token_file: Option<PathBuf>,
 }
 
 impl LoginOptions {
-    /// The teller's name, where one asks.
+    /// The teller's name, if `--teller` is set.
     pub fn teller(&self) -> Option<&str> {
         self.teller.as_deref()
     }
 
-    /// Where PINs come from.
+    /// The source of PINs.
     pub const fn pin(&self) -> &PinSource {
         &self.pin
     }
 
-    /// The login: the teller's, or that of the customer `name`, whose PIN is asked for.
+    /// The login: the teller's, or that of the customer `name`, whose PIN is read.
     pub fn login(&self, name: &str) -> Result<Login, Failure> {
         match (&self.teller, &self.token_file) {
             (Some(teller), Some(file)) => Ok(Login { role: Role::Teller, name: teller.clone(), secret: read_token(file)? }),
@@ -107,7 +108,7 @@ impl LoginOptions {
     }
 }
 
-/// Everything that a command about somebody's account needs.
+/// The options of every command about an account.
 #[derive(Clone, Debug, Args)]
 pub struct ClientOptions {
     #[command(flatten)]
@@ -118,11 +119,11 @@ pub struct ClientOptions {
     pub login: LoginOptions,
 }
 
-/// A logged-in client, and the account that the command is about.
+/// A logged-in client, and the account named on the command line.
 pub struct Desk {
     /// The client.
     pub client: Client,
-    /// The bank.
+    /// The bank's greeting.
     pub welcome: Welcome,
     /// The account named on the command line.
     pub account: AccountId,
@@ -142,7 +143,7 @@ impl ClientOptions {
         self.log_in(what, name, client, welcome)
     }
 
-    /// The same on a client that is connected already, once what was typed has been checked.
+    /// As [`desk`](Self::desk), on a client that is already connected; called after typed input was checked.
     pub fn log_in(&self, what: &str, name: &str, mut client: Client, welcome: Welcome) -> Result<Desk, Failure> {
         let login = self.login.login(name)?;
         let (role, who) = (login.role, login.name.clone());
@@ -156,7 +157,7 @@ impl ClientOptions {
     }
 }
 
-/// An amount as it was typed, for a bank with that many decimals; more than zero.
+/// Parses a typed amount with the bank's decimals; must be above zero.
 pub fn amount(text: &str, welcome: &Welcome) -> Result<Amount, Failure> {
     let why = match Amount::parse(text, welcome.decimals) {
         Ok(Amount::ZERO) => "the amount must be more than zero".to_owned(),

@@ -1,6 +1,6 @@
 //! Lines and JSON: how results are printed, for people and for programs.
 //!
-//! All output to stdout goes through here, so that a write that fails ends with a line on stderr and exit code 1.
+//! All output to stdout goes through this file, so that a failed write is reported on stderr with exit code 1.
 //! Left out: failures in words (`failure.rs`).
 
 use std::io::{BufWriter, StdoutLock, Write};
@@ -10,29 +10,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bankd::client::Answer;
 use bankd::model::amount::{Amount, DisplayAmount};
 use bankd::model::command::{Body, Command, Outcome};
-use bankd::model::types::{Lsn, RequestId};
+use bankd::model::types::{BankTime, Lsn, RequestId};
 use serde::Serialize;
+use time::UtcDateTime;
 
 use crate::cli::support::failure::{Exit, Failure};
 
-/// Whether a line of stdout could not be printed because its reader has closed the pipe.
+/// Whether a write to stdout failed because its reader closed the pipe.
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
-/// Why a line of stdout could not be printed, where it was anything else. The first such error is kept.
+/// The first error of a write to stdout that is not a closed pipe.
 static FAILURE: OnceLock<String> = OnceLock::new();
 
-/// A line of the result, on stdout. What goes wrong is noted for [`check`].
+/// Prints a line of the result on stdout. An error is noted for [`check`].
 pub fn tell(line: &str) {
     show(line);
 }
 
-/// The same; returns whether it was printed.
+/// As [`tell`]; returns whether the line was printed.
 pub fn show(line: &str) -> bool {
     let mut stdout = std::io::stdout().lock();
     note(writeln!(stdout, "{line}").and_then(|()| stdout.flush()))
 }
 
-/// Notes what became of a write to stdout; returns whether it succeeded. Every write that does not go through [`show`]
-/// passes through here.
+/// Notes the result of a write to stdout; returns whether it succeeded. Every write that bypasses [`show`] must be passed
+/// here.
 pub fn note(written: std::io::Result<()>) -> bool {
     match &written {
         Ok(()) => {}
@@ -44,7 +45,7 @@ pub fn note(written: std::io::Result<()>) -> bool {
     written.is_ok()
 }
 
-/// Stdout with a buffer, for many lines; what becomes of its writes is for [`note`].
+/// Buffered stdout, for many lines; pass the result of each write to [`note`].
 pub fn buffered() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(std::io::stdout().lock())
 }
@@ -54,18 +55,18 @@ pub fn help(text: &clap::Error) {
     note(text.print().and_then(|()| std::io::stdout().flush()));
 }
 
-/// Whether stdout can be written to no more, for whatever reason: what goes on is then done for no reader.
+/// Whether a write to stdout has failed, for any reason: further output reaches no reader.
 pub fn is_lost() -> bool {
     IS_CLOSED.load(Ordering::Relaxed) || FAILURE.get().is_some()
 }
 
-/// Why stdout refused a line, if it did for another reason than a closed pipe.
+/// The first stdout error that is not a closed pipe.
 pub fn failure() -> Option<&'static str> {
     FAILURE.get().map(String::as_str)
 }
 
-/// Ends a command that would have ended with `exit`: with 1 and a line on stderr if stdout refused a line, unless a code
-/// other than 0 says more. A closed pipe is a reader that wants no more, and ends nothing.
+/// The final exit code of a command that ends with `exit`. If a write to stdout failed, prints a line on stderr, and 0
+/// becomes 1. A closed pipe is no error: its reader wants no more.
 pub fn check(exit: Exit) -> Exit {
     match failure() {
         Some(why) => {
@@ -76,20 +77,20 @@ pub fn check(exit: Exit) -> Exit {
     }
 }
 
-/// A line of chatter, on stderr.
+/// Prints a remark on stderr.
 pub fn say(line: &str) {
     show_aside(line);
 }
 
-/// The same, and says whether it could be printed.
+/// As [`say`]; returns whether the line was printed.
 pub fn show_aside(line: &str) -> bool {
     writeln!(std::io::stderr(), "{line}").is_ok()
 }
 
-/// The JSON of a money command or balance; what is not known is null.
+/// The JSON of a money command or balance; unknown fields are null.
 #[derive(Debug, Serialize)]
 pub struct RequestJson {
-    /// `done`, the name of another outcome or of a refusal, or `unknown`.
+    /// The name of an outcome (`done`) or of a refusal, or `unknown`.
     outcome: &'static str,
     balance: Option<String>,
     session: Option<String>,
@@ -99,36 +100,36 @@ pub struct RequestJson {
 }
 
 impl RequestJson {
-    /// Of a recorded outcome.
+    /// For a recorded outcome.
     pub fn answer(request: RequestId, body: &Body, replayed: bool, decimals: u8) -> Self {
         let balance = Some(body.balance.display(decimals).to_string());
         Self { balance, lsn: Some(body.lsn.0), replayed, ..Self::without_answer(body.outcome.name(), Some(request)) }
     }
 
-    /// Of a balance.
+    /// For a balance.
     pub fn balance(balance: DisplayAmount, lsn: Lsn) -> Self {
         Self { balance: Some(balance.to_string()), lsn: Some(lsn.0), ..Self::without_answer("done", None) }
     }
 
-    /// Of a refusal or an unknown outcome.
+    /// For a refusal or an unknown outcome.
     pub fn without_answer(outcome: &'static str, request: Option<RequestId>) -> Self {
         let session = request.map(|request| request.session.to_string());
         Self { outcome, balance: None, session, number: request.map(|request| request.number.0), lsn: None, replayed: false }
     }
 }
 
-/// JSON, on one line of stdout.
+/// Prints JSON on one line of stdout.
 pub fn tell_json(value: &impl Serialize) {
     show_json(value);
 }
 
-/// The same, and says whether it could be printed.
+/// As [`tell_json`]; returns whether the line was printed.
 pub fn show_json(value: &impl Serialize) -> bool {
-    // Only a map with keys that are no strings fails, and there is none.
+    // Serialization fails only for maps with non-string keys, and no value has one.
     show(&serde_json::to_string(value).unwrap_or_default())
 }
 
-/// Prints what became of a money request; says how the program ends, and whether the result could be printed.
+/// Prints the answer to a money request; returns the exit code, and whether the result was printed.
 pub fn report(answer: &Answer, decimals: u8, json: bool) -> (Exit, bool) {
     let Answer { request, body, replayed, .. } = answer;
     if let Some(failure) = &answer.journal_failure {
@@ -155,7 +156,7 @@ pub fn report(answer: &Answer, decimals: u8, json: bool) -> (Exit, bool) {
     (Exit::Declined, is_shown)
 }
 
-/// A recorded outcome in words for a customer; the report's own where it has them.
+/// A recorded outcome in words for a customer, in the lab report's wording where it has one.
 pub const fn declined(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "Done",
@@ -168,13 +169,21 @@ pub const fn declined(outcome: Outcome) -> &'static str {
     }
 }
 
-/// A recorded outcome with the balance behind it, where it tells one: `Done, balance 160`.
+/// A recorded outcome, followed by the balance if it has one: `Done, balance 160`.
 pub fn outcome_in_words(body: &Body, decimals: u8) -> String {
     let outcome = declined(body.outcome);
     match body.outcome {
         Outcome::Cancelled | Outcome::NoSuchAccount => outcome.to_owned(),
         _ => format!("{outcome}, balance {}", body.balance.display(decimals)),
     }
+}
+
+/// Bank time as a date and time in UTC: `2026-01-31T23:59:59.123456Z`.
+pub fn utc(time: BankTime) -> String {
+    // Only a time beyond the year 999,999 is no date, and 64 bits of microseconds end before.
+    let Ok(at) = UtcDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1000) else { return time.0.to_string() };
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z", at.hour(), at.minute(), at.second(), at.microsecond())
 }
 
 /// A command in words: `withdraw 20 (account 1)`.
@@ -192,6 +201,22 @@ mod tests {
     use bankd::model::types::{Epoch, RequestNumber, SessionId};
 
     use super::*;
+
+    #[test]
+    fn bank_time_in_utc() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
+            (951_868_799_999_999, "2000-02-29T23:59:59.999999Z"),
+            (951_868_800_000_000, "2000-03-01T00:00:00.000000Z"),
+            (1_700_000_000_000_000, "2023-11-14T22:13:20.000000Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+            (253_402_300_800_000_000, "10000-01-01T00:00:00.000000Z"),
+            (u64::MAX, "586524-01-19T08:01:49.551615Z"),
+        ] {
+            assert_eq!(utc(BankTime(micros)), text);
+        }
+    }
 
     #[test]
     fn json_has_the_promised_fields_in_order() {

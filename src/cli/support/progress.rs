@@ -1,8 +1,8 @@
-//! Shows how far a long reading is: a bar on a terminal, otherwise a line each second; and what it came to. And a bar for
-//! a time that is known beforehand.
+//! Progress of long reads: a bar on a terminal, otherwise a line each second, and a summary at the end. Also a bar for a run
+//! of known duration.
 //!
-//! All of it goes to stderr, without colours, and nothing at all appears for a reading of less than a second.
-//! Left out: reading (`engine/`). `bankd wal dump` has none: its lines show how far it is, and often go to a pager.
+//! Everything goes to stderr, without colours; a read of less than a second shows nothing.
+//! Left out: the reading itself (`engine/`). `bankd wal dump` shows no progress: its own lines do, and often go to a pager.
 
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +14,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::support::output::say;
 
-/// How long a reading may take before anything is shown, and how often a line is written then.
+/// How long a read may take before progress is shown, and the interval between lines after that.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often the bar moves.
+/// The interval between updates of the bar.
 const FRAME: Duration = Duration::from_millis(100);
-/// How many bytes are read between two looks at the clock.
+/// The clock is read once per this many bytes.
 const LOOK: u64 = 1 << 20;
 
-/// Whoever waits for a reading.
+/// Progress of the reads of one store.
 pub struct Progress {
     clock: Arc<dyn Clock>,
     started: Duration,
@@ -31,22 +31,22 @@ pub struct Progress {
 struct State {
     show: Box<dyn Show>,
     last: Option<Moment>,
-    /// When the reading of what is being read began.
+    /// When the present read (checkpoint or log) began.
     began: Duration,
-    /// How far it was when the clock was looked at.
+    /// Bytes read when the clock was last read.
     looked: u64,
-    /// When something is shown next.
+    /// When progress is shown next.
     next: Duration,
 }
 
-/// A way to show it.
+/// A display of progress.
 trait Show: Send {
     fn every(&self) -> Duration;
     fn show(&mut self, moment: &Moment, took: Duration);
     fn clear(&mut self) {}
 }
 
-/// This machine, and who is shown how far the reading of a store is; `line` takes lines where there is no terminal.
+/// The real environment with a progress display; `line` prints lines if stderr is not a terminal.
 pub fn env(line: fn(&str)) -> (StoreEnv, Arc<Progress>) {
     let env = StoreEnv::os();
     let show: Box<dyn Show> = if has_bar() { Box::new(Bar(None)) } else { Box::new(Lines(line)) };
@@ -54,22 +54,22 @@ pub fn env(line: fn(&str)) -> (StoreEnv, Arc<Progress>) {
     (StoreEnv { watch: progress.clone(), ..env }, progress)
 }
 
-/// Whether somebody sees a bar move.
+/// Whether stderr is a terminal that can show a bar.
 fn has_bar() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stderr().is_terminal() && !is_dumb
 }
 
-/// How much of a time that is known beforehand is over; nothing where nobody sees a bar move.
+/// A bar for a run of known duration; `None` if stderr cannot show a bar.
 pub struct Countdown(Option<ProgressBar>);
 
 impl Countdown {
-    /// Of so long.
+    /// A countdown of `whole`.
     pub fn new(whole: Duration) -> Self {
         Self(has_bar().then(|| bar(whole.as_secs())))
     }
 
-    /// So much is over, and this is to be told of it.
+    /// Shows the elapsed time `over`, and a text.
     pub fn tell(&self, over: Duration, words: String) {
         if let Some(bar) = &self.0 {
             bar.set_position(over.as_secs());
@@ -92,7 +92,7 @@ fn bar(length: u64) -> ProgressBar {
     bar.with_style(style.progress_chars("=> "))
 }
 
-/// [`env`] of a tool, which writes plain lines.
+/// [`env`] for commands that print plain lines on stderr.
 pub fn tool() -> (StoreEnv, Arc<Progress>) {
     env(say)
 }
@@ -104,12 +104,12 @@ impl Progress {
         Self { clock, started, state: Mutex::new(state) }
     }
 
-    /// A panic elsewhere leaves the numbers as good as they were.
+    /// Ignores poisoning: a panic of another thread leaves the numbers valid.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One line about what was read, if that took more than a second. `dropped` says what was left out of it.
+    /// One line about the whole read, if it took at least a second. `dropped` says what was left out of it.
     pub fn summary(&self, dropped: &str) -> Option<String> {
         let took = self.clock.monotonic().saturating_sub(self.started);
         let last = self.state().last.filter(|_| took >= SECOND)?;
@@ -143,7 +143,7 @@ impl ProgressSink for Progress {
     }
 }
 
-/// Lines, wherever they go.
+/// Shows progress as lines.
 struct Lines(fn(&str));
 
 impl Show for Lines {
@@ -158,7 +158,7 @@ impl Show for Lines {
     }
 }
 
-/// A bar on the terminal; none until it is shown.
+/// Shows progress as a bar on the terminal; `None` until the first update.
 struct Bar(Option<ProgressBar>);
 
 impl Show for Bar {
@@ -167,7 +167,7 @@ impl Show for Bar {
     }
 
     fn show(&mut self, moment: &Moment, took: Duration) {
-        // Whole before it is drawn for the first time.
+        // Set every field before the bar is drawn for the first time.
         let begin = || bar(moment.of).with_prefix(what(moment.reading)).with_position(moment.bytes).with_message(how_far(moment, took));
         let bar = self.0.get_or_insert_with(begin);
         bar.set_prefix(what(moment.reading));
@@ -199,7 +199,7 @@ fn how_far(moment: &Moment, took: Duration) -> String {
     }
 }
 
-/// How many a second.
+/// Count per second.
 fn rate(count: u64, took: Duration) -> u128 {
     u128::from(count).saturating_mul(1_000_000).checked_div(took.as_micros()).unwrap_or_default()
 }
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Keeps what is shown, as lines.
+    /// Stores what is shown, as lines.
     struct Kept(Arc<Mutex<Vec<String>>>, Duration);
 
     impl Show for Kept {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     impl Scene {
-        /// At that time, so many MiB of a thousand are read, a thousand entries each.
+        /// At `millis`, `mebibytes` of 1000 MiB are read, with 1000 entries per MiB.
         fn at(&self, millis: u64, mebibytes: u64) {
             self.clock.0.store(5_000 + millis, Ordering::Relaxed);
             let moment = Moment { reading: Reading::Log, bytes: mebibytes << 20, of: 1000 << 20, entries: mebibytes * 1000 };

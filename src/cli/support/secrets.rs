@@ -1,6 +1,6 @@
-//! PINs and tokens from a prompt without echo, a file or standard input; never from an argument or the environment.
+//! Reads PINs and tokens from a prompt without echo, a file or standard input; never from an argument or the environment.
 //!
-//! Left out: what is done with them.
+//! Left out: logging in with them.
 
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -15,24 +15,24 @@ use zeroize::Zeroizing;
 use crate::cli::support::failure::{Exit, Failure};
 use crate::cli::support::output::say;
 
-/// The fewest digits of a PIN that the operator gives out.
+/// The fewest digits of a new PIN, unless short PINs are allowed.
 const MIN_DIGITS: usize = 6;
-/// A longer line of standard input is taken as several; of a file no more is read.
+/// Longest line in bytes: a longer line of standard input is read as several; of a file no more is read.
 const MAX_LINE: u64 = 4096;
 
-/// Where a PIN comes from; asked for on the terminal by default.
+/// The source of a PIN; by default a prompt on the terminal.
 #[derive(Clone, Debug, Args)]
 pub struct PinSource {
-    /// The file with the PIN in its first line
+    /// File whose first line is the PIN; should be readable by its owner only [default: prompt on the terminal]
     #[arg(long, value_name = "FILE", conflicts_with = "pin_stdin")]
     pin_file: Option<PathBuf>,
-    /// Read the PIN from a line of standard input
+    /// Read the PIN from the next line of standard input
     #[arg(long)]
     pin_stdin: bool,
 }
 
 impl PinSource {
-    /// Reads one PIN. From standard input it takes the next line, so that several can follow each other.
+    /// Reads one PIN. Standard input is read line by line, so that it may hold several PINs.
     pub fn read(&self, prompt: &str) -> Result<Secret, Failure> {
         match (&self.pin_file, self.pin_stdin) {
             (Some(file), _) => first_line(file, "the PIN"),
@@ -41,17 +41,17 @@ impl PinSource {
         }
     }
 
-    /// Whether it gives the same PIN however often it is read.
+    /// Whether every read returns the same PIN.
     pub const fn is_one_file(&self) -> bool {
         self.pin_file.is_some()
     }
 
-    /// Whether it takes lines from standard input.
+    /// Whether it reads lines from standard input.
     pub const fn is_stdin(&self) -> bool {
         self.pin_stdin
     }
 
-    /// Reads a new PIN, on a terminal twice, and checks that it is hard enough to guess.
+    /// Reads a new PIN, twice on a terminal, and checks that it has enough digits.
     pub fn read_new(&self, name: &str, allow_short: bool) -> Result<Secret, Failure> {
         let pin = self.read(&format!("New PIN of {name}: "))?;
         if self.pin_file.is_none() && !self.pin_stdin && ask("The same again: ")? != pin {
@@ -66,12 +66,12 @@ impl PinSource {
     }
 }
 
-/// The token in the first line of a file.
+/// Reads the token from the first line of a file.
 pub fn read_token(file: &Path) -> Result<Secret, Failure> {
     first_line(file, "the token")
 }
 
-/// The next line of standard input without its end, or none behind the last. What is no UTF-8 comes as U+FFFD.
+/// Reads the next line of standard input, without its line end; `None` after the last. Invalid UTF-8 becomes U+FFFD.
 pub fn line_of_input() -> std::io::Result<Option<String>> {
     let mut line = Zeroizing::new(Vec::with_capacity(256));
     if std::io::stdin().lock().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
@@ -80,7 +80,7 @@ pub fn line_of_input() -> std::io::Result<Option<String>> {
     Ok(Some(without_end(&String::from_utf8_lossy(&line)).to_owned()))
 }
 
-/// A PIN for the teller machine: without echo on a terminal, a plain line otherwise; none behind the last line.
+/// Reads a PIN for the teller machine: without echo on a terminal, otherwise a plain line; `None` after the last line.
 pub fn pin_at_the_machine() -> std::io::Result<Option<Secret>> {
     if std::io::stdin().is_terminal() {
         return Ok(terminal::read_secret("")?.map(Secret::new));
@@ -112,7 +112,7 @@ fn first_line(path: &Path, what: &str) -> Result<Secret, Failure> {
     os::open_stream(path).and_then(|file| file.take(MAX_LINE).read_to_end(&mut bytes)).map_err(io)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let text = std::str::from_utf8(line).map_err(|_| failed("its first line is no UTF-8".to_owned()))?;
-    // A byte order mark is no part of a secret.
+    // A byte order mark is not part of a secret.
     let text = without_end(text.strip_prefix('\u{feff}').unwrap_or(text));
     if text.is_empty() || text.len() > MAX_SECRET {
         return Err(failed(format!("its first line is empty or longer than {MAX_SECRET} bytes")));

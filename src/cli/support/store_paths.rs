@@ -1,4 +1,4 @@
-//! Where a store's files stand by default, and where they may.
+//! Default paths of a store's files, and which paths are allowed.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use clap::builder::FalseyValueParser;
 
 use crate::cli::support::failure::{Exit, Failure};
 
-/// The data directory where none is named.
+/// The default data directory.
 pub const DEFAULT_STORE: &str = "data/store";
 
-/// Reads a data directory from the command line: its one name, whichever of its names was typed.
+/// Parses a data directory on the command line, and returns its canonical path.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that clap asks for")]
 pub fn data_dir(text: &str) -> Result<PathBuf, Infallible> {
     Ok(os::canonical(Path::new(text)))
 }
 
-/// The key file that was named, or the one of a data directory: beside it, so that whoever copies the one does not have the
-/// other.
+/// The named key file, or the default one of a data directory. It is beside the directory, so that a copy of the store does
+/// not contain the key.
 ///
 /// # Errors
-/// [`Failure`] for one inside of the data directory, exit code 2.
+/// [`Failure`] with exit code 2 for a key file inside the data directory.
 pub fn key_file(named: Option<PathBuf>, dir: &Path) -> Result<PathBuf, Failure> {
     let path = named.unwrap_or_else(|| {
         let mut name = dir.as_os_str().to_owned();
@@ -42,15 +42,15 @@ pub fn key_file(named: Option<PathBuf>, dir: &Path) -> Result<PathBuf, Failure> 
     Ok(path)
 }
 
-/// The Unix socket over which the operator speaks to the daemon of a data directory.
+/// The Unix socket of the operator's connection to the daemon of a data directory.
 pub fn operator_socket(dir: &Path) -> PathBuf {
     dir.join("operator.sock")
 }
 
-/// Whether the store may be in memory.
+/// The option that allows a store in memory.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PlaceOption {
-    /// Take a store on a file system in memory, which dies with the machine (for tests)
+    /// Allow a store on an in-memory file system, which is lost when the machine stops (for tests)
     #[arg(long, env = "BANKD_ALLOW_TMPFS", value_parser = FalseyValueParser::new())]
     pub allow_tmpfs: bool,
 }

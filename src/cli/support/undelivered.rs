@@ -1,7 +1,7 @@
-//! What the journal holds an answer to that nobody was shown, because an earlier run died in between: told to its customer,
-//! after the login, before anything else.
+//! Undelivered answers: an earlier run stored them in the journal, but ended before it showed them. They are shown to their
+//! customer right after login.
 //!
-//! Left out: what is still in doubt (`resolve.rs`), and the marks themselves (`bankd::client`).
+//! Left out: requests whose outcome is unknown (`resolve.rs`), and the marks in the journal (`bankd::client`).
 
 use std::time::Duration;
 
@@ -13,26 +13,26 @@ use bankd::wire::message::Role;
 use crate::cli::commands::resolve::{doubt_in_words, ending_in_words};
 use crate::cli::support::output::say;
 
-/// Whose requests.
+/// The owner of requests.
 #[derive(Clone, Copy)]
 pub struct Whose<'a> {
-    /// As what they log in.
+    /// The login's role.
     pub role: Role,
-    /// Their name.
+    /// The login's name.
     pub name: &'a str,
-    /// At which bank.
+    /// The bank's store.
     pub store: StoreId,
 }
 
 impl Whose<'_> {
-    /// Whether the request is theirs.
+    /// Whether the request belongs to this owner.
     pub fn is(&self, request: &Request) -> bool {
         let intent = &request.intent;
         intent.role == self.role && intent.name == self.name && intent.store == self.store
     }
 }
 
-/// How a request ended, for people; none while it is in doubt.
+/// How a request ended, in words; `None` while its outcome is unknown.
 pub fn end_in_words(request: &Request, decimals: u8) -> Option<String> {
     let what = doubt_in_words(request, decimals);
     match request.end? {
@@ -44,8 +44,9 @@ pub fn end_in_words(request: &Request, decimals: u8) -> Option<String> {
     }
 }
 
-/// Shows them by `print`, which says whether it could, what nobody was shown, and notes that. Remarks on stderr what they
-/// have in doubt. A journal that is in use or out of order is no matter here: that is told when it is needed.
+/// Prints the owner's undelivered answers, and marks those as delivered for which `print` returns true. Prints on stderr how
+/// many of their requests have an unknown outcome. A journal in use or damaged is ignored here: the command itself reports
+/// it when it needs the journal.
 pub fn catch_up(client: &mut Client, whose: Whose<'_>, decimals: u8, print: &dyn Fn(&str) -> bool) {
     let at_once = Deadline::after(&Env::os().clock, Duration::ZERO);
     let Ok(mut journal) = client.journal().open(&at_once) else { return };
@@ -57,7 +58,7 @@ pub fn catch_up(client: &mut Client, whose: Whose<'_>, decimals: u8, print: &dyn
             told.push(request.intent.id);
         }
     }
-    // What cannot be noted is told once more.
+    // If the mark fails, the answers are shown once more.
     let _ = journal.tell(&told);
     drop(journal);
     if doubts > 0 {

@@ -1,7 +1,6 @@
-//! What a journal proves: every answer that came, with the bank's receipt. For whoever audits; the journal stays as it
-//! is, and nobody is kept from it.
+//! Reads the answers in a journal, with the bank's receipts, for an audit. The journal is neither changed nor locked.
 //!
-//! Left out: holding it against a log (`engine/`).
+//! Left out: comparing them with a log (`engine/`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,24 +11,24 @@ use crate::client::journal::record::{Record, Settled};
 use crate::env::{Disk, ReadOnly};
 use crate::model::types::{RequestId, StoreId};
 
-/// Beyond this many bytes a file is no journal: some five million requests of a load generator.
+/// The largest journal, in bytes: some five million requests of a load generator.
 pub(in crate::client) const MAX_BYTES: u64 = 1 << 30;
 
-/// An answer that a journal holds.
+/// An answer in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The bank that gave it.
+    /// The bank's store.
     pub store: StoreId,
-    /// To which request.
+    /// The answered request.
     pub request: RequestId,
-    /// What it was, with the receipt.
+    /// The answer, with the receipt.
     pub settled: Settled,
 }
 
 /// Reads every answer of a journal, oldest first. Takes no lock and writes nothing.
 ///
 /// # Errors
-/// [`JournalError`] for a file that is no journal, or damaged.
+/// [`JournalError::Damaged`] for a file that is damaged or no journal; [`JournalError::Io`] if it cannot be read.
 pub fn told(disk: &dyn Disk, path: &Path) -> Result<Vec<Told>, JournalError> {
     let io = |error: std::io::Error| JournalError::Io { path: path.to_owned(), what: "read", why: error.to_string() };
     let damaged = |why: String| JournalError::Damaged { path: path.to_owned(), why };
@@ -37,7 +36,7 @@ pub fn told(disk: &dyn Disk, path: &Path) -> Result<Vec<Told>, JournalError> {
     let length = file.len().map_err(io)?;
     let size = usize::try_from(length).ok().filter(|_| length <= MAX_BYTES);
     let size = size.ok_or_else(|| damaged(format!("it has {length} bytes, more than any journal")))?;
-    // A new journal, to which nothing was written yet.
+    // A new journal, not written yet.
     if size == 0 {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! The journal on a disk that loses whatever was not synced, and what it remembers of who was told.
+//! Tests the journal on a simulated disk that loses unsynced writes, and its delivery marks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,16 +24,16 @@ fn soon() -> Deadline {
     Deadline::after(&Env::os().clock, Duration::from_secs(5))
 }
 
-/// What must be there after a crash: each number, and how it ended.
+/// The content required after a crash: each number, and how it ended.
 #[derive(Clone, Default)]
 struct Model {
     ends: BTreeMap<u64, Option<End>>,
-    /// Those that were perhaps told: a mark is not synced, so it may be lost, but it never comes from nowhere.
+    /// Requests that may be marked as delivered: an unsynced mark may be lost, but no mark may appear by itself.
     told: Vec<u64>,
     next: u64,
 }
 
-/// One write of the kind that a pipeline makes: answers to some of what is in doubt, and new requests.
+/// One write as a pipeline makes it: answers to some open requests, and new requests.
 fn some_write(model: &Model, random: &mut Random) -> (Vec<Record>, Model) {
     let (mut after, mut records) = (model.clone(), Vec::new());
     for (number, end) in &mut after.ends {
@@ -51,11 +51,11 @@ fn some_write(model: &Model, random: &mut Random) -> (Vec<Record>, Model) {
     (records, after)
 }
 
-/// Opens it and holds it against the model; `or` is what a write that failed may have made of it.
+/// Opens the journal and compares it with the model; `or` is the other content that a failed write may leave.
 fn check(journal: &mut Journal, model: &Model, or: &Model, seed: u64) -> Option<Model> {
     let open = match journal.open(&soon()) {
         Ok(open) => open,
-        // A frame that began with the last byte of a sector that is missing: its journal is refused, never cut.
+        // A frame whose first byte is the last of a missing sector: the journal is refused, never cut.
         Err(JournalError::Damaged { why, .. }) => {
             let at: u64 = why.rsplit(' ').nth(2).unwrap().parse().unwrap();
             assert_eq!(at % 512, 511, "seed {seed}: {why}");
@@ -143,7 +143,7 @@ fn who_was_told_is_remembered_and_who_was_not_as_well() {
     drop(open);
     let mut open = journal.open(&soon()).unwrap();
     assert_eq!(untold(&open), [id(2)]);
-    // Asked for once more, it is to be told once more.
+    // Settled again, it must be delivered again.
     open.settle(id(1), settled()).unwrap();
     assert_eq!(untold(&open), [id(1), id(2)]);
 }

@@ -1,9 +1,9 @@
-//! Where a journal stands: its path followed to the file, the file locked, and a new one put in its place.
+//! The journal's file: resolves its path, locks it, and replaces it by a new one.
 //!
-//! The lock is on the file itself, so that every path to it meets the same one, and it is carried over to the file that
-//! replaces it. The lock file beside it is taken as well, for programs of earlier versions, which know no other.
-//! A file with a second name (a hard link) is refused: a rewriting would leave the other name with older content.
-//! Left out: what the file holds (`journal/mod.rs`).
+//! The lock is on the file itself, so that it is the same for every path to the file; a file that replaces it is locked
+//! before the rename. The lock file beside it is locked as well, for earlier versions, which know only that one.
+//! A file with a second name (a hard link) is refused: a rewrite would leave old content under the other name.
+//! Left out: the file's content (`journal/mod.rs`).
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +17,7 @@ use crate::client::retry::Deadline;
 use crate::env::Env;
 use crate::env::{Disk, File, Lock, Standing};
 
-/// The pause between two tries of a lock that another process has.
+/// The pause between attempts to take a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// A journal's file, locked until it is dropped.
@@ -28,11 +28,11 @@ pub(in crate::client) struct JournalFile {
     pub(in crate::client) locks: Vec<Box<dyn Send>>,
 }
 
-/// Finds and locks the file, or makes it where there is none; an empty one becomes a new journal. Waits for another process
-/// until the deadline.
+/// Finds and locks the file, or creates it if missing; an empty file becomes a new journal. Waits for another process until
+/// the deadline.
 ///
 /// # Errors
-/// [`JournalError`], with the path as it was named.
+/// [`JournalError`], with the path as `named`.
 pub(in crate::client) fn take(env: &Env, named: &Path, deadline: &Deadline) -> Result<JournalFile, JournalError> {
     let disk = env.disk.as_ref();
     let failed = |what: &'static str| move |error: io::Error| JournalError::Io { path: named.to_owned(), what, why: error.to_string() };
@@ -56,7 +56,7 @@ pub(in crate::client) fn take(env: &Env, named: &Path, deadline: &Deadline) -> R
                 }
                 return Ok(JournalFile { path, file, locks });
             }
-            // It was replaced between the opening and the lock, or another process has it.
+            // The file was replaced between open and lock, or another process holds the lock.
             _ => drop((file, locks)),
         }
         match deadline.remaining() {
@@ -66,10 +66,10 @@ pub(in crate::client) fn take(env: &Env, named: &Path, deadline: &Deadline) -> R
     }
 }
 
-/// Writes a new file of that content, locked, and puts it in the place of the one at `path`, durably.
+/// Writes a new file with these records, locks it, and durably replaces the one at `path` by it.
 ///
 /// # Errors
-/// What the file system says; the old file may be replaced already.
+/// An I/O error; `WouldBlock` if another process has locked the new file. The old file may be replaced already.
 pub(in crate::client) fn replace(disk: &dyn Disk, path: &Path, generation: u64, records: &[(Record, bool)]) -> io::Result<Box<dyn File>> {
     let fresh = sibling(path, ".new");
     if disk.exists(&fresh)? {
@@ -91,10 +91,10 @@ pub(in crate::client) fn replace(disk: &dyn Disk, path: &Path, generation: u64, 
     Ok(file)
 }
 
-/// Whether the file is the one at its path; false if another one is.
+/// Whether the file is the one at its path; false if another file is there.
 ///
 /// # Errors
-/// A sentence about a file that cannot be a journal.
+/// If the file has several names (hard links), or is not a regular file.
 pub(in crate::client) fn usable(standing: Standing) -> io::Result<bool> {
     match standing {
         Standing::Only => Ok(true),
@@ -133,9 +133,9 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes a directory and those above it that are missing, each name durable.
+/// Creates a directory and its missing parents, and syncs each name.
 fn make_dirs(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    // The root and the working directory are there.
+    // The root and the working directory exist.
     if dir.parent().is_none_or(|above| above.as_os_str().is_empty() && dir == Path::new(".")) || disk.exists(dir)? {
         return Ok(());
     }

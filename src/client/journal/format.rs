@@ -1,61 +1,61 @@
-//! The journal's bytes: a header, then checksummed frames of one record or a group; and how a torn tail is told from damage.
+//! The journal's bytes: a header, then checksummed frames of one record or a group; and how a torn write differs from damage.
 //!
-//! The layout is written down for strangers in `docs/journal-format.md`.
-//! Left out: what a record says (`record.rs`), the file (`journal/mod.rs`), what it adds up to (`index.rs`).
+//! The layout is specified in `docs/journal-format.md`.
+//! Left out: a record's fields (`record.rs`), the file (`journal/mod.rs`), the state of each request (`index.rs`).
 
 use crate::client::journal::record;
 use crate::client::journal::record::Record;
 
-/// The bytes of the header.
+/// The size of the header in bytes.
 pub(in crate::client) const HEADER: usize = 24;
-/// The longest record in bytes, with a frame of its own.
+/// The longest frame of a single record, in bytes.
 pub(in crate::client) const MAX_RECORD: usize = 512;
-/// The longest frame in bytes; every write behind the header is one frame.
+/// The longest frame, in bytes; every append is one frame.
 pub(in crate::client) const MAX_FRAME: usize = FRAME + u16::MAX as usize;
-/// The version that is written. The one before it is read, and rewritten.
+/// The version that is written. Version 1 is read, and rewritten as this one.
 pub(in crate::client) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"bankdjnl";
-/// Before a frame's payload: its length, the length's complement, the checksum.
+/// The size in bytes of a frame's fields before the payload: its length, the length's complement, the checksum.
 const FRAME: usize = 8;
-/// The last byte of every frame. No frame ends in zero, so zero at the end is space that was never written.
+/// The last byte of every frame. No frame ends in zero, so a zero at the end was never written.
 const END: u8 = 0xFF;
-/// What is written over it when the customer was told how the frame's requests ended; the checksum takes it for [`END`].
-/// Four bits differ, so no single changed bit makes one of the other.
+/// Overwrites [`END`] when the frame's answers were delivered; the checksum is computed as if it were [`END`]. The two differ
+/// in four bits, so a single bit error cannot turn one into the other.
 pub(in crate::client) const TOLD: u8 = 0x0F;
-/// What a disk writes as a whole.
+/// Size in bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// What a journal file holds.
+/// The content of a journal file.
 #[derive(Debug)]
 pub(in crate::client) struct Scan {
-    /// The version of the format that it has.
+    /// The version of its format.
     pub(in crate::client) version: u32,
-    /// Counts the rewritings of the file.
+    /// Number of times the file was written anew.
     pub(in crate::client) generation: u64,
     /// Its frames, in order.
     pub(in crate::client) frames: Vec<Frame>,
-    /// Where the last whole frame ends. What follows is a torn tail: an append that a crash left half-written.
+    /// End of the last whole frame. What follows is a torn write: an append that a crash interrupted.
     pub(in crate::client) end: usize,
 }
 
-/// What was written with one append: one record, or a group.
+/// The records of one append: one record, or a group.
 #[derive(Debug)]
 pub(in crate::client) struct Frame {
     pub(in crate::client) records: Vec<Record>,
-    /// Where it stands in the file, and whether its customer was told.
+    /// Its delivery mark.
     pub(in crate::client) mark: Mark,
 }
 
-/// The last byte of a frame: whether the customer was told how the requests ended that end in it.
+/// A delivery mark, the last byte of a frame: whether the answers in the frame were shown to their customer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::client) struct Mark {
-    /// Where the byte stands in the file.
+    /// The byte's offset in the file.
     pub(in crate::client) at: u64,
     pub(in crate::client) is_told: bool,
 }
 
-/// Bytes that no crash of a client leaves behind.
+/// Damage: bytes that no crash of a client causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::client) enum FormatError {
     #[error("it is no bankd journal")]
@@ -66,7 +66,7 @@ pub(in crate::client) enum FormatError {
     Damaged(usize),
 }
 
-/// The header of a file's `generation`-th writing.
+/// The header of a file of this generation.
 pub(in crate::client) fn header(generation: u64) -> [u8; HEADER] {
     header_of(VERSION, generation)
 }
@@ -74,7 +74,7 @@ pub(in crate::client) fn header(generation: u64) -> [u8; HEADER] {
 /// Reads a header: version and generation.
 ///
 /// # Errors
-/// [`FormatError`] for anything but a whole header of a version that is read.
+/// [`FormatError`] for anything but a whole header of a supported version.
 pub(in crate::client) fn read_header(bytes: &[u8]) -> Result<(u32, u64), FormatError> {
     let header = bytes.first_chunk::<HEADER>().ok_or(FormatError::NoJournal)?;
     let (covered, sum) = header.split_last_chunk::<4>().ok_or(FormatError::NoJournal)?;
@@ -93,13 +93,13 @@ pub(in crate::client) fn read_header(bytes: &[u8]) -> Result<(u32, u64), FormatE
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`FormatError`] for all that is neither whole frames nor a torn tail behind them.
+/// [`FormatError`] for anything but whole frames, optionally followed by a torn write.
 pub(in crate::client) fn scan(bytes: &[u8]) -> Result<Scan, FormatError> {
     let (version, generation) = read_header(bytes)?;
     let (mut frames, mut end) = (Vec::new(), HEADER);
     while let Some(rest) = bytes.get(end..).filter(|rest| !rest.is_empty()) {
         match front(rest) {
-            // In version 1 nobody noted it, and whoever asked has long been told.
+            // Version 1 has no delivery marks; its answers were shown long ago.
             Front::Whole { records, is_told, length } => {
                 end += length;
                 frames.push(Frame { records, mark: Mark { at: end as u64 - 1, is_told: is_told || version == 1 } });
@@ -111,8 +111,8 @@ pub(in crate::client) fn scan(bytes: &[u8]) -> Result<Scan, FormatError> {
     Ok(Scan { version, generation, frames, end })
 }
 
-/// Appends one frame with the first of these records, as many as fit, and says how many; none if a field of the first is
-/// beyond its limit, or there is none. It is marked as told, if that is asked for and there is an end to tell.
+/// Appends one frame with as many of these records as fit, from the first; returns how many. Returns 0 if there is no record,
+/// or a field of the first is too long. The frame is marked as delivered if `is_told` and it holds an end of a request.
 pub(in crate::client) fn put(records: &[Record], is_told: bool, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME]);
@@ -126,7 +126,7 @@ pub(in crate::client) fn put(records: &[Record], is_told: bool, out: &mut Vec<u8
     }
     out.push(END);
     if let Some((frame, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<FRAME>()) {
-        // At most what a frame holds, so it fits.
+        // The payload is at most `u16::MAX` bytes, so it fits.
         let length = u16::try_from(payload.len()).unwrap_or(0);
         let ([l0, l1], [n0, n1]) = (length.to_le_bytes(), (!length).to_le_bytes());
         let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
@@ -139,7 +139,7 @@ pub(in crate::client) fn put(records: &[Record], is_told: bool, out: &mut Vec<u8
     count
 }
 
-/// Appends the kind of a group, and then records with their lengths while they fit below `limit`.
+/// Appends the kind of a group, then records with their lengths as long as they end within `limit`.
 fn put_group(records: &[Record], limit: usize, out: &mut Vec<u8>) -> usize {
     out.push(record::GROUP);
     for (count, record) in records.iter().enumerate() {
@@ -176,9 +176,9 @@ enum Front {
     },
     /// The file ends inside it.
     CutShort,
-    /// Its length can be read, this one, and its content cannot.
+    /// Its length (this one) is valid, its content is not.
     NoContent(usize),
-    /// Not even its length can be read.
+    /// Its length is not valid.
     NoLength,
 }
 
@@ -218,12 +218,12 @@ fn content(payload: &[u8], sum: [u8; 4]) -> Option<(Vec<Record>, bool)> {
     }
 }
 
-/// Whether a frame that does not check was the file's last append, which did not reach the disk as a whole: then a part
-/// of it is missing, either at the file's end, or a sector's share that reads as zero, as no written one does.
+/// Whether an invalid frame is a torn write: the file's last append, of which a part did not reach the disk. Either the file
+/// ends inside it, or a sector's part of it is all zero, which a written part never is.
 fn is_torn(front: &Front, rest: &[u8], offset: usize) -> bool {
     let to_boundary = (SECTOR - offset % SECTOR).min(rest.len());
     let (first, others) = rest.split_at(to_boundary);
-    // One byte alone may be zero: the lower half of a length.
+    // A single byte may be zero: the lower half of a length.
     let first_is_missing = first.len() > 1 && is_zero(first);
     match front {
         Front::Whole { .. } => false,
@@ -231,7 +231,7 @@ fn is_torn(front: &Front, rest: &[u8], offset: usize) -> bool {
         Front::NoContent(length) => *length == rest.len() && (first_is_missing || others.chunks(SECTOR).any(is_zero)),
         Front::NoLength => {
             let second_is_missing = first.len() < 4 && others.chunks(SECTOR).next().is_some_and(is_zero);
-            // A whole frame behind it was written later, so this one was synced once.
+            // A whole frame after it was written later, so this one was synced before: it is damaged, not torn.
             let is_last = || (1..rest.len()).all(|at| !matches!(rest.get(at..).map(self::front), Some(Front::Whole { .. })));
             rest.len() <= MAX_FRAME && (first_is_missing || second_is_missing) && is_last()
         }
@@ -248,7 +248,7 @@ mod tests {
     use crate::client::journal::record::samples::{id, intent, settled};
     use crate::client::journal::record::{ClosedReason, Intent};
 
-    /// Frames of one record each, and one that its customer was told of.
+    /// Frames of one record each, one of them marked as delivered.
     fn file() -> Vec<u8> {
         let mut out = header(1).to_vec();
         add(&[Record::Intent(intent(1))], &mut out);
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(put(records, false, out), records.len());
     }
 
-    /// What a batch writes: the answers that came, and the next requests.
+    /// The records of one append of a batch: the answers that came, and the next requests.
     fn group(answers: u64, requests: u64) -> Vec<Record> {
         let answers = (1..=answers).map(|number| Record::Reply(id(number), settled()));
         answers.chain((1..=requests).map(|number| Record::Intent(intent(1000 + number)))).collect()
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!((found.frames.len(), read), (2, records[..count + 20].to_vec()));
     }
 
-    /// Whatever sectors of the last append are missing, it is cut, and what was synced before stays.
+    /// For any missing sectors of the last append, it is cut, and everything synced before stays.
     #[test]
     fn a_group_that_lost_any_of_its_sectors_is_a_torn_tail() {
         for shift in [0, 1, 7, 200, 400] {
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(scan(&longer).unwrap().end, whole.len());
         longer.resize(whole.len() + MAX_FRAME + 1, 0);
         assert_eq!(scan(&longer).err(), Some(FormatError::Damaged(whole.len())), "more than one append");
-        // The last append crosses a sector's end, and its second sector never came.
+        // The last append crosses a sector boundary, and its second sector was not written.
         let mut torn = whole;
         while torn.len() % SECTOR < SECTOR - 40 {
             add(&[Record::Closed(id(2), ClosedReason::Gap)], &mut torn);

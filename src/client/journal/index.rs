@@ -1,4 +1,4 @@
-//! What the journal's records add up to: each request and how it ended, what is in doubt, what may be acknowledged.
+//! The journal's records as an index: the state of each request, and which answers may be acknowledged.
 //!
 //! Left out: bytes and files.
 
@@ -8,14 +8,14 @@ use crate::client::journal::format::{Frame, Mark};
 use crate::client::journal::record::{ClosedReason, Intent, Record, Settled};
 use crate::model::types::{RequestId, RequestNumber, SessionId};
 
-/// A request and what is known of its end.
+/// A request and its end, if known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What was about to be sent.
+    /// The request, as written before it was sent.
     pub intent: Intent,
-    /// How it ended; none while it is in doubt.
+    /// How it ended; `None` while the outcome is unknown.
     pub end: Option<End>,
-    /// Whether its customer was told how it ended.
+    /// Whether its end was delivered, which means shown to its customer.
     pub is_told: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Request {
 pub enum End {
     /// With a recorded outcome.
     Answered(Settled),
-    /// Without; it is not sent again by itself.
+    /// Without a recorded outcome; it is not resent automatically.
     Closed(ClosedReason),
 }
 
@@ -35,20 +35,20 @@ pub(in crate::client) struct Contradiction(pub(in crate::client) RequestId);
 
 /// All requests of a journal.
 ///
-/// Invariants: a request has one command for ever; once answered it stays answered, with the same body.
+/// Invariants: a request's command never changes; an answered request stays answered, with the same body.
 #[derive(Debug, Default)]
 pub(in crate::client) struct Book {
     requests: BTreeMap<RequestId, Line>,
-    /// Counts intents, so that the most recent ones are known.
+    /// Number of intents so far, to order requests by age.
     count: u64,
 }
 
 #[derive(Debug)]
 struct Line {
-    /// Which intent it was, counted from 1.
+    /// The ordinal of its intent, from 1.
     order: u64,
     request: Request,
-    /// Where the frame with its end says whether the customer was told.
+    /// The delivery mark of the frame with its end.
     mark: Mark,
 }
 
@@ -72,24 +72,24 @@ impl Book {
         if agrees { Ok(()) } else { Err(Contradiction(id)) }
     }
 
-    /// Takes in the records of one frame.
+    /// Adds the records of one frame.
     ///
     /// # Errors
-    /// [`Contradiction`]; the book has then taken in what stands before.
+    /// [`Contradiction`]; the records before it have been added.
     pub(in crate::client) fn add_frame(&mut self, frame: &Frame) -> Result<(), Contradiction> {
         frame.records.iter().try_for_each(|record| self.add(record, frame.mark))
     }
 
-    /// Takes in one record of a frame with this mark.
+    /// Adds one record of a frame with this mark.
     ///
     /// # Errors
-    /// [`Contradiction`]; the book is then as it was.
+    /// [`Contradiction`]; the book is unchanged.
     pub(in crate::client) fn add(&mut self, record: &Record, mark: Mark) -> Result<(), Contradiction> {
         self.check(record)?;
         match record {
             Record::Intent(intent) => {
                 self.count += 1;
-                // A request that was closed may be asked again in so many words: it is in doubt once more.
+                // A closed request may be sent again explicitly by its id: its outcome is unknown again.
                 let earlier = self.requests.remove(&intent.id).filter(|line| matches!(line.request.end, Some(End::Answered(_))));
                 let (end, mark) = earlier.map_or((None, Mark::default()), |line| (line.request.end, line.mark));
                 let request = Request { intent: intent.clone(), end, is_told: mark.is_told };
@@ -103,14 +103,14 @@ impl Book {
 
     fn end(&mut self, id: RequestId, end: End, mark: Mark) {
         if let Some(line) = self.requests.get_mut(&id)
-            // What is answered stays so.
+            // An answered request stays answered.
             && !matches!((line.request.end, end), (Some(End::Answered(_)), End::Closed(_)))
         {
             (line.request.end, line.request.is_told, line.mark) = (Some(end), mark.is_told, mark);
         }
     }
 
-    /// Takes it that the customers of these requests were told how they ended. Gives the marks that say so, once each.
+    /// Marks requests as delivered. Returns the marks to write to the file, each once.
     pub(in crate::client) fn tell(&mut self, ids: &[RequestId]) -> Vec<Mark> {
         let mut marks = Vec::new();
         for id in ids {
@@ -144,19 +144,19 @@ impl Book {
         self.requests.values().map(|line| &line.request)
     }
 
-    /// Everything in doubt, by session and number.
+    /// The requests whose outcome is unknown, by session and number.
     pub(in crate::client) fn in_doubt(&self) -> impl Iterator<Item = &Request> {
         self.requests().filter(|request| request.end.is_none())
     }
 
-    /// Everything that ended and whose customer was not told how, by session and number.
+    /// The requests that ended and were not delivered, by session and number.
     pub(in crate::client) fn untold(&self) -> impl Iterator<Item = &Request> {
         self.requests().filter(|request| request.end.is_some() && !request.is_told)
     }
 
-    /// The highest number such that every reply below it that ever will come is in this journal; 1 if none is.
+    /// The highest number such that every reply that can still come to a number below it is in this journal; 1 if none is.
     ///
-    /// Nothing at or behind a number in doubt is acknowledged: its reply must stay with the bank.
+    /// No number at or after one whose outcome is unknown is acknowledged: the bank must keep its reply.
     pub(in crate::client) fn acked_below(&self, session: SessionId) -> RequestNumber {
         let first = RequestId { session, number: RequestNumber(0) };
         let last = RequestId { session, number: RequestNumber(u64::MAX) };
@@ -171,8 +171,8 @@ impl Book {
         below
     }
 
-    /// The records of what is in doubt, and of the `recent` last requests besides of those whose customers were told and
-    /// of those whose were not, in order of first writing; and whether they were.
+    /// The records that a rewrite keeps, in order of intent, each with its delivery mark: all requests whose outcome is unknown,
+    /// the `recent` latest delivered ones, and the `recent` latest undelivered ones.
     pub(in crate::client) fn digest(&self, recent: usize) -> Vec<(Record, bool)> {
         let keep_from = |is_told: bool| {
             let ended = self.requests.values().filter(|line| line.request.end.is_some() && line.request.is_told == is_told);

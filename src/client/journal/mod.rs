@@ -1,9 +1,9 @@
-//! The journal file: what was about to be sent and what came back, synced, shared by processes one at a time.
+//! The journal file: each request before it is sent, and its answer, synced; locked by one process at a time.
 //!
-//! A process holds the lock (`file.rs`) while a request of its own is under way, so nobody resolves what is not lost yet.
-//! Frames are appended; beyond 1 MiB the file is rewritten with what is in doubt and the most recent answers.
-//! Only the last byte of a frame ever changes, and without a sync: it says that the customer was told.
-//! Left out: bytes (`format.rs`), what they add up to (`index.rs`), when to write (`client.rs`).
+//! A process holds the lock (`file.rs`) while a request of its own is in flight, so that no other process resolves it then.
+//! Frames are appended; beyond 1 MiB the file is rewritten with the requests whose outcome is unknown and the latest others.
+//! Only the last byte of a frame ever changes, without a sync: it marks the answers in the frame as delivered.
+//! Left out: bytes (`format.rs`), the state of each request (`index.rs`), when to write (`client.rs`).
 
 pub(super) mod audit;
 #[cfg(test)]
@@ -26,31 +26,31 @@ use crate::env::Env;
 use crate::env::File;
 use crate::model::types::{RequestId, RequestNumber, SessionId};
 
-/// Beyond this many bytes the file is rewritten; a journal whose doubts alone are larger takes no new request.
+/// Beyond this many bytes the file is rewritten. If it is still larger then, the journal accepts no new request.
 const SIZE_LIMIT: u64 = 1 << 20;
-/// How many ended requests a rewriting keeps: of those whose customers were told, and of those whose were not.
+/// How many ended requests a rewrite keeps: this many delivered ones, and as many undelivered ones.
 const KEPT: usize = 256;
 
-/// Where a journal is. No file is touched until it is [opened](Journal::open).
+/// A journal by its path. No file is touched until it is [opened](Journal::open).
 pub struct Journal {
     env: Env,
     path: PathBuf,
-    /// Set by a failed write or sync: what the file holds is unknown to this process from then on.
+    /// Set by a failed write or sync: from then on this process does not know the file's content.
     failed: Option<String>,
 }
 
 /// Why the journal cannot be used. Nothing is sent without it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    /// Another process has it.
+    /// Another process holds its lock.
     #[error("the journal {} is in use by {holder}", .path.display())]
     InUse {
         /// Which journal.
         path: PathBuf,
-        /// What the other process says of itself.
+        /// The description that the other process left in the lock file.
         holder: String,
     },
-    /// It holds what no crash leaves behind.
+    /// It is damaged in a way that no crash causes.
     #[error("the journal {} is damaged: {why}", .path.display())]
     Damaged {
         /// Which journal.
@@ -58,7 +58,7 @@ pub enum JournalError {
         /// What is wrong, and where.
         why: String,
     },
-    /// Too much is in doubt, or a field is too long.
+    /// Too many outcomes are unknown, or a field is too long.
     #[error("the journal {} takes no more: {why}", .path.display())]
     Full {
         /// Which journal.
@@ -66,14 +66,14 @@ pub enum JournalError {
         /// Why.
         why: String,
     },
-    /// The file system refuses.
+    /// A file system error.
     #[error("the journal {} cannot be {what}: {why}", .path.display())]
     Io {
         /// Which journal.
         path: PathBuf,
-        /// What was to be done with it.
+        /// The failed operation, as a participle such as "read".
         what: &'static str,
-        /// What the file system says.
+        /// The error.
         why: String,
     },
 }
@@ -91,7 +91,7 @@ impl Journal {
         &self.path
     }
 
-    /// Locks and reads it, making it if there is none; waits for another process until the deadline.
+    /// Locks and reads it, and creates it if missing; waits for another process until the deadline.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -122,14 +122,14 @@ impl Journal {
         file.read_exact_at(&mut bytes, 0).map_err(|error| self.io("read", &error))?;
         let scan = format::scan(&bytes).map_err(|error: FormatError| damaged(error.to_string()))?;
         if scan.end < size {
-            // A crash left it half-written, so it was never synced, and nothing was sent or acknowledged upon it.
+            // A torn write was never synced, so no request was sent and no answer acknowledged because of it.
             let cut = file.set_len(scan.end as u64).and_then(|()| file.sync());
             cut.map_err(|error| self.io("cut behind its last whole record", &error))?;
         }
         Ok(scan)
     }
 
-    /// What the file's frames add up to.
+    /// The index of the file's frames.
     fn book(&self, scan: &Scan) -> Result<Book, JournalError> {
         let mut book = Book::default();
         let added = scan.frames.iter().try_for_each(|frame| book.add_frame(frame));
@@ -142,9 +142,9 @@ impl Journal {
     }
 }
 
-/// A journal that this process has locked; dropping it lets the next one in.
+/// A journal that this process has locked; dropping it releases the lock.
 ///
-/// Invariants: what `book` says is on the disk, synced; the file ends at `end`.
+/// Invariants: everything in `book`, except delivery marks, is synced to disk; the file ends at `end`.
 pub struct OpenJournal<'a> {
     journal: &'a mut Journal,
     /// The file's own path, without links.
@@ -157,7 +157,7 @@ pub struct OpenJournal<'a> {
 }
 
 impl OpenJournal<'_> {
-    /// Writes and syncs that a request is about to be sent. Only then may it be.
+    /// Writes and syncs the intent of a request. It may be sent only after that.
     ///
     /// # Errors
     /// [`JournalError`]; the request must not be sent.
@@ -165,15 +165,15 @@ impl OpenJournal<'_> {
         self.write(&[Record::Intent(intent)])
     }
 
-    /// Writes and syncs a recorded outcome. Only then may it be acknowledged.
+    /// Writes and syncs a recorded outcome. It may be acknowledged only after that.
     ///
     /// # Errors
-    /// [`JournalError::Damaged`] if the bank told another body before; otherwise as the file system says.
+    /// [`JournalError::Damaged`] if an earlier outcome differs; [`JournalError::Io`] if the write or sync fails.
     pub fn settle(&mut self, id: RequestId, settled: Settled) -> Result<(), JournalError> {
         self.write(&[Record::Reply(id, settled)])
     }
 
-    /// Writes and syncs that no reply will come.
+    /// Writes and syncs that a request is closed without an answer.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -181,10 +181,11 @@ impl OpenJournal<'_> {
         self.write(&[Record::Closed(id, reason)])
     }
 
-    /// Writes records, as many in a frame and under one sync as it holds. The ends in it are told together.
+    /// Writes and syncs records, as many per frame as fit, with one sync per frame. The answers in a frame share one delivery
+    /// mark.
     ///
     /// # Errors
-    /// [`JournalError`]; what was not written by then is as if it had never been asked for.
+    /// [`JournalError`]; the records of frames written before stay, the others have no effect.
     pub fn write(&mut self, mut records: &[Record]) -> Result<(), JournalError> {
         if records.iter().any(|record| matches!(record, Record::Intent(_))) {
             self.make_room()?;
@@ -196,11 +197,10 @@ impl OpenJournal<'_> {
         Ok(())
     }
 
-    /// Notes that the customers of these requests were told how they ended. Not synced: what a power cut makes of it is at
-    /// worst told twice.
+    /// Marks requests as delivered. Not synced: after a power cut an answer may be shown twice.
     ///
     /// # Errors
-    /// [`JournalError::Io`]; then it is told again.
+    /// [`JournalError::Io`]; the answers are then shown again.
     pub fn tell(&mut self, ids: &[RequestId]) -> Result<(), JournalError> {
         for mark in self.book.tell(ids) {
             self.file.write_all_at(&[format::TOLD], mark.at).map_err(|error| self.journal.io("written", &error))?;
@@ -208,39 +208,39 @@ impl OpenJournal<'_> {
         Ok(())
     }
 
-    /// What is known of a request.
+    /// The state of a request.
     #[must_use]
     pub fn find(&self, id: RequestId) -> Option<&Request> {
         self.book.find(id)
     }
 
-    /// Whether a later number of its session was given up because this one would never be executed.
+    /// Whether a later number of its session was closed as not executed, because this one never would be.
     pub(super) fn has_refused_behind(&self, id: RequestId) -> bool {
         self.book.has_refused_behind(id)
     }
 
-    /// Everything in doubt, by session and number.
+    /// The requests whose outcome is unknown, by session and number.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Request> {
         self.book.in_doubt()
     }
 
-    /// Everything that ended and whose customer was not told how, by session and number.
+    /// The requests that ended and were not delivered, by session and number.
     pub fn untold(&self) -> impl Iterator<Item = &Request> {
         self.book.untold()
     }
 
-    /// Everything, by session and number.
+    /// All requests, by session and number.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
         self.book.requests()
     }
 
-    /// Below this number every reply of the session is on this disk; 1 if none is.
+    /// Every reply of the session to a number below this one is in the journal; 1 if none is.
     #[must_use]
     pub fn acked_below(&self, session: SessionId) -> RequestNumber {
         self.book.acked_below(session)
     }
 
-    /// Makes room for a new request, unless it is in doubts that the room is.
+    /// Makes room for a new request; fails if requests with unknown outcome fill the file.
     fn make_room(&mut self) -> Result<(), JournalError> {
         self.check_place()?;
         if self.end >= SIZE_LIMIT {
@@ -252,14 +252,14 @@ impl OpenJournal<'_> {
         Ok(())
     }
 
-    /// That the file is still the one at its path, and has no other name.
+    /// Checks that the file is still the one at its path, and has no other name.
     fn check_place(&self) -> Result<(), JournalError> {
         let moved = || Err(io::Error::other("the file was moved or removed while it was in use"));
         let found = self.file.standing(&self.path).and_then(usable).and_then(|is_there| if is_there { Ok(()) } else { moved() });
         found.map_err(|error| self.journal.io("used", &error))
     }
 
-    /// Writes and syncs one frame with the first of these records, and says how many it took.
+    /// Writes and syncs one frame with the first of these records; returns how many it holds.
     fn append(&mut self, records: &[Record]) -> Result<usize, JournalError> {
         if let Some(why) = &self.journal.failed {
             return Err(JournalError::Io { path: self.journal.path.clone(), what: "written", why: why.clone() });
@@ -270,7 +270,7 @@ impl OpenJournal<'_> {
         if records.is_empty() {
             return Err(self.full("a name or a server address is too long"));
         }
-        // The same judgement as when it will be read, before it is written.
+        // Apply the check of a later read before writing, so that the file stays readable.
         records.iter().try_for_each(|record| self.book.check(record)).map_err(|error| self.contradiction(error))?;
         if let Err(error) = self.file.write_all_at(&bytes, self.end).and_then(|()| self.file.sync()) {
             self.journal.failed = Some(error.to_string());
@@ -297,7 +297,7 @@ impl OpenJournal<'_> {
         rewritten
     }
 
-    /// Puts a file with these records in the place of this one, and goes on with it.
+    /// Replaces the file by one with these records, and continues with that.
     fn reopen(&mut self, records: &[(Record, bool)]) -> Result<(), JournalError> {
         let replaced = file::replace(self.journal.env.disk.as_ref(), &self.path, self.generation, records);
         let file = replaced.map_err(|error| self.journal.io("rewritten", &error))?;
@@ -313,7 +313,7 @@ impl OpenJournal<'_> {
 }
 
 impl Request {
-    /// Whether only the bank's own log can tell any more whether it was executed.
+    /// Whether only the bank's log can still show whether it was executed.
     #[must_use]
     pub const fn must_be_asked_about(&self) -> bool {
         use ClosedReason::{Acknowledged, StoreRolledBack, UnknownSession};
@@ -410,7 +410,7 @@ mod tests {
         let mut number = 1;
         while open.generation == 1 {
             number += 1;
-            // Filled without a sync a record, for speed: only the size matters here.
+            // Filled without one sync per record, for speed: only the size matters here.
             let mut bytes = Vec::new();
             for record in [Record::Intent(intent(number)), Record::Reply(id(number), settled())] {
                 open.book.add(&record, Mark::default()).unwrap();

@@ -1,6 +1,6 @@
-//! What the journal records, and the bytes of each record's fields.
+//! The journal's records, and the bytes of their fields.
 //!
-//! Left out: the frames around them and damage (`format.rs`).
+//! Left out: frames and damage (`format.rs`).
 
 use crate::model::amount::Amount;
 use crate::model::bytes::Take;
@@ -9,7 +9,7 @@ use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{Chain, Epoch, Lsn, RequestId, RequestNumber, SessionId, StoreId, is_valid_name};
 use crate::wire::message::{Receipt, Role};
 
-/// The longest server address that a journal takes, in bytes.
+/// The longest server address in a journal, in bytes.
 pub(in crate::client) const MAX_ADDRESS: usize = 255;
 
 /// The kind of a frame that holds several records.
@@ -22,35 +22,35 @@ pub struct Intent {
     pub store: StoreId,
     /// Session and number.
     pub id: RequestId,
-    /// The wall clock, in microseconds since 1970.
+    /// Wall clock, in microseconds since 1970-01-01 UTC.
     pub at: u64,
-    /// As what its owner logged in.
+    /// The owner's role.
     pub role: Role,
     /// The owner's login name.
     pub name: String,
-    /// The server's address, as it was given.
+    /// The server's address, as named by the user.
     pub address: String,
-    /// What is asked.
+    /// The command.
     pub command: Command,
 }
 
-/// A recorded outcome that came back.
+/// A recorded outcome that the bank returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The recorded body.
     pub body: Body,
     /// Whether the bank had answered it before.
     pub replayed: bool,
-    /// The bank's evidence.
+    /// The bank's receipt.
     pub receipt: Receipt,
 }
 
-/// Why a request is never sent again although no recorded outcome came back.
+/// Why a request was closed without a recorded outcome, and is not resent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedReason {
-    /// (1) The bank does not know the session: whether the request was executed, only its log tells.
+    /// (1) The bank does not know the session: only the bank's log shows whether the request was executed.
     UnknownSession,
-    /// (2) The bank's store was rolled back: as above.
+    /// (2) The bank's store was rolled back: only the bank's log shows whether the request was executed.
     StoreRolledBack,
     /// (3) Executed, answered and acknowledged; the answer is in the bank's log.
     Acknowledged,
@@ -58,7 +58,7 @@ pub enum ClosedReason {
     Gap,
     /// (5) Its number was executed with another command: not executed.
     Conflict,
-    /// (6) Every copy that was sent was refused, or the bank refuses its content: not executed.
+    /// (6) Every copy sent was refused, or the bank refuses its content: not executed.
     Refused,
     /// (7) Not one byte of it was sent: not executed.
     NeverSent,
@@ -71,18 +71,18 @@ pub enum Record {
     Intent(Intent),
     /// (2) Synced before the reply is acknowledged.
     Reply(RequestId, Settled),
-    /// (3) No reply will come.
+    /// (3) Closed without a reply.
     Closed(RequestId, ClosedReason),
 }
 
 impl Record {
-    /// Whether it says how a request ended.
+    /// Whether it records the end of a request.
     pub(in crate::client) const fn is_end(&self) -> bool {
         matches!(self, Self::Reply(..) | Self::Closed(..))
     }
 }
 
-/// Appends a record's fields, or an unfinished part and none if one is beyond its limit.
+/// Appends a record's fields. If a field is too long, returns `None` and may leave a part of the record in `out`.
 pub(in crate::client) fn put(record: &Record, out: &mut Vec<u8>) -> Option<()> {
     match record {
         Record::Intent(intent) => {
@@ -121,7 +121,7 @@ pub(in crate::client) fn put(record: &Record, out: &mut Vec<u8>) -> Option<()> {
     }
 }
 
-/// Reads a record that takes all of `bytes`.
+/// Reads a record that spans all of `bytes`.
 pub(in crate::client) fn read(bytes: &[u8]) -> Option<Record> {
     let mut reader = Take(bytes);
     let [kind] = reader.array()?;
@@ -165,7 +165,7 @@ pub(in crate::client) fn read(bytes: &[u8]) -> Option<Record> {
     reader.0.is_empty().then_some(record)
 }
 
-/// Reads a group's records, each with its length before it: one at least, and nothing behind them.
+/// Reads a group's records, each preceded by its length: at least one, with no bytes left over.
 pub(in crate::client) fn read_group(bytes: &[u8]) -> Option<Vec<Record>> {
     let (mut reader, mut records) = (Take(bytes), Vec::new());
     while !reader.0.is_empty() {

@@ -1,7 +1,7 @@
-//! A journal that only grows, of the same format, for whoever moves so much that a sync a request is out of the question.
+//! An append-only journal of the same format without a sync per request, for load generators.
 //!
-//! It is evidence for an audit ([`told`](crate::client::told)), and no client's safety: a crash of its writer loses what was not
-//! synced, so nothing that it holds may be sent again by its word. Left out: bytes (`format.rs`).
+//! It is evidence for an audit ([`told`](crate::client::told)), but does not make retries safe: a crash of its writer loses
+//! unsynced records, so its requests must not be resent from it. Left out: bytes (`format.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use crate::client::journal::record::Record;
 use crate::env::Env;
 use crate::env::File;
 
-/// So many bytes are written at a time.
+/// Bytes per write.
 const CHUNK: usize = 1 << 20;
 
-/// The file, written in chunks.
+/// The journal file, written in chunks.
 pub struct JournalStream {
     path: PathBuf,
     file: Box<dyn File>,
@@ -24,27 +24,27 @@ pub struct JournalStream {
 }
 
 impl JournalStream {
-    /// Begins a new file.
+    /// Creates a new file.
     ///
     /// # Errors
-    /// [`JournalError::Io`]; a file that is there already is left alone.
+    /// [`JournalError::Io`], also if the file exists; it is left unchanged then.
     pub fn create(env: &Env, path: &Path) -> Result<Self, JournalError> {
         let failed = |error: std::io::Error| JournalError::Io { path: path.to_owned(), what: "created", why: error.to_string() };
         let file = env.disk.create(path).map_err(failed)?;
         let header = format::header(1);
-        // At once: a writer that is killed before its first chunk leaves a journal, and no unknown file.
+        // Written at once, so that a writer killed before its first chunk leaves a valid journal.
         file.write_all_at(&header, 0).map_err(failed)?;
         let buffer = Vec::with_capacity(CHUNK + format::MAX_RECORD);
         Ok(Self { path: path.to_owned(), file, buffer, end: header.len() as u64 })
     }
 
-    /// Appends a record; written when enough have come together.
+    /// Appends a record to the buffer, which is written when it holds a chunk.
     ///
     /// # Errors
-    /// [`JournalError`]: a field is too long, the file too large for an audit, or the file system refuses.
+    /// [`JournalError::Full`] if a field is too long or the file too large for an audit; [`JournalError::Io`].
     pub fn put(&mut self, record: &Record) -> Result<(), JournalError> {
         let full = |why: &str| JournalError::Full { path: self.path.clone(), why: why.to_owned() };
-        // Nobody waits to be told of it.
+        // Marked as delivered: no customer waits for these answers.
         if format::put(std::slice::from_ref(record), true, &mut self.buffer) == 0 {
             return Err(full("a name or a server address is too long"));
         }
@@ -81,7 +81,7 @@ mod tests {
     use crate::client::journal::audit::told;
     use crate::client::journal::record::samples::{id, intent, settled};
 
-    /// A writer that is killed has written its chunks up to some byte.
+    /// A killed writer leaves a file cut at any byte.
     #[test]
     fn a_stream_that_ends_anywhere_is_sound() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Writes and syncs completed batches: synchronously, or in a background thread while the caller fills the next batch.
 //!
 //! Waking a thread takes as long as applying a few hundred entries, so only larger batches go to the thread. Without a thread,
-//! as in deterministic simulations, such a batch is written by [`Committer::end`].
+//! as in deterministic simulations, such a batch is written by [`Committer::finish`].
 //! Left out: the layout of a batch (`batch.rs`), and its position (`log.rs`).
 
 use std::sync::Arc;
@@ -23,13 +23,13 @@ const LATER: u32 = 3;
 /// Writes batches. Invariant: at most one batch is in flight, and nothing else is written meanwhile.
 pub(in crate::wal) struct Committer {
     mode: Mode,
-    /// The open batch while another is under way.
+    /// The second batch buffer: becomes the open batch while the other one is in flight.
     spare: OpenBatch,
     is_in_flight: bool,
 }
 
 enum Mode {
-    /// No thread: [`Committer::end`] writes the job kept here.
+    /// No thread: [`Committer::finish`] writes the job kept here.
     Own(Option<Job>),
     Thread(Thread),
 }
@@ -130,7 +130,7 @@ impl Committer {
     /// Waits until the batch in flight is durable. Without one it does nothing.
     ///
     /// # Errors
-    /// As [`Committer::write_now`]; the batch then stays under way for ever, and this must not be called again.
+    /// As [`Committer::write_now`]. The batch then stays in flight for good, and `finish` must not be called again.
     pub(in crate::wal) fn finish(&mut self, commit: InFlight) -> Result<(), WalError> {
         if commit.is_durable {
             return Ok(());

@@ -383,7 +383,7 @@ impl Log {
         Err(full)
     }
 
-    /// `goes_on`: whoever asks has something else to do meanwhile.
+    /// `goes_on`: the caller has other work meanwhile, so a large batch goes to the thread.
     fn write(&mut self, bank_time: BankTime, outcome_digest: u64, goes_on: bool) -> Result<InFlight, WalError> {
         self.supplier.poll()?;
         let total = round_up(self.buffer.len());

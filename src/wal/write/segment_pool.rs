@@ -285,7 +285,7 @@ impl Thread {
     }
 }
 
-/// The thread: makes what is asked for until nobody asks any more, or something fails.
+/// The thread: makes requested segments until the channel is closed, or an error occurs.
 fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
     let mut wanted = None;
     let mut reported = false;

@@ -1,4 +1,4 @@
-//! `bankd wal dump`: the log, one line an entry.
+//! `bankd wal dump`: prints the log, one line per entry.
 //!
 //! Left out: words and JSON of an entry (`entry_text.rs`).
 
@@ -17,32 +17,31 @@ use serde_json::{Value, json};
 use crate::cli::commands::wal::entry_text::{action_in_words, applied_as_json, applied_in_words, entry_as_json, owner_in_words};
 use crate::cli::commands::wal::{StoreOption, remark};
 use crate::cli::support::failure::{Exit, Failure};
-use crate::cli::support::output::{buffered, note};
-use crate::cli::support::when::utc;
+use crate::cli::support::output::{buffered, note, utc};
 
-/// Prints the log, one line an entry. Tags of PINs and tokens are not shown.
+/// Print the log, one line per entry. The stored hashes of PINs and tokens are left out.
 #[derive(Debug, Args)]
 pub struct Dump {
     #[command(flatten)]
     store: StoreOption,
-    /// Tell what became of each entry, too, by replaying the log
+    /// Print the outcome of each entry as well, computed by replaying the log
     #[arg(long)]
     outcomes: bool,
-    /// Only entries that concern this account: its name, or its id where no account has that name
+    /// Print only entries that concern this account, given by name, or by id if no account has that name
     #[arg(long, value_name = "NAME|ID")]
     account: Option<String>,
-    /// Only entries of this session
+    /// Print only entries of this session
     #[arg(long, value_name = "SESSION")]
     session: Option<SessionId>,
-    /// Only these entries: A..B with both included, A.., ..B or A
+    /// Print only entries with these log sequence numbers (LSN): A..B (both included), A.., ..B or A
     #[arg(long, value_name = "A..B")]
     lsn: Option<Range>,
-    /// Print JSON, one object a line
+    /// Print one JSON object per entry, each on its own line
     #[arg(long)]
     json: bool,
 }
 
-/// Entries from one to another, both included.
+/// A range of LSNs, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     from: u64,
@@ -123,7 +122,7 @@ impl Dump {
     }
 }
 
-/// An account by its name; by its id if there is no such name and it is all digits.
+/// Finds an account by name; by id if no account has that name and the text is all digits.
 fn find(bank: &Bank, account: &str) -> Option<AccountId> {
     let by_id = || {
         let id = account.bytes().all(|byte| byte.is_ascii_digit()).then(|| account.parse().ok())??;
@@ -155,13 +154,13 @@ fn touches_account(entry: &Entry, applied: &Applied, id: AccountId) -> bool {
 struct Printer<W> {
     out: W,
     is_closed: bool,
-    /// As of the last entry seen.
+    /// The epochs as of the last entry seen.
     epochs: Epochs,
     decimals: u8,
 }
 
 impl<W: Write> Printer<W> {
-    /// Takes from a bank what entries that were dropped have said.
+    /// Takes epochs and decimals from a bank restored from a checkpoint, if the entries that set them were dropped from the log.
     fn begin(&mut self, bank: &Bank) {
         if self.epochs.lineage() == Lineage(0) {
             (self.epochs, self.decimals) = (bank.epochs().clone(), bank.decimals());
@@ -173,7 +172,7 @@ impl<W: Write> Printer<W> {
             Action::Genesis { decimals, .. } => self.decimals = decimals,
             Action::Lineage { lineage, .. } => self.epochs.draw(lineage),
             Action::Start(epoch) => {
-                // One that does not fit is the bank's to refuse.
+                // The bank refuses an epoch that does not fit; nothing to do here.
                 self.epochs.start(at.2, epoch);
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! Entries of the log in words and in JSON. Tags of PINs and tokens are never shown.
+//! Log entries in words and in JSON. The stored hashes of PINs and tokens are never shown.
 //!
 //! Left out: which entries are shown (`dump.rs`).
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::support::output::command_in_words;
 
-/// Who asked.
+/// The owner of the request, in words.
 pub fn owner_in_words(owner: Owner) -> String {
     match owner {
         Owner::Nobody => "nobody".to_owned(),
@@ -20,7 +20,7 @@ pub fn owner_in_words(owner: Owner) -> String {
     }
 }
 
-/// What was asked.
+/// The entry's action, in words.
 pub fn action_in_words(action: &Action, decimals: u8) -> String {
     let amount = |amount: &Amount| amount.display(decimals);
     match action {
@@ -45,7 +45,7 @@ pub fn action_in_words(action: &Action, decimals: u8) -> String {
     }
 }
 
-/// The machine-readable name of what was asked.
+/// The machine-readable name of the action.
 pub const fn action_name(action: &Action) -> &'static str {
     match action {
         Action::Genesis { .. } => "genesis",
@@ -68,7 +68,7 @@ pub const fn action_name(action: &Action) -> &'static str {
     }
 }
 
-/// What became of it.
+/// The outcome of an entry, in words.
 pub fn applied_in_words(applied: &Applied, decimals: u8) -> String {
     match applied {
         Applied::Done => "done".to_owned(),
@@ -86,7 +86,7 @@ pub fn applied_in_words(applied: &Applied, decimals: u8) -> String {
     }
 }
 
-/// What an entry says, for `--json`; the caller adds where it stands.
+/// An entry for `--json`; the caller adds its position.
 pub fn entry_as_json(entry: &Entry, session: Option<String>, decimals: u8) -> Value {
     let (number, acked_below) = match entry.origin {
         Origin::None => (None, None),
@@ -112,7 +112,7 @@ pub fn entry_as_json(entry: &Entry, session: Option<String>, decimals: u8) -> Va
     })
 }
 
-/// What became of an entry, for `--json`.
+/// The outcome of an entry, for `--json`.
 pub fn applied_as_json(applied: &Applied, decimals: u8) -> Value {
     match applied {
         Applied::Answer { body, .. } => {
@@ -122,7 +122,7 @@ pub fn applied_as_json(applied: &Applied, decimals: u8) -> Value {
     }
 }
 
-/// Why a lineage was drawn.
+/// Why a new lineage was drawn, in words.
 pub const fn cause_in_words(cause: LineageCause) -> &'static str {
     match cause {
         LineageCause::Created => "the store was created",

@@ -1,7 +1,7 @@
-//! `bankd wal`: looks at a store's log, and repairs it.
+//! `bankd wal`: inspects, verifies and repairs a store's log.
 //!
-//! All but `repair` work beside a running daemon, take no lock and write nothing.
-//! Left out: one request's story (`explain.rs`), and reading the log (`engine/`, `wal/`).
+//! All but `repair` can run while a daemon runs: they take no lock and write nothing.
+//! Left out: the history of one request (`explain.rs`), and reading the log (`engine/`, `wal/`).
 
 mod dump;
 mod entry_text;
@@ -30,29 +30,29 @@ pub struct Wal {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Tells how large the log is, segment by segment
+    /// Show the size of each log segment
     Stat(crate::cli::commands::wal::stat::Stat),
-    /// Prints the log, one line an entry
+    /// Print the log, one line per entry
     Dump(crate::cli::commands::wal::dump::Dump),
-    /// Checks the whole log, and what clients were told against it
+    /// Verify the whole log, and optionally a client's journal against it
     Verify(crate::cli::commands::wal::verify::Verify),
-    /// Tells what can be done about a store that a start refuses, and does it
+    /// Repair a damaged store that `bankd serve` refuses to open
     Repair(crate::cli::commands::wal::repair::Repair),
 }
 
-/// Which store's log.
+/// The option that names the store.
 #[derive(Clone, Debug, Args)]
 pub struct StoreOption {
-    /// The store's directory
+    /// Directory of the store
     #[arg(long, value_name = "DIR", env = "BANKD_DATA_DIR", default_value = store_paths::DEFAULT_STORE, value_parser = store_paths::data_dir)]
     pub data_dir: PathBuf,
 }
 
 impl Wal {
-    /// Does it.
+    /// Runs the subcommand.
     ///
     /// # Errors
-    /// [`Failure`] with exit code 6 for a damaged log, 8 where there is none.
+    /// [`Failure`] with exit code 6 for a damaged log, 8 if there is no log.
     pub fn run(self) -> Result<Exit, Failure> {
         match self.action {
             Action::Stat(stat) => stat.run(),
@@ -63,7 +63,8 @@ impl Wal {
     }
 }
 
-/// Tells on stderr what anybody should know who looks at this log, and what a long reading came to.
+/// Prints remarks about the log on stderr (running daemon, dropped beginning, torn tail, damaged manifest slot), and the
+/// summary of a long read.
 pub fn remark(history: &History, progress: Option<&Progress>) {
     let dropped = if history.log.torn.is_some() { "without a torn tail" } else { "nothing dropped" };
     progress.and_then(|progress| progress.summary(dropped)).iter().for_each(|line| say(line));

@@ -1,7 +1,7 @@
-//! `bankd wal repair`: what can be done about a damaged store. What loses nothing is done at once; a tail is dropped only when
-//! that is asked for, after copying it and listing what is in it.
+//! `bankd wal repair`: repairs a damaged store. A repair that loses nothing is done at once; a tail is dropped only on
+//! request (`--drop-tail`), after it is copied and its requests are listed.
 //!
-//! Left out: how (`engine/`).
+//! Left out: the repair itself (`engine/`).
 
 use std::fmt::Write;
 
@@ -15,24 +15,25 @@ use crate::cli::support::output::{command_in_words, say, tell, tell_json};
 use crate::cli::support::progress;
 use crate::cli::support::store_paths::PlaceOption;
 
-/// Tells what can be done about a store that a start refuses, and does it: by itself where nothing is lost.
+/// Repair a damaged store that `bankd serve` refuses to open. Repairs that lose nothing are done at once; dropping entries
+/// needs --drop-tail.
 #[derive(Debug, Args)]
 pub struct Repair {
     #[command(flatten)]
     store: StoreOption,
-    /// Drop everything behind the last good batch, where only that helps; it is copied to DIR.repair-N first, and every
-    /// session ends
+    /// Drop everything after the last intact batch, if nothing else repairs the store. The dropped part is copied to
+    /// DIR.repair-N first, and all sessions end
     #[arg(long)]
     drop_tail: bool,
-    /// Where whole batches stand behind the damage: the first batch that is to be dropped with all that follow
+    /// Number of the first batch to drop, with all that follow; required with --drop-tail if intact batches follow the damage
     #[arg(long, value_name = "NUMBER")]
     from_batch: Option<u64>,
-    /// Tell what would be done, and change nothing; the exit code is that of `bankd serve`
+    /// Show what would be done and change nothing; exit code as of `bankd serve` on this store
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     place: PlaceOption,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +65,7 @@ impl Repair {
         }
     }
 
-    /// Makes anew what says nothing of its own.
+    /// Rewrites files that can be derived from the rest of the store, so that nothing is lost.
     fn mend(&self, mend: Mend) -> Result<Exit, Failure> {
         let (why, steps, lsn) = (mend.why().to_owned(), mend.steps(), mend.lsn());
         let is_refused = mend.is_refused();
@@ -85,7 +86,7 @@ impl Repair {
         Ok(Exit::Done)
     }
 
-    /// Drops what stands behind the good part.
+    /// Drops everything after the intact part of the log.
     fn drop(&self, plan: engine::Repair) -> Result<Exit, Failure> {
         let list = list(&plan);
         if !self.json {
@@ -129,7 +130,7 @@ impl Repair {
     }
 }
 
-/// What a person can do where something is lost.
+/// Advice if a repair would lose entries.
 fn what_next(first: u64, flags: &str) -> String {
     format!(
         "to lose nothing, put the damaged file back from a snapshot or backup that has batch {first}, or start such a snapshot in a directory of its own; to go on without all that follows batch {}, run it again with {flags}",
@@ -148,7 +149,7 @@ fn finish(as_json: bool, mut shown: Value, more: &Value, line: &str) {
     tell_json(&shown);
 }
 
-/// What is dropped, for people; it goes with the copies, too.
+/// What is dropped, in words; the same text is stored beside the copies.
 fn list(plan: &engine::Repair) -> String {
     let (batches, entries) = plan.counts();
     let end = plan.tail().end;

@@ -1,6 +1,6 @@
-//! `bankd wal stat`: how large the log is, segment by segment.
+//! `bankd wal stat`: prints the size and content of each log segment.
 //!
-//! Left out: what the entries say (`dump.rs`), and whether they hold together (`verify.rs`).
+//! Left out: the entries themselves (`dump.rs`), and their verification (`verify.rs`).
 
 use bankd::engine;
 use bankd::model::types::{BankTime, Lsn};
@@ -10,16 +10,15 @@ use serde_json::json;
 
 use crate::cli::commands::wal::{StoreOption, remark};
 use crate::cli::support::failure::{Exit, Failure};
-use crate::cli::support::output::{tell, tell_json};
+use crate::cli::support::output::{tell, tell_json, utc};
 use crate::cli::support::progress;
-use crate::cli::support::when::utc;
 
-/// What stands in one segment.
+/// Figures of one segment, or of all.
 #[derive(Clone, Debug, Default)]
 struct Part {
     sequence: u64,
     size: u64,
-    /// What its file takes: less than its size where it is packed.
+    /// Size of its file in bytes; less than `size` if the segment is compressed.
     stored: u64,
     used: u64,
     batches: u64,
@@ -29,12 +28,12 @@ struct Part {
     incarnations: u64,
 }
 
-/// Tells how large the log is.
+/// Show the size of each log segment in bytes, with its batches, entries and times.
 #[derive(Debug, Args)]
 pub struct Stat {
     #[command(flatten)]
     store: StoreOption,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -115,7 +114,7 @@ impl Part {
         self.times = span(self.times, part.times);
     }
 
-    /// The name of the file that it is kept in.
+    /// The name of the segment's file.
     fn file(&self) -> String {
         if self.stored == self.size { file_name(self.sequence) } else { compressed_name(self.sequence) }
     }

@@ -1,6 +1,6 @@
-//! `bankd wal verify`: checks the whole log, and the receipts of a client's journal against it.
+//! `bankd wal verify`: verifies the whole log, and compares a client journal's receipts with it.
 //!
-//! Left out: the checking (`engine/`), and what a journal's bytes say (`client/`).
+//! Left out: the verification itself (`engine/`), and decoding a journal (`client/`).
 
 use std::path::{Path, PathBuf};
 
@@ -14,18 +14,18 @@ use crate::cli::support::failure::{Exit, Failure};
 use crate::cli::support::output::{say, tell, tell_json};
 use crate::cli::support::progress;
 
-/// How many contradictions are named.
+/// The most contradictions printed; the rest is counted.
 const NAMED: usize = 10;
 
-/// Checks the whole log: every checksum, the chain, the outcomes by replay, the books.
+/// Verify the whole log: every checksum, the hash chain, the outcomes by replay, and that balances add up.
 #[derive(Debug, Args)]
 pub struct Verify {
     #[command(flatten)]
     store: StoreOption,
-    /// Hold every receipt of this client's journal against the log
+    /// Compare every receipt in this client's journal with the log
     #[arg(long, value_name = "JOURNAL")]
     against: Option<PathBuf>,
-    /// Print JSON
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -33,7 +33,7 @@ pub struct Verify {
 impl Verify {
     pub fn run(self) -> Result<Exit, Failure> {
         let (env, progress) = progress::tool();
-        // First the journal, then the log: whatever was answered by now is in the log already.
+        // Read the journal before the log: every answer in the journal is then in the log already.
         let told = self.against.as_deref().map(|path| read_journal(&env, path)).transpose()?.unwrap_or_default();
         let verified = engine::verify(&env, &self.store.data_dir, &told)?;
         let foreign = told.len().saturating_sub(verified.held).saturating_sub(verified.dropped);
@@ -62,7 +62,7 @@ fn read_journal(env: &StoreEnv, path: &Path) -> Result<Vec<Evidence>, Failure> {
     Ok(evidence.collect())
 }
 
-/// The failure that a log deserves which contradicts what its clients were told.
+/// The failure to report if the log contradicts the answers that its clients received.
 fn exposed(verified: &Verified) -> Option<Failure> {
     let all = &verified.contradictions;
     if all.is_empty() {

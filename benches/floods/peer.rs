@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// A connection that was cut off is made again after this long.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -189,7 +189,7 @@ impl Frames {
 
 /// Connects from one of several addresses of this machine.
 pub fn connect(address: SocketAddr, place: usize) -> io::Result<TcpStream> {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let source = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2 + (place % SOURCES) as u8), 0);
     rustix::net::bind(&socket, &source)?;
     sockopt::set_tcp_nodelay(&socket, true)?;

@@ -176,8 +176,8 @@ impl Daemon {
 /// Keeps a dead daemon's port for the rest of this process, refusing connections: a daemon of another test that got it
 /// would be taken for the one that came back.
 fn keep_port(address: SocketAddr) {
-    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     sockopt::set_socket_reuseaddr(&socket, true).unwrap();
     // Where somebody was faster, nothing can be done about it.
     if bind(&socket, &address).is_ok() {

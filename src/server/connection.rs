@@ -50,8 +50,8 @@ impl FrontEnd {
 /// A connection.
 ///
 /// Invariants: `sent <= output.len()`, and both are zero once everything is sent; `decoded < input.len()`, or both are
-/// zero; nothing is decoded while `is_blocked`; there is a session only with an owner. All times are in bank time,
-/// which stands still while the loop is not ready to read.
+/// zero; nothing is decoded while `is_blocked`; there is a session only with an owner. All times are by the clock of
+/// `deadlines.rs`, which stands still while the loop is not ready to read.
 pub struct Connection {
     /// Distinguishes this connection from an earlier one in the same slot.
     pub generation: u32,

@@ -60,7 +60,7 @@ pub fn requests(bytes: &[u8], next: RequestNumber, most: usize, commands: &mut V
 /// `commands`.
 ///
 /// # Errors
-/// [`Refusal::BadMessage`]: nothing after these bytes can be decoded.
+/// [`Refusal::BadMessage`]: neither these bytes nor any after them can be decoded.
 #[inline]
 pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Question, usize)>, Refusal> {
     let Front::Whole { payload, consumed } = frame::front(bytes).map_err(|_| Refusal::BadMessage)? else { return Ok(None) };

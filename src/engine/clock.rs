@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_pause_is_told_and_taken() {
+    fn a_long_pause_is_returned_and_accepted() {
         let (clock, jump) = start(15 * YEAR, 5 * YEAR);
         assert_eq!(clock.now(), BankTime(15 * YEAR));
         assert_eq!(jump, Some(Jump::Ahead(Duration::from_micros(10 * YEAR))));

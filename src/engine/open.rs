@@ -23,7 +23,7 @@ use crate::wal::{Log, SegmentSizes};
 /// Opens the store in `dir`: takes its lock, replays its log, checks its key, and starts a new incarnation.
 ///
 /// # Errors
-/// [`StoreError`]; then only the lock file's text was written.
+/// [`StoreError`]. If the store or the key is refused, only the lock file's text was written.
 pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
     let env = &env.anchored(dir)?;
     let Present { is_creating } = judge::look_for_store(env, dir)?;

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_are_told_by_name() {
+    fn other_versions_are_named() {
         for (at, name) in [(12, "format version 9"), (14, "logic version 9")] {
             let mut block = example().encode();
             block[at] = 9;

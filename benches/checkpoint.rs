@@ -4,8 +4,9 @@
 //! No criterion here: a tail of latencies needs every single commit, and a start takes seconds. Smaller figures:
 //! `ACCOUNTS=10000 ENTRIES=100000 CHECKPOINTS=1 cargo bench --bench checkpoint`.
 //!
-//! What a tail is made of: `perf record -a -e sched:sched_switch -e block:block_rq_issue -e block:block_rq_complete` around
-//! it tells, of each commit that took long, whether it waited for a processor or behind which request of whom.
+//! The cause of a tail: record `perf record -a -e sched:sched_switch -e block:block_rq_issue -e
+//! block:block_rq_complete` around it; for each slow commit it shows whether it waited for a processor, or behind which
+//! request of which process.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
 #[path = "support/engine.rs"]

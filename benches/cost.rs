@@ -141,7 +141,7 @@ impl Teller {
     }
 }
 
-/// The loads whose cost is told.
+/// The loads whose cost is printed.
 fn loads() -> [(&'static str, Plan); 5] {
     [
         ("1 connection, 1 in flight", plan(1, 1)),

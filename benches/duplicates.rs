@@ -44,7 +44,7 @@ fn duplicates(c: &mut Criterion) {
     assert_eq!(service.engine().bank().applied(), executed, "a duplicate was executed");
 }
 
-/// One turn of the loop: gives the bytes of the replies.
+/// One turn of the loop; returns the length of the replies.
 fn turn(service: &mut Service, slot: usize, bytes: &[u8]) -> usize {
     service.receive(slot, bytes, Duration::ZERO).unwrap();
     let _ = service.finish_turn(Duration::ZERO).unwrap();

@@ -96,7 +96,7 @@ impl Bench {
         Self { shared, bare }
     }
 
-    /// So many bare commits of so many bytes, one after the other.
+    /// `commits` bare commits of `bytes` bytes, one after the other.
     fn bare(&mut self, commits: usize, bytes: usize) -> Vec<Duration> {
         let block = vec![0xA5; bytes];
         let timed = |bare: &mut BareFile| {
@@ -111,7 +111,7 @@ impl Bench {
         percentiles(&mut self.bare(3000, 4096)).0.as_secs_f64() * 1e6
     }
 
-    /// How many commands a second the bare disk takes in commits of so many.
+    /// How many commands a second the bare disk takes in commits of `commands` commands.
     fn bare_rate(&mut self, commands: f64) -> f64 {
         let bytes = ((commands * ENTRY) as usize).next_multiple_of(4096);
         let samples = self.bare(300, bytes);

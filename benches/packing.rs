@@ -42,7 +42,8 @@ fn main() {
     }
 }
 
-/// Writes so many full segments, and gives the number of the last one. `row` requests come one after the other from one client.
+/// Writes `segments` full segments; returns the number of the last one. `row` requests come one after the other from
+/// one client.
 fn write(dir: &Path, entries: u64, row: u64, segments: u64) -> u64 {
     let disk = Arc::new(OsDisk);
     let mut log = Log::create(disk, dir, STORE, SIZES, 0x1111, Preparer::Inline).unwrap();

@@ -1,4 +1,4 @@
-//! Opening a store: replay of its whole log through the bank, from a log that the page cache was told to forget.
+//! Opening a store: replay of its whole log through the bank, from a log that was evicted from the page cache.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use bankd::engine::{self, Admission, Engine, NewRecord, NewStore, StoreEnv};

@@ -53,7 +53,7 @@ fn no_request_allocates() {
     }
 }
 
-/// A connection that holds half a frame takes memory for that, and gives it back: an idle one has none.
+/// A connection that holds half a frame takes memory for that, and frees it: an idle one has none.
 #[test]
 fn a_read_that_ends_within_a_frame_costs_its_connection_two() {
     for (connections, depth) in [(1, 2), (16, 256)] {

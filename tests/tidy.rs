@@ -1,5 +1,5 @@
-//! The layering, the sizes and the banned names of `ARCHITECTURE.md`, as a test: every rule is run over every Rust
-//! file of the project, and every rule is shown a bad example that it must refuse.
+//! The layering, the sizes and the banned names of `ARCHITECTURE.md` and the banned words of `CONTRIBUTING.md`, as a
+//! test: every rule is run over every Rust file of the project, and is shown a bad example that it must refuse.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
 #[path = "tidy/rules.rs"]
@@ -214,4 +214,20 @@ fn nothing_is_left_for_later() {
         refused("src/wal/mod.rs", &format!("fn f() {{}} // {mark}: more"), mark);
     }
     accepted("src/wal/mod.rs", "// Hacks are no XXXL marks.");
+}
+
+#[test]
+fn comments_use_plain_words() {
+    for word in ["whoever", "somebody", "nobody", "anybody", "so many", "whom", "tells", "told", "gives"] {
+        refused("src/wal/mod.rs", &format!("fn f() {{}} // Here {word}: more."), word);
+        refused("src/wal/mod.rs", &format!("/// {}'s own.\nfn f() {{}}", word.to_uppercase()), word);
+        refused("tests/wal/crash.rs", &format!("/* {word} */"), word);
+        refused("benches/commit.rs", &format!("//! {word}"), word);
+        accepted("src/wal/mod.rs", &format!("/// The word `{word}` in code, and [`{word}`](crate::{word}), and un{word}.\nfn f() {{}}"));
+        accepted("src/wal/mod.rs", &format!("const A: &str = \"{word} // {word}\"; // See `A`."));
+    }
+    refused("src/wal/mod.rs", "/// Writes so\n/// many entries.\nfn f() {}", "so many");
+    refused("src/wal/mod.rs", "/// `A` is told `B`.\nfn f() {}", "src/wal/mod.rs:2");
+    accepted("src/wal/mod.rs", "/// Of [`Owner::Nobody`]; [`told`] returns it.\nfn told(gives: u8) {}");
+    accepted("src/wal/mod.rs", "/// Many so-called entries; many more.\nfn f() {}");
 }

@@ -66,7 +66,7 @@ impl Drop for Bank {
     }
 }
 
-/// Makes a store in the empty directory; gives the store's directory.
+/// Makes a store in the empty directory; returns the store's directory.
 pub fn make(dir: &Path) -> PathBuf {
     let (list, store) = (dir.join("accounts.csv"), dir.join("store"));
     let mut text = format!("kind,name,secret,balance\nteller,honest,{TOKEN},\nteller,flood,{TOKEN},\n");

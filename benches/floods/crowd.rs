@@ -1,4 +1,4 @@
-//! The connections of one flood: what they say, and the loop that gives each of them its turns.
+//! The connections of one flood: what they send, and the loop that serves each of them in turn.
 //!
 //! Left out: one connection (`peer.rs`), the process around a flood (`flooder.rs`). `tests/daemon/floods.rs` has these in small.
 

@@ -30,11 +30,11 @@ pub struct Flood {
 }
 
 enum Kind {
-    /// So many connections that follow a script; the second is the number of the connection.
+    /// This many connections that follow a script; the function's argument is the number of the connection.
     Peers(usize, fn(usize) -> Script),
-    /// So many threads that connect, say this on the lab's number port, read the answer, and begin again.
+    /// This many threads that connect, send this on the lab's number port, read the answer, and begin again.
     Numbers(usize),
-    /// So many threads that connect to the native port, hang up, and begin again.
+    /// This many threads that connect to the native port, hang up, and begin again.
     Connects(usize),
 }
 

@@ -68,7 +68,7 @@ pub fn depositor(address: SocketAddr) -> TcpStream {
     connect(address, &teller("honest"), true)
 }
 
-/// Measures for that long, so many deposits a second.
+/// Measures for `lasting`, with `rate` deposits a second.
 pub fn measure(address: SocketAddr, depositor: TcpStream, lasting: Duration, rate: u64) -> Honest {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -21,7 +21,7 @@ pub enum Pace {
     Once,
     /// The script's second part again and again, as fast as the socket takes it.
     Always,
-    /// The second part again when so many more replies have come.
+    /// The second part again after this many further replies.
     Answered(u64),
     /// One byte of the second part a second.
     ByteASecond,

@@ -35,15 +35,15 @@ impl Shared {
         Self { env: Env::os(), sheet: Sheet::open(), dir }
     }
 
-    /// A bank of so many accounts, and where it is.
+    /// A bank of `accounts` accounts, and its directory.
     pub fn bank(&self, accounts: u32) -> (tempfile::TempDir, OwnBank) {
         let dir = tempfile::tempdir_in(self.dir.path()).unwrap();
         let bank = OwnBank::start(&*self.env.disk, exe(), dir.path(), accounts).unwrap();
         (dir, bank)
     }
 
-    /// Puts the load on the bank, and waits until what it leaves for the background (segments to be compressed) is done, so
-    /// that nobody else pays for it.
+    /// Puts the load on the bank, and waits until its background work (compressing segments) is done, so that no later
+    /// load pays for it.
     pub fn run(&self, bank: &OwnBank, plan: &Plan) -> Report {
         let report = trial(&self.env, &Target::Own(bank), plan, None, &mut |_| {}).unwrap();
         report.warnings().iter().for_each(|warning| println!("  NOTE: {warning}"));
@@ -56,7 +56,7 @@ impl Shared {
     }
 }
 
-/// Deposits to the small bank by so many connections with so many in flight each.
+/// Deposits to the small bank by `connections` connections, with `depth` in flight on each.
 pub fn plan(connections: usize, depth: usize) -> Plan {
     let duration = seconds_each();
     Plan { connections, depth, warm_up: duration / 5, duration, accounts: SMALL, ..Plan::default() }
@@ -86,7 +86,7 @@ pub fn names(store: &Path) -> Vec<String> {
     std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Removes the checkpoints of a store that nobody serves: a start then reads the whole log.
+/// Removes the checkpoints of a store that is not being served: a start then reads the whole log.
 pub fn remove_checkpoints(store: &Path) {
     let checkpoints: Vec<PathBuf> = names(store).into_iter().filter(|name| name.ends_with(".ckpt")).map(|name| store.join(name)).collect();
     checkpoints.iter().for_each(|path| std::fs::remove_file(path).unwrap());

@@ -49,7 +49,7 @@ impl Load {
         for number in first..first + count {
             let account = AccountId((number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32 % self.accounts);
             let command = Command::Deposit { account, amount: Amount::new(1).unwrap() };
-            // A session keeps at most 1,024 replies that nobody acknowledged.
+            // A session keeps at most 1,024 replies that are not acknowledged.
             let acked = RequestNumber(first.max(number.saturating_sub(1000)));
             let logged = engine.submit_request(OWNER, self.session, RequestNumber(number), acked, command);
             assert!(matches!(logged, Ok(Admission::Logged)));

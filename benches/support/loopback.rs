@@ -1,4 +1,4 @@
-//! Bare sockets: what this machine's loopback carries of a load's bytes when nobody looks at them.
+//! Bare sockets: how fast this machine's loopback carries a load's bytes when they are not looked at.
 //!
 //! A peer on a thread of its own answers every question's bytes with an answer's bytes; both ends are one poll loop, as
 //! the daemon and the generator are. Left out: frames, checksums, disks, money.
@@ -26,13 +26,13 @@ pub struct Exchange {
 pub const SINGLE: Exchange = Exchange { question: 44, answer: 81 };
 
 impl Exchange {
-    /// Frames of so many transfers and their answers.
+    /// Frames of `commands` transfers and their answers.
     pub const fn run(commands: usize) -> Self {
         Self { question: 36 + 20 * commands, answer: 68 + 25 * commands }
     }
 }
 
-/// How many exchanges a second so many connections carry, with so many under way on each.
+/// How many exchanges a second `connections` connections carry, with `depth` in flight on each.
 pub fn rate(connections: usize, depth: usize, exchange: Exchange, lasting: Duration) -> f64 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

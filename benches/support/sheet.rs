@@ -1,5 +1,5 @@
-//! Rounds and targets: what a bench prints of the samples of its interleaved rounds, and the same as JSON for whoever
-//! makes a page of it.
+//! Rounds and targets: what a bench prints of the samples of its interleaved rounds, and the same as JSON for tools
+//! that make a page of it.
 //!
 //! `ROUNDS` is how many rounds there are (5), `SECONDS_EACH` how long each load is measured (3), `RESULTS` a file to which
 //! a line of JSON is appended for each figure. Left out: measuring.
@@ -32,7 +32,7 @@ pub fn seconds_each() -> Duration {
     Duration::from_secs(setting("SECONDS_EACH", 3))
 }
 
-/// The middle of so many samples, and the ends.
+/// The median of the samples, the smallest and the largest.
 pub fn median(samples: &[f64]) -> (f64, f64, f64) {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -128,7 +128,7 @@ impl Turns {
         (0..self.slots.len()).map(|_| framed(&self.asks(first))).collect()
     }
 
-    /// One turn as the event loop makes it; gives how many bytes of replies there were.
+    /// One turn as the event loop makes it; returns the length of the replies.
     #[inline(never)]
     pub fn run(&mut self, input: &[Vec<u8>]) -> usize {
         self.service.resume(NOW).unwrap();
@@ -157,8 +157,8 @@ impl Turns {
         replied
     }
 
-    /// Like [`Turns::run`], and counts the requests that were answered as they should be: executed, or for duplicates
-    /// told again, in the right order; with the balance, where that was asked for.
+    /// Like [`Turns::run`], and counts the requests with the right answer: executed, or, for duplicates, the recorded
+    /// answer; in the right order; with the balance, where that was asked for.
     pub fn run_and_check(&mut self, input: &[Vec<u8>]) -> u64 {
         for (slot, bytes) in self.slots.iter().zip(input) {
             self.service.receive(*slot, bytes, NOW).unwrap();
@@ -215,7 +215,7 @@ impl Turns {
                 Ask::Run { first: RequestNumber(first + at * RUN), acked_below, commands }
             }
             Scenario::Duplicates => {
-                // The same command under the same number, whoever asks and how often.
+                // The same command under the same number, for every client and copy.
                 let account = AccountId(u32::try_from(at).unwrap() % self.accounts);
                 let command = Command::Deposit { account, amount: Amount::new(1).unwrap() };
                 Ask::Request { number: RequestNumber(at + 1), acked_below: RequestNumber(1), command }

@@ -1,25 +1,25 @@
-//! The open batch's entries in memory, from their submission until each was applied.
+//! The open batch's entries in memory, from their submission until each is applied.
 //!
-//! Requests that share a record of the log stand together here, too, so that what they share is looked at once.
-//! Left out: what is new (`staging.rs`), and the bytes (`wal/`).
+//! Requests that share a record of the log are one part here, too, so what they share is checked once. Left out:
+//! deciding what is new (`staging.rs`), and the bytes (`wal/`).
 
 use crate::model::command::Command;
 use crate::model::entry::{Entry, Requests};
 
-/// So many commands' accounts are fetched from memory at once, ahead of applying them.
+/// The accounts of this many commands are prefetched at once, before they are applied.
 const AHEAD: usize = 64;
 
-/// The open batch. Allocates nothing once it has had its size.
+/// The open batch. Allocates nothing once it has grown to its size.
 ///
-/// Invariants: `commands` holds those of every part of requests, one part after the other; `next` is at a part with entries
-/// that are not applied, or behind the last.
+/// Invariants: `commands` holds the commands of all parts of requests, one part after the other; `next` is at a part
+/// with entries that are not applied, or behind the last.
 #[derive(Default)]
 pub struct BatchEntries {
     parts: Vec<Part>,
     commands: Vec<Command>,
     len: usize,
     next: Cursor,
-    /// The accounts of the commands before this one were fetched.
+    /// The accounts of the commands before this one are prefetched.
     fetched: usize,
 }
 
@@ -28,21 +28,21 @@ enum Part {
     Requests { requests: Requests, count: usize },
 }
 
-/// What was applied.
+/// The position of the next entry to apply.
 #[derive(Clone, Copy, Default)]
 struct Cursor {
     part: usize,
-    /// In that part.
+    /// Entries of that part that are applied.
     within: usize,
-    /// In the commands.
+    /// Index in `commands`.
     command: usize,
 }
 
-/// What is to be applied next.
+/// The next entries to apply.
 pub enum Next<'a> {
     /// One entry.
     Entry(&'a Entry),
-    /// These requests, as [`Requests`] tells of them, and maybe more.
+    /// These requests, described by [`Requests`]; more may follow.
     Requests(Requests, &'a [Command]),
     /// Nothing.
     None,
@@ -54,30 +54,30 @@ impl BatchEntries {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no entries.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether some were applied.
+    /// Whether some are applied.
     pub const fn is_begun(&self) -> bool {
         self.next.part > 0 || self.next.within > 0
     }
 
-    /// Appends an entry that is no request.
+    /// Appends an entry that is not a request.
     pub fn push(&mut self, entry: Entry) {
         self.parts.push(Part::Entry(entry));
         self.len += 1;
     }
 
-    /// Appends requests, one at least.
+    /// Appends at least one request.
     pub fn push_requests(&mut self, requests: Requests, commands: &[Command]) {
         self.parts.push(Part::Requests { requests, count: commands.len() });
         self.commands.extend_from_slice(commands);
         self.len += commands.len();
     }
 
-    /// Appends more requests to the last part, which is of those that they go on from.
+    /// Appends more requests to the last part, whose session and numbers they continue.
     pub fn join(&mut self, commands: &[Command]) {
         let last = self.parts.last_mut();
         assert!(matches!(last, Some(Part::Requests { .. })), "requests join others");
@@ -88,7 +88,7 @@ impl BatchEntries {
         }
     }
 
-    /// What is to be applied next, but no more than `most` requests at once.
+    /// The next entries to apply, at most `most` requests at once.
     #[inline]
     pub fn next(&self, most: usize) -> Next<'_> {
         match self.parts.get(self.next.part) {
@@ -98,13 +98,13 @@ impl BatchEntries {
                 let until_fetch = self.fetched.saturating_sub(self.next.command).max(1);
                 let count = (count - self.next.within).min(most).min(until_fetch);
                 let commands = self.commands.get(self.next.command..self.next.command + count);
-                // None, or none at a time, is a batch that disagrees with itself: an error of whoever asked for more.
+                // No commands, or `most` of zero: the caller asked for more than the batch has, which is a bug there.
                 commands.filter(|commands| !commands.is_empty()).map_or(Next::None, |commands| Next::Requests(*requests, commands))
             }
         }
     }
 
-    /// The commands whose accounts are to be fetched before anything more is applied, if it is time.
+    /// The commands whose accounts to prefetch before anything more is applied, if there are any.
     #[inline]
     pub fn fetch(&mut self) -> Option<&[Command]> {
         if self.next.command < self.fetched || self.next.command >= self.commands.len() {
@@ -114,7 +114,7 @@ impl BatchEntries {
         self.commands.get(self.next.command..self.fetched)
     }
 
-    /// So many entries of the next part were applied. Gives whether that was all, and everything is forgotten.
+    /// Marks `done` entries of the next part as applied. Returns true, and clears the batch, when they were the last.
     #[inline]
     pub fn applied(&mut self, done: usize) -> bool {
         self.next.within += done;
@@ -156,7 +156,7 @@ mod tests {
         (0..count).map(|id| Command::Deposit { account: AccountId(id), amount: Amount::MAX }).collect()
     }
 
-    /// Applies everything, at most so many at once: the numbers of the requests, 0 for another entry.
+    /// Applies everything, at most `most` at once. Returns the numbers of the requests, 0 for another entry.
     fn walk(pending: &mut BatchEntries, most: usize) -> (Vec<u64>, usize) {
         let (mut numbers, mut fetched) = (Vec::new(), 0);
         loop {

@@ -1,6 +1,6 @@
 //! Bank time: the last batch's time plus what the monotonic clock has counted since. It never decreases.
 //!
-//! Left out: what it is used for. No outcome depends on it; it tells people when something happened.
+//! Left out: its uses. No outcome depends on it; it shows people when something happened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::env::Clock;
 use crate::model::invariant::held;
 use crate::model::types::BankTime;
 
-/// Tells bank time while a store runs.
+/// The bank time of a running store.
 pub struct BankClock {
     clock: Arc<dyn Clock>,
     base: BankTime,
@@ -17,7 +17,7 @@ pub struct BankClock {
 }
 
 impl BankClock {
-    /// Starts at the larger of the last batch's time and the wall clock; tells a jump of more than a day.
+    /// Starts at the larger of the last batch's time and the wall clock; returns a jump of more than a day.
     #[must_use]
     pub fn start(clock: Arc<dyn Clock>, last: BankTime) -> (Self, Option<Jump>) {
         let wall = BankTime(micros(clock.wall()));
@@ -41,7 +41,7 @@ impl BankClock {
     }
 }
 
-/// How far the wall clock stood from the last batch at start.
+/// How far the wall clock was from the last batch at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jump {
     /// The store was stopped for long, or the clock was set forward.
@@ -50,7 +50,7 @@ pub enum Jump {
     Back(Duration),
 }
 
-/// Half a million years fit.
+/// Room for half a million years.
 fn micros(duration: Duration) -> u64 {
     held(u64::try_from(duration.as_micros()).ok(), "a clock shows less than half a million years")
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_pause_is_told_and_taken() {
+    fn a_long_pause_is_returned_and_accepted() {
         let (clock, jump) = start(15 * YEAR, 5 * YEAR);
         assert_eq!(clock.now(), BankTime(15 * YEAR));
         assert_eq!(jump, Some(Jump::Ahead(Duration::from_micros(10 * YEAR))));

@@ -1,6 +1,6 @@
-//! Copies a file's bytes durably: what a repair keeps and what a snapshot is made of.
+//! Copies a file's bytes durably, for repairs and snapshots.
 //!
-//! Left out: what is copied, and how the copy is checked (`repair/mod.rs`, `snapshot/mod.rs`).
+//! Left out: choosing the files, and checking the copy (`repair/mod.rs`, `snapshot/mod.rs`).
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use super::store_dir::io_error;
 use crate::env::{Disk, File};
 use crate::model::invariant::to_len;
 
-/// How much is copied at a time, in bytes.
+/// The size of one read and write, in bytes.
 pub(super) const CHUNK: u64 = 1 << 20;
 
-/// Writes the first `count` bytes of `source` to a new file of `length` bytes, zeros behind them, and syncs it. Reads of
-/// the copy then ask the device. `from` is the name of the source, for messages. The caller syncs the directory.
+/// Writes the first `count` bytes of `source` to a new file of `length` bytes, filled with zeros, and syncs it. Later
+/// reads of the copy go to the device. `from` is the source's name, for messages. The caller syncs the directory.
 ///
 /// # Errors
-/// [`StoreError::Io`]; what was written until then stays.
+/// [`StoreError::Io`]; the partial copy stays.
 pub(super) fn copy(
     disk: &dyn Disk,
     source: &dyn File,

@@ -1,7 +1,7 @@
-//! Creates a store: lock, key file, marker `CREATING`, the log with everything that the store begins with, the manifest,
-//! marker removed. A store exists once its manifest does; a marker without one means: begin afresh.
+//! Creates a store: lock, key file, marker `CREATING`, the log with all initial entries, the manifest, marker removed.
+//! A store exists once its manifest does; a marker without a manifest means that creation must begin afresh.
 //!
-//! Left out: what the log's files look like (`wal/`), where accounts come from (`cli/`).
+//! Left out: the layout of the log's files (`wal/`), the source of the accounts (`cli/`).
 
 use std::path::Path;
 
@@ -17,12 +17,12 @@ use crate::model::secret::Secret;
 use crate::model::types::{Lineage, Owner, StoreId};
 use crate::wal::{self, Full, Log, Preparer, SegmentSizes};
 
-/// How a new store is made.
+/// The settings of a new store.
 #[derive(Clone, Copy, Debug)]
 pub struct NewStore {
     /// Decimals of every amount, at most [`crate::model::amount::MAX_DECIMALS`].
     pub decimals: u8,
-    /// How large its log's segments are.
+    /// The sizes of its log's segments.
     pub segments: SegmentSizes,
 }
 
@@ -33,12 +33,12 @@ impl Default for NewStore {
     }
 }
 
-/// What a new store begins with.
+/// An initial record of a new store.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NewRecord {
     /// An account.
     Account {
-        /// Its name: valid, and no other account's.
+        /// Its name: valid and unique.
         name: Box<str>,
         /// Its PIN.
         pin: Secret,
@@ -54,7 +54,7 @@ pub enum NewRecord {
     },
 }
 
-/// What was made.
+/// The result of a creation.
 #[derive(Clone, Copy, Debug)]
 pub struct Created {
     /// The store's id.
@@ -65,10 +65,10 @@ pub struct Created {
     pub entries: u64,
 }
 
-/// Makes a store in `dir`, which must be empty or not there yet, and the key file, unless there is one.
+/// Makes a store in `dir`, which must be empty or missing, and the key file, unless there is one.
 ///
 /// # Errors
-/// [`StoreError`]; what was made until then is no store, and another try begins afresh.
+/// [`StoreError`]; the partial creation is not a store, and another try begins afresh.
 pub fn create<E: ToString>(
     env: &StoreEnv,
     dir: &Path,
@@ -110,12 +110,12 @@ pub fn create<E: ToString>(
     Ok(created)
 }
 
-/// The log of a store in the making.
+/// The log of a store that is being created.
 struct Genesis {
     log: Log,
     bank: Bank,
     clock: BankClock,
-    /// What the open batch holds, to be applied when it is full: the digest in its header covers what came before it.
+    /// The open batch's entries, applied when it is full: its header's digest covers the entries before it.
     batch: Vec<Entry>,
     store: StoreId,
 }
@@ -191,7 +191,7 @@ fn split_random(random: [u8; 32]) -> ([u64; 2], StoreId) {
     ([u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])], StoreId(rest))
 }
 
-/// A marker without a manifest is a creation that did not end: its files go. Anything else is not ours.
+/// Removes the files of a creation that did not end: a marker without a manifest. Any other file is an error.
 fn clear_leftovers(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
     let names = env.disk.list(dir).map_err(io_error("list", dir))?;
     let creating = names.iter().any(|name| name == CREATING) && names.iter().all(|name| name != wal::MANIFEST);
@@ -200,7 +200,7 @@ fn clear_leftovers(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
         return Err(StoreError::NotEmpty { dir: dir.to_owned(), found: found.clone() });
     }
     if creating {
-        // The marker goes last, so that a crash in between leaves it to be found again.
+        // The marker goes last, so that after a crash in between it is still found.
         wal::discard_unpublished(&*env.disk, dir)?;
         let marker = dir.join(CREATING);
         env.disk.remove(&marker).map_err(io_error("remove", &marker))?;

@@ -1,6 +1,6 @@
-//! What can keep a store from opening, and what ends a running one.
+//! Why a store does not open, and why a running one ends.
 //!
-//! Left out: refusals of requests, which end nothing (`wire/message.rs`, `command.rs`).
+//! Left out: refusals of requests, which end nothing (`wire/message.rs`, `model/command.rs`).
 
 use std::io;
 use std::path::PathBuf;
@@ -8,33 +8,33 @@ use std::path::PathBuf;
 use crate::bank::LogicError;
 use crate::wal::WalError;
 
-/// The end of a running daemon: nobody is answered any more, nothing is retried, the process ends.
+/// The end of a running daemon: no more answers, no retries, the process ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The log could not be written or synced.
     #[error("{0}; ending without an answer to anybody, since nothing is known to be on the disk any more")]
     Log(#[from] WalError),
-    /// The log's finished segments no longer say what was written to them, as the making of a checkpoint found.
+    /// The log's finished segments differ from what was written to them, as the making of a checkpoint found.
     #[error("what the log had made durable is damaged: {0}; ending, since no start could recover from it")]
     Damaged(String),
-    /// An entry that admission should never have let through: a bug.
+    /// An entry that admission must never let through: a bug.
     #[error("the bank met an entry that it should never see: {0}")]
     Logic(#[from] LogicError),
-    /// A rule of this program does not hold: a bug.
+    /// An invariant of this program does not hold: a bug.
     #[error("a rule of this program is broken: {0}; ending before wrong data comes of it")]
     Broken(&'static str),
-    /// The walk and the batch disagree: a bug.
+    /// The turn's list and the batch disagree: a bug.
     #[error("the turn's list and the batch disagree")]
     NothingToApply,
-    /// No random numbers.
+    /// The system has no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Entropy(io::Error),
-    /// The event loop's own calls fail.
+    /// A system call of the event loop failed.
     #[error("{call} failed: {source}")]
     Loop {
-        /// Which call.
+        /// The call.
         call: &'static str,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -42,82 +42,82 @@ pub enum Fatal {
 /// Why a store cannot be created or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has it.
+    /// Another process has its lock.
     #[error("the store {dir} is in use by {holder}")]
     InUse {
-        /// Which store.
+        /// Its directory.
         dir: PathBuf,
-        /// Who has it, as it says itself.
+        /// The holder's own description.
         holder: String,
     },
-    /// There is none.
+    /// There is no store.
     #[error("there is no store in {dir}; name the right directory with --data-dir, or make one with: bankd init --data-dir {dir}")]
     NoStore {
-        /// Where.
+        /// The directory.
         dir: PathBuf,
     },
-    /// There is something already.
+    /// The directory is not empty.
     #[error("{dir} is not empty ({found}); a new store needs a directory of its own")]
     NotEmpty {
-        /// Where.
+        /// The directory.
         dir: PathBuf,
-        /// One thing that is there.
+        /// One of the files there.
         found: String,
     },
-    /// It is a snapshot, and was never finished.
+    /// It is a snapshot that was not finished.
     #[error("{dir} is a snapshot that was not finished; remove it, and make another with: bankd snapshot")]
     Unfinished {
-        /// Where.
+        /// Its directory.
         dir: PathBuf,
     },
-    /// It is whole, but of a version that this program does not know: exit code 8.
+    /// It is sound, but of a version that this program does not know: exit code 8.
     #[error("{0}, which this program does not know; nothing was changed: use the version of bankd that wrote it, or a later one")]
     Unsupported(String),
     /// Its bytes are damaged: exit code 6.
     #[error("{0}")]
     Damaged(String),
-    /// Group or others could read what only the owner may.
+    /// Group or others have access that only the owner may have.
     #[error("{path} is open to other users (mode {mode:04o}); make it private with: chmod go= {path}")]
     LooseMode {
-        /// What.
+        /// The file or directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// Its file system cannot keep what a sync promises: exit code 8.
+    /// Its file system does not keep synced data: exit code 8.
     #[error("{dir} is on {file_system}, {why}; choose a directory on a disk of this machine{hint}")]
     UnfitPlace {
-        /// Where.
+        /// The directory.
         dir: PathBuf,
-        /// Of which kind.
+        /// The kind of file system.
         file_system: &'static str,
-        /// Why it will not do.
+        /// Why it is unfit.
         why: &'static str,
-        /// What else may be done.
+        /// What the user can do instead.
         hint: &'static str,
     },
-    /// There is no space for the segment that a new lineage is written to.
+    /// The disk has no room for the segment that a new lineage is written to.
     #[error("the disk has no room for one more segment of the log; make room, and run it again")]
     NoRoom,
-    /// A repair was asked for, and there is nothing that it could do.
+    /// A repair was asked for that cannot be done.
     #[error("{0}")]
     CannotRepair(String),
     /// The key file is missing, malformed or another store's.
     #[error("the key file {path} {problem}")]
     Key {
-        /// Where.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// A call failed.
+    /// A system call failed.
     #[error("{call} {path}: {source}")]
     Io {
-        /// Which.
+        /// The call.
         call: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The log could not be read or written.

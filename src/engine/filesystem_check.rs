@@ -1,6 +1,6 @@
-//! Refuses places for a store where a sync is no promise: file systems in memory and on the network.
+//! Refuses directories on which a sync promises nothing: file systems in memory and on the network.
 //!
-//! Left out: how the kind is found out (`env/`), and permissions (`create.rs`).
+//! Left out: detecting the kind (`env/`), and permissions (`create.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,8 @@ use crate::engine::error::StoreError;
 use crate::engine::store_dir::{StoreEnv, io_error};
 use crate::env::FileSystem;
 
-/// Looks where `dir` is, or would be made. `allow_memory` is for tests, whose stores may die with the machine.
+/// Checks the file system of `dir`, or of the directory in which it would be made. `allow_memory` is for tests, whose
+/// stores need not survive the machine.
 ///
 /// # Errors
 /// [`StoreError::UnfitPlace`] on the network, and in memory unless that is allowed; [`StoreError::Io`].
@@ -39,8 +40,8 @@ pub fn refuse_place(env: &StoreEnv, dir: &Path, allow_memory: bool) -> Result<()
     }
 }
 
-/// The directory itself, or the nearest one above it that exists. One that cannot be asked about is taken: the question for
-/// its file system then fails with the reason.
+/// The directory itself, or its nearest parent that exists. One that cannot be examined counts as existing: the query
+/// of its file system then fails with the reason.
 fn nearest(env: &StoreEnv, dir: &Path) -> PathBuf {
     let mut above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
     let found = above.find(|path| !matches!(env.disk.exists(path), Ok(false)));

@@ -1,7 +1,7 @@
-//! The key file: read, checked for privacy, made where there is none.
+//! The key file: read, checked for private permissions, made if missing.
 //!
-//! It stands outside the data directory, so that whoever copies the one does not have the other.
-//! Left out: its text form and what the key does (`bank/credential.rs`).
+//! It is outside the data directory, so that a copy of that directory does not contain the key.
+//! Left out: its text form and the use of the key (`bank/auth/credential.rs`).
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use super::error::StoreError;
 use super::store_dir::{StoreEnv, io_error, sync_parent};
 use crate::bank::auth::credential::Key;
 
-/// Longest key file that is read; the text form is far shorter.
+/// The longest key file that is read, in bytes; the text form is far shorter.
 const MAX_BYTES: usize = 256;
 
 /// Reads the key.
 ///
 /// # Errors
-/// [`StoreError`] if the file is missing, open to other users, or no key.
+/// [`StoreError`] if the file is missing, open to other users, or holds no key.
 pub fn load(env: &StoreEnv, path: &Path) -> Result<Key, StoreError> {
     let problem = |problem: &str| StoreError::Key { path: path.to_owned(), problem: problem.to_owned() };
     if !env.disk.exists(path).map_err(io_error("look for", path))? {
@@ -40,16 +40,16 @@ pub fn load(env: &StoreEnv, path: &Path) -> Result<Key, StoreError> {
         .ok_or_else(|| problem("holds no key of the form `bankd-key-v1 ID KEY`"))
 }
 
-/// Makes a key of random bits and its file, synced together with its name.
+/// Makes a random key and its file, durably.
 ///
 /// # Errors
-/// [`StoreError`] if it cannot be made. The caller has looked that there is none.
+/// [`StoreError`] if it cannot be made. The caller has checked that there is none.
 pub fn make(env: &StoreEnv, path: &Path) -> Result<Key, StoreError> {
     let mut bits = Zeroizing::new([0; 36]);
     env.entropy.fill(&mut *bits).map_err(io_error("draw random numbers for", path))?;
     let [a, b, c, d, rest @ ..] = *bits;
     let key = Key::new(u32::from_le_bytes([a, b, c, d]), Zeroizing::new(rest));
-    // Under a name of its own first: a crash leaves the whole key or none.
+    // Write a temporary file first: a crash leaves the whole key or none.
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = Path::new(&temporary);

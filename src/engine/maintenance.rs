@@ -1,8 +1,8 @@
-//! What becomes of the segments that the log has moved on from: packed, and, if the operator wants that, dropped once both
-//! checkpoints have what is in them.
+//! Maintenance of finished segments: compression, and, if the operator wants that, dropping those that both checkpoints
+//! cover.
 //!
-//! Whatever fails here is told and tried again later: the log itself is not concerned.
-//! Left out: packing one (`wal/`), and when it is done (`checkpoint/thread.rs`).
+//! A failure is logged and retried later: the log itself is not affected.
+//! Left out: compressing one segment (`wal/`), and when it is done (`checkpoint/thread.rs`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use crate::env::Disk;
 use crate::model::types::StoreId;
 use crate::wal::{self, Finished, WalError};
 
-/// How a store keeps the segments that its log has moved on from. No outcome depends on it, so it is not in the log.
+/// How a store keeps its finished segments. No outcome depends on it, so it is not in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeping {
-    /// They are packed.
+    /// They are compressed.
     pub packs: bool,
-    /// Those that lie wholly below the older of the two checkpoints are dropped: the audit trail then begins there.
+    /// Segments wholly below the older of the two checkpoints are dropped: the audit trail then begins there.
     pub drops: bool,
 }
 
 impl Default for Keeping {
-    /// Everything is kept, packed.
+    /// Everything is kept, compressed.
     fn default() -> Self {
         Self { packs: true, drops: false }
     }
 }
 
-/// The one who does it. Clones share what they know.
+/// The maintenance of one store. Clones share their state.
 #[derive(Clone)]
 pub(super) struct Upkeep {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
     keeping: Keeping,
-    /// The first segment that a checkpoint still needs; 0 while that is not known.
+    /// The first segment that a checkpoint still needs; 0 while it is unknown.
     needed_from: Arc<AtomicU64>,
 }
 
@@ -44,10 +44,10 @@ impl Upkeep {
         Self { disk, dir, store, keeping, needed_from: Arc::default() }
     }
 
-    /// Packs every segment up to the one that the log has finished last, and tells how many that were.
+    /// Compresses every finished segment; returns how many it compressed.
     ///
     /// # Errors
-    /// As [`wal::pack`]. What was packed until then stays so.
+    /// As [`wal::pack`]. Segments that were compressed before the error stay so.
     pub(super) fn pack(&self, finished: &Finished, cancelled: &AtomicBool) -> Result<u64, WalError> {
         let mut packed = 0;
         if !self.keeping.packs {
@@ -63,7 +63,7 @@ impl Upkeep {
         Ok(packed)
     }
 
-    /// Takes note that no checkpoint needs what lies before that segment.
+    /// Notes that no checkpoint needs the segments before this one.
     pub(super) fn needs_from(&self, segment: u64) {
         self.needed_from.store(segment, Ordering::Relaxed);
     }
@@ -73,7 +73,7 @@ impl Upkeep {
         wal::remove_dropped(&*self.disk, &self.dir, first);
     }
 
-    /// Before which segment everything may be dropped; 0 for nothing.
+    /// The segment before which all may be dropped; 0 for none.
     pub(super) fn droppable_below(&self) -> u64 {
         if self.keeping.drops { self.needed_from.load(Ordering::Relaxed) } else { 0 }
     }

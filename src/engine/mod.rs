@@ -1,9 +1,9 @@
-//! The engine joins log and bank: **log, then apply, then reply**. Nothing that the bank shows leaves before the disk has it.
+//! The engine joins log and bank: **log, then apply, then reply**. No state of the bank is sent before the disk has it.
 //!
-//! A turn goes: [`Engine::submit`] and its kin put entries into the open batch, in order of arrival;
-//! [`Engine::begin_commit`] gives them to the disk, once; [`Engine::apply_next`] applies them one after the other, so that
-//! whoever walks the turn's list can answer everything else in its place between two of them; [`Engine::finish_commit`]
-//! confirms that the batch is durable, and the answers may leave.
+//! A turn goes: [`Engine::submit`] and its variants put entries into the open batch, in order of arrival;
+//! [`Engine::begin_commit`] writes it to the disk, once; [`Engine::apply_next`] applies its entries one after the
+//! other, so that the caller can answer every other request of the turn in order between two of them;
+//! [`Engine::finish_commit`] confirms that the batch is durable, and the answers may be sent.
 //! Left out: connections and replies (`server/`), bytes of the log (`wal/`), rules of the bank (`bank/`).
 #![doc = include_str!("example.md")]
 
@@ -62,10 +62,10 @@ const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits 
 
 /// A running store: the bank in memory, and the log that it is rebuilt from.
 ///
-/// Invariants: outside a walk (from [`Engine::begin_commit`] until the last [`Engine::apply_next`]) the bank has applied
-/// exactly what was committed; nothing is submitted during a walk; an entry is applied once, in log order. While a commit is
-/// under way, what it wrote is not known to be durable: nothing that the bank shows may leave before
-/// [`Engine::finish_commit`], which comes before the next batch is written.
+/// Invariants: outside the answering phase (from [`Engine::begin_commit`] until the last [`Engine::apply_next`]) the
+/// bank has applied exactly what was committed; nothing is submitted during the answering phase; an entry is applied
+/// once, in log order. While a commit is in flight, its batch is not known to be durable: no state of the bank may be
+/// sent before [`Engine::finish_commit`], which comes before the next batch is written.
 pub struct Engine {
     bank: Bank,
     log: Log,
@@ -73,20 +73,20 @@ pub struct Engine {
     clock: BankClock,
     store: StoreId,
     entropy: std::sync::Arc<dyn crate::env::Entropy>,
-    /// The open batch's entries; during a walk, the committed one's.
+    /// The open batch's entries; in the answering phase, the committed batch's.
     batch: BatchEntries,
     batch_time: BankTime,
     staged: Staging,
-    /// This start's epoch, until the entry that says it stands before the first other one.
+    /// This start's epoch, until its entry is logged, which comes before the start's first other entry.
     start: Option<Epoch>,
     checkpoints: Checkpoints,
     held_dir: Option<HeldDir>,
-    /// Held for life.
+    /// Held until the engine is dropped.
     _lock: Box<dyn Send>,
 }
 
 impl Engine {
-    /// The applied state, which is all that may be shown to anybody, and not while a commit is under way.
+    /// The applied state. Only this may be shown to a client, and not while a commit is in flight.
     #[must_use]
     pub const fn bank(&self) -> &Bank {
         &self.bank
@@ -98,26 +98,26 @@ impl Engine {
         self.store
     }
 
-    /// The store's directory, held; none where its name cannot change.
+    /// The store's directory, held open; none if its name cannot change.
     #[must_use]
     pub fn held_dir(&self) -> Option<HeldDir> {
         self.held_dir.clone()
     }
 
-    /// The bank's time now.
+    /// The bank time now.
     #[must_use]
     pub fn now(&self) -> BankTime {
         self.clock.now()
     }
 
-    /// Evidence of the log's history as far as it is durable.
+    /// Evidence of the log's durable history.
     #[must_use]
     pub fn receipt(&self) -> Receipt {
         Receipt { chain: self.log.chain(), lsn: self.log.end_lsn() }
     }
 
-    /// Whether the log can take entries at all, as far as is known: false while the disk has no room for the next segment.
-    /// [`Engine::submit`] and its kin, and [`Engine::commit`] without entries, look again.
+    /// Whether the log can take entries: false while the disk is known to have no room for the next segment.
+    /// [`Engine::submit`] and its variants, and [`Engine::commit`] without entries, check again.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.log.has_room()
@@ -144,14 +144,15 @@ impl Engine {
         self.push(Entry { owner, origin: Origin::None, action })
     }
 
-    /// The number that is new in `owner`'s session now, by the applied state plus the open batch, if the session is there.
+    /// The next new number of `owner`'s session, by the applied state plus the open batch; none if there is no such
+    /// session.
     #[must_use]
     pub fn next_number(&self, owner: Owner, session: Lsn) -> Option<RequestNumber> {
         self.staged.next_number(&self.bank, owner, session)
     }
 
-    /// Judges a numbered command by the applied state plus the open batch, and puts it there if it is new. Only the
-    /// next number is new; everything else is to be decided in its place, after apply.
+    /// Judges a numbered command by the applied state plus the open batch, and puts it into the batch if it is new.
+    /// Only the next number is new; every other command is decided in order, after apply.
     ///
     /// # Errors
     /// [`Full`]: it is new, but nothing was put.
@@ -170,8 +171,8 @@ impl Engine {
         })
     }
 
-    /// Judges commands of consecutive numbers as [`Engine::submit_request`] would, one after the other, up to the first that
-    /// is not put into the open batch. Gives how many were; why the next one was not is told when it is submitted by itself.
+    /// Judges commands of consecutive numbers as [`Engine::submit_request`] does, up to the first that is not put into
+    /// the open batch. Returns how many were put; [`Engine::submit_request`] of the next one returns why it was not.
     pub fn submit_requests(&mut self, mut requests: Requests, commands: &[Command]) -> usize {
         let mut done = 0;
         while let Some(rest) = commands.get(done..).filter(|rest| !rest.is_empty()) {
@@ -190,7 +191,7 @@ impl Engine {
         done
     }
 
-    /// Puts into the open batch as many of these requests as one record takes, if the first is new: gives how many.
+    /// Puts as many of these requests into the open batch as fit one record, if the first is new. Returns how many.
     fn put_requests(&mut self, requests: Requests, commands: &[Command]) -> Result<usize, Full> {
         assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         let Some((first, _)) = commands.split_first() else { return Ok(0) };
@@ -212,7 +213,7 @@ impl Engine {
         Ok(1)
     }
 
-    /// Judges a cancellation like a command, and puts it into the open batch if its number is the next.
+    /// Judges a cancellation like a command, and puts it into the open batch if its number is the next one.
     ///
     /// # Errors
     /// [`Full`]: it is new, but nothing was put.
@@ -231,7 +232,7 @@ impl Engine {
         Ok(Admission::Logged)
     }
 
-    /// Puts an acknowledgement into the open batch, if it tells anything new and nothing impossible.
+    /// Puts an acknowledgement into the open batch, if it is new and possible.
     ///
     /// # Errors
     /// [`Full`]: nothing was put.
@@ -245,7 +246,7 @@ impl Engine {
         Ok(Admission::Logged)
     }
 
-    /// Puts the closing of a session into the open batch, if the session exists and is `owner`'s, or `owner` is the
+    /// Puts the closing of a session into the open batch, if the session exists and `owner` is its owner or the
     /// operator.
     ///
     /// # Errors
@@ -260,11 +261,11 @@ impl Engine {
         Ok(Admission::Logged)
     }
 
-    /// Puts the opening of a session into the open batch, naming the session to evict where a cap is reached.
-    /// `in_use` tells whether a session has a live connection. Listed: there is no room for one more.
+    /// Puts the opening of a session into the open batch, with the session to evict if a limit is reached. `in_use`
+    /// returns whether a session has a live connection. [`Admission::Listed`]: there is no room for one more.
     ///
     /// # Errors
-    /// [`Full`]: nothing was put; [`Full::Batch`] also where openings in this batch must be applied first.
+    /// [`Full`]: nothing was put; [`Full::Batch`] also if openings in this batch must be applied first.
     pub fn submit_open(&mut self, owner: Owner, in_use: &dyn Fn(Lsn) -> bool) -> Result<Admission, Full> {
         let cap = match owner {
             Owner::Teller(_) => Setting::SessionsPerTeller,
@@ -291,8 +292,8 @@ impl Engine {
         Ok(Admission::Logged)
     }
 
-    /// Puts a login attempt into the open batch and tells whom the name belongs to. An unknown name costs the same
-    /// work and looks the same.
+    /// Puts a login attempt into the open batch. Returns the owner of that name; an unknown name costs the same time
+    /// and looks the same.
     ///
     /// # Errors
     /// [`Full`]: nothing was put.
@@ -312,26 +313,26 @@ impl Engine {
         Ok(owner)
     }
 
-    /// A tag of a new PIN or token, under the store's key and a fresh salt.
+    /// A tag of a new PIN or token, with the store's key and a fresh salt.
     ///
     /// # Errors
-    /// Where the system has no random numbers: fatal.
+    /// [`Fatal::Entropy`] if the system has no random numbers.
     pub fn new_tag(&self, party: Party, name: &str, secret: &Secret) -> Result<Tag, Fatal> {
         new_tag(&self.key, &*self.entropy, party, name, secret).map_err(Fatal::Entropy)
     }
 
-    /// Writes the open batch and syncs it: afterwards it is durable, and to be applied. Without
-    /// entries it only looks whether the log has failed.
+    /// Writes the open batch and syncs it: afterwards it is durable, and must be applied. Without entries it only
+    /// checks whether the log has failed.
     ///
     /// # Errors
-    /// [`Fatal`]: the process must end without answering anybody.
+    /// [`Fatal`]: the process must end without sending an answer.
     pub fn commit(&mut self) -> Result<(), Fatal> {
         let commit = self.begin_commit()?;
         self.finish_commit(commit)
     }
 
-    /// Begins [`Engine::commit`]: the batch is to be applied, while the disk still writes it if it is large. Nothing that
-    /// depends on it may leave before [`Engine::finish_commit`], which must come before the next commit.
+    /// Begins [`Engine::commit`]: the batch must be applied, and may still be in flight if it is large. Nothing that
+    /// depends on it may be sent before [`Engine::finish_commit`], which must come before the next commit.
     ///
     /// # Errors
     /// As [`Engine::commit`].
@@ -351,7 +352,7 @@ impl Engine {
         Ok(commit)
     }
 
-    /// Waits until the commit's batch is durable: from then on what depends on it may leave.
+    /// Waits until the commit's batch is durable: from then on answers that depend on it may be sent.
     ///
     /// # Errors
     /// As [`Engine::commit`].
@@ -372,7 +373,7 @@ impl Engine {
     /// Applies the next entry of the committed batch.
     ///
     /// # Errors
-    /// [`Fatal`] if the entry is none that admission lets through, or if there is none: a bug, and the end.
+    /// [`Fatal`] if there is no entry, or if it is one that admission never lets through: a bug.
     pub fn apply_next(&mut self) -> Result<(Lsn, Applied), Fatal> {
         let lsn = self.bank.applied().next();
         let mut told = None;
@@ -385,7 +386,8 @@ impl Engine {
         told.map(|applied| (lsn, applied)).ok_or(Fatal::NothingToApply)
     }
 
-    /// Applies the next `count` entries of the committed batch, all of which are requests, and tells what became of each.
+    /// Applies the next `count` entries of the committed batch, all of them requests, and passes each outcome to
+    /// `tell`.
     ///
     /// # Errors
     /// As [`Engine::apply_next`].
@@ -405,7 +407,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Notes that so many entries were applied.
+    /// Marks `count` entries as applied.
     fn applied(&mut self, count: usize) -> Result<(), Fatal> {
         if self.batch.applied(count) {
             if self.bank.applied() != self.log.end_lsn() {
@@ -417,13 +419,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether something was committed since the last seal, and there is room for one.
+    /// Whether a batch was committed since the last seal, and there is room for a seal.
     #[must_use]
     pub fn needs_seal(&self) -> bool {
         self.log.needs_seal()
     }
 
-    /// Proves the last batch durable to whoever reads the log: an empty batch behind it.
+    /// Writes a seal, an empty batch that proves the batch before it durable to readers of the log.
     ///
     /// # Errors
     /// [`Fatal`], as [`Engine::commit`].
@@ -439,7 +441,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends cleanly: seals the log, and names its end in the manifest. Nothing can be written afterwards.
+    /// Ends cleanly: seals the log, and writes its end to the manifest. Nothing can be written afterwards.
     ///
     /// # Errors
     /// [`Fatal`], as [`Engine::commit`].
@@ -448,8 +450,8 @@ impl Engine {
         Ok(self.log.close()?)
     }
 
-    /// Makes a checkpoint of what the log has moved on from, now, and waits for it; none if there is one already. A daemon
-    /// does so by itself, off the loop; this is for whoever drives the engine alone.
+    /// Makes a checkpoint of the finished segments now, and waits for it; none if there is one already. A daemon does
+    /// so in the background; this is for a caller that drives the engine alone.
     ///
     /// # Errors
     /// [`CheckpointError`]. After [`CheckpointError::Damaged`], end.
@@ -457,8 +459,8 @@ impl Engine {
         self.checkpoints.make_now()
     }
 
-    /// Packs the segments that the log has moved on from, now, and tells how many that were. A daemon does so by itself, off
-    /// the loop; this is for whoever drives the engine alone.
+    /// Compresses the finished segments now; returns how many it compressed. A daemon does so in the background; this
+    /// is for a caller that drives the engine alone.
     ///
     /// # Errors
     /// [`CheckpointError`]; the segments are then still there.

@@ -1,6 +1,6 @@
 //! Opens a store: takes its lock, replays its log, checks its key, and starts a new incarnation of the log.
 //!
-//! Left out: whether the store is sound (`inspect/judge.rs`), how the log is read (`wal/`).
+//! Left out: whether the store is sound (`inspect/judge.rs`), reading the log (`wal/`).
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use crate::wal::{Log, SegmentSizes};
 /// Opens the store in `dir`: takes its lock, replays its log, checks its key, and starts a new incarnation.
 ///
 /// # Errors
-/// [`StoreError`]; nothing was written then but the lock file's text.
+/// [`StoreError`]. If the store or the key is refused, only the lock file's text was written.
 pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, StoreError> {
     let env = &env.anchored(dir)?;
     let Present { is_creating } = judge::look_for_store(env, dir)?;
@@ -42,7 +42,7 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
         });
     }
     if is_creating {
-        // The last start of its creation ended between the manifest and the marker's removal.
+        // The store's creation ended between the manifest and the marker's removal.
         let marker = dir.join(CREATING);
         env.disk.remove(&marker).map_err(io_error("remove", &marker))?;
         env.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
@@ -84,8 +84,8 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
     })
 }
 
-/// The first start from a snapshot: the store that it is a copy of may still be running, so the sessions end here, and
-/// no answer of the one is taken for an answer of the other.
+/// The first start from a snapshot. The store that it is a copy of may still be running, so the sessions end here: no
+/// answer of one store is taken for the other's.
 fn begin_as_copy(env: &StoreEnv, dir: &Path, log: &mut Log, bank: &mut Bank, clock: &BankClock, marker: &Marker) -> Result<(), StoreError> {
     let mut random = [0; 8];
     env.entropy.fill(&mut random).map_err(io_error("draw random numbers for", dir))?;

@@ -1,50 +1,50 @@
-//! Whom a long reading tells how far it is: a start, a verification, whatever reads a whole log or a checkpoint.
+//! Progress callback of recovery, verify and other long reads of a log or a checkpoint.
 //!
-//! Left out: whether anybody is shown anything, and how (`cli/`).
+//! Left out: displaying it (`cli/`).
 
 use std::sync::Arc;
 
 use crate::wal::{Batch, Extent, Position};
 
-/// What is being read.
+/// The kind of data that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The bank's image in a checkpoint.
     Checkpoint,
-    /// The log: all of it, or what stands behind the checkpoint.
+    /// The log: all of it, or the part behind the checkpoint.
     Log,
 }
 
-/// How far a reading is.
+/// The progress of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Of what.
+    /// The kind of data.
     pub reading: Reading,
-    /// The bytes that have been gone through.
+    /// The bytes that are read.
     pub bytes: u64,
-    /// All of them; 0 if that is not known.
+    /// The bytes in all; 0 if unknown.
     pub of: u64,
-    /// The entries that stood in them; 0 for a checkpoint.
+    /// The entries in the bytes that are read; 0 for a checkpoint.
     pub entries: u64,
 }
 
-/// Is told how far a reading is, batch by batch: some hundred thousand times a second, so it must be quick about it.
+/// Receives the progress of a read after each batch, some hundred thousand times a second: it must be quick.
 pub trait ProgressSink: Send + Sync {
-    /// It has come this far.
+    /// Receives the progress.
     fn see(&self, progress: Progress);
 
-    /// The reading is over, at its end or for an error.
+    /// The read has ended, with success or an error.
     fn end(&self) {}
 }
 
-/// Nobody who wants to know.
+/// Ignores the progress.
 pub struct NoProgress;
 
 impl ProgressSink for NoProgress {
     fn see(&self, _: Progress) {}
 }
 
-/// Tells of each batch of a log, and of the end when it is dropped.
+/// Reports each batch of a log, and the end when it is dropped.
 pub(super) struct LogWatch {
     watch: Arc<dyn ProgressSink>,
     extent: Extent,
@@ -56,7 +56,7 @@ impl LogWatch {
         Self { watch: Arc::clone(watch), extent, entries: 0 }
     }
 
-    /// The next batch was read.
+    /// Reports the next batch.
     pub(super) fn batch(&mut self, batch: &Batch<'_>) {
         let Position { segment, offset } = batch.position;
         let end = Position { segment, offset: offset.saturating_add(batch.header.bytes()) };

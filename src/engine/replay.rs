@@ -1,6 +1,6 @@
-//! Replays batches through the bank as they were once served.
+//! Replays batches through the bank as they were executed when they were logged.
 //!
-//! A start and each checkpoint run this same code. Left out: reading the batches (`wal/`), and telling how far it is
+//! A start and each checkpoint run this same code. Left out: reading the batches (`wal/`), and reporting progress
 //! (`progress.rs`).
 
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::model::entry::{Entry, Requests};
 use crate::model::types::{BankTime, Lsn};
 use crate::wal::{Batch, BatchHeader, Record, Recovered};
 
-/// The bank as replay builds it, batch by batch.
+/// A bank that is rebuilt by replay, batch by batch.
 pub(super) struct Replay {
     pub(super) bank: Bank,
-    /// Those of one record, in memory that is used again.
+    /// The commands of one record; the memory is reused.
     commands: Vec<Command>,
 }
 
 impl Replay {
-    /// Goes on from a bank.
+    /// Starts from a bank.
     pub(super) const fn new(bank: Bank) -> Self {
         Self { bank, commands: Vec::new() }
     }
@@ -27,7 +27,7 @@ impl Replay {
     /// Replays one batch.
     ///
     /// # Errors
-    /// What is wrong with it, or with the outcomes before it.
+    /// What is wrong with the batch, or with the outcomes before it.
     pub(super) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), String> {
         self.begin(batch.header)?;
         for record in batch.records() {
@@ -40,7 +40,7 @@ impl Replay {
         self.end()
     }
 
-    /// Replays one batch, and shows each entry, what became of it, and the bank after it.
+    /// Replays one batch, and shows each entry, its outcome, and the bank after it.
     ///
     /// # Errors
     /// As [`Replay::batch`].
@@ -62,7 +62,7 @@ impl Replay {
         ))
     }
 
-    /// One after the other.
+    /// Replays a record, one entry after the other.
     fn entries(&mut self, record: &Record<'_>, time: BankTime, mut show: impl FnMut(Lsn, &Entry, &Applied, &Bank)) -> Result<(), String> {
         let mut lsn = record.first;
         for entry in Entry::all(record.bytes, record.count) {
@@ -74,7 +74,7 @@ impl Replay {
         Ok(())
     }
 
-    /// The same of several at once.
+    /// Replays a record of several requests at once.
     fn requests(&mut self, record: &Record<'_>, time: BankTime) -> Result<(), String> {
         self.commands.clear();
         let lsn = record.first;
@@ -88,16 +88,16 @@ impl Replay {
         self.bank.check_totals().map_err(|error| error.to_string())
     }
 
-    /// The bank at the end, once cash equals the sum of the balances counted afresh.
+    /// The bank at the end, after a check that cash equals the sum of all balances.
     ///
     /// # Errors
-    /// If it does not.
+    /// If they differ.
     pub(super) fn finish(self) -> Result<Bank, String> {
         self.bank.check_conservation().map_err(|error| format!("the log adds up to a bank that does not: {error}"))?;
         Ok(self.bank)
     }
 
-    /// One line about what was recovered, how fast, and what was dropped.
+    /// One line: what was recovered, how fast, and what was dropped.
     pub(super) fn summary(&self, recovered: &Recovered, from: u64, took: Duration) -> String {
         let Recovered { entries, batches, bytes, torn, .. } = recovered;
         let per_second = u128::from(*entries).saturating_mul(1_000_000) / took.as_micros().max(1);

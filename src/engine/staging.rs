@@ -1,6 +1,6 @@
-//! Admission: what is new, judged by the applied state plus the open batch.
+//! Admission: decides what is new, by the applied state plus the open batch.
 //!
-//! Left out: what becomes of everything that is not new; that is decided in its place, after apply (`server/`).
+//! Left out: requests that are not new; they are decided in order, after apply (`server/`).
 
 use rustc_hash::FxHashMap;
 
@@ -9,19 +9,19 @@ use crate::model::entry::{MAX_JOINED, Requests, Setting};
 use crate::model::invariant::to_len;
 use crate::model::types::{Lsn, Owner, RequestNumber};
 
-/// What became of a request at its arrival.
+/// The admission of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is in the open batch: apply will tell its outcome.
+    /// It is in the open batch: apply decides its outcome.
     Logged,
-    /// It is not: to be decided in its place, against applied state.
+    /// It is not new: to be decided in order, by the applied state.
     Listed,
 }
 
-/// What the open batch adds to the applied state, session by session.
+/// The open batch's changes to the applied state, session by session.
 ///
-/// Invariants: a session stands in `sessions` exactly if an entry of the open batch concerns it; of the streak's, it is the
-/// streak that knows the last number.
+/// Invariants: `sessions` has a session exactly if an entry of the open batch concerns it; the last number of the
+/// streak's session is the streak's.
 #[derive(Default)]
 pub struct Staging {
     sessions: FxHashMap<Lsn, Stage>,
@@ -29,19 +29,19 @@ pub struct Staging {
     streak: Option<Streak>,
 }
 
-/// The requests of one session at the end of the open batch, which the next one may go on with: the same owner, the same
-/// acknowledgement, the next number. Then nothing need be looked up, and the log keeps it in the same record.
+/// The requests of one session at the end of the open batch. A request that continues them (same owner, same
+/// acknowledgement, next number) needs no lookup, and shares their record in the log.
 struct Streak {
-    /// The next ones.
+    /// The next requests of the streak.
     requests: Requests,
-    /// How many of those may follow: the record and the window have room for them.
+    /// How many more may follow: the record and the window have room for them.
     left: usize,
     has_grown: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Stage {
-    /// `last`: the last number in the batch, 0 if there is none.
+    /// `last`: the last number in the batch, 0 if it has none.
     Open {
         last: RequestNumber,
         acked_below: RequestNumber,
@@ -55,7 +55,7 @@ impl Staging {
         self.state(bank, owner, session).and_then(|(last, _)| last.next())
     }
 
-    /// Whether `number` is the next of `owner`'s session and its window has room for it: then for how many more behind it.
+    /// If `number` is the next of `owner`'s session and its window has room for it: how many more fit behind it.
     pub fn room_behind(&self, bank: &Bank, owner: Owner, session: Lsn, number: RequestNumber, acked_below: RequestNumber) -> Option<u64> {
         let (last, acked) = self.state(bank, owner, session)?;
         let unacknowledged = number.0.saturating_sub(acked.max(acked_below).0);
@@ -76,40 +76,39 @@ impl Staging {
         }
     }
 
-    /// How many of these requests go on where the last one in the open batch left off, and are new for that reason, at
-    /// most; none if they do not.
+    /// At most how many of these requests continue the streak, and so are new; none if they do not.
     #[inline]
     pub fn goes_on(&self, requests: &Requests) -> Option<usize> {
         self.streak.as_ref().filter(|streak| streak.left > 0 && streak.requests == *requests).map(|streak| streak.left)
     }
 
-    /// The open batch has taken so many requests for which [`Staging::goes_on`].
+    /// Notes that the open batch has taken `count` requests for which [`Staging::goes_on`].
     #[inline]
     pub fn went_on(&mut self, count: u16) {
         if let Some(streak) = &mut self.streak {
-            // Behind the last number of all there is none that could go on.
+            // No number follows the largest, so nothing could continue it.
             streak.left = streak.left.saturating_sub(usize::from(count));
             streak.requests = streak.requests.after(usize::from(count)).unwrap_or(streak.requests);
             streak.has_grown = true;
         }
     }
 
-    /// The open batch has taken the first of these requests, which is new, with so much [`Staging::room_behind`] it: others
-    /// may go on from it.
+    /// Notes that the open batch has taken the first of these requests, which is new, with `room` as
+    /// [`Staging::room_behind`] it: others may continue it.
     pub fn began(&mut self, requests: &Requests, room: u64) {
         self.took(requests.session, requests.first, requests.acked_below);
         let left = to_len(room).min(MAX_JOINED - 1);
         self.streak = requests.after(1).map(|requests| Streak { requests, left, has_grown: false });
     }
 
-    /// Another entry stands at the end of the open batch.
+    /// Notes that the open batch ends with another entry.
     pub fn ended(&mut self) {
         if let Some(Streak { requests, has_grown: true, .. }) = self.streak.take() {
             self.took(requests.session, RequestNumber(requests.first.0.saturating_sub(1)), requests.acked_below);
         }
     }
 
-    /// The open batch has taken this number.
+    /// Notes that the open batch has taken this number.
     pub fn took(&mut self, session: Lsn, number: RequestNumber, acked_below: RequestNumber) {
         self.sessions
             .entry(session)
@@ -122,7 +121,7 @@ impl Staging {
             .or_insert(Stage::Open { last: number, acked_below });
     }
 
-    /// The open batch acknowledges this much.
+    /// Notes that the open batch acknowledges replies below `acked_below`.
     pub fn acked(&mut self, session: Lsn, acked_below: RequestNumber) {
         let stage = self.sessions.entry(session).or_insert(Stage::Open { last: RequestNumber(0), acked_below });
         if let Stage::Open { acked_below: acked, .. } = stage {
@@ -130,12 +129,12 @@ impl Staging {
         }
     }
 
-    /// The open batch closes this session.
+    /// Notes that the open batch closes this session.
     pub fn closed(&mut self, session: Lsn) {
         self.sessions.insert(session, Stage::Gone);
     }
 
-    /// The open batch opens a session, evicting another.
+    /// Notes that the open batch opens a session, and evicts another.
     pub fn opened(&mut self, evicted: Option<Lsn>) {
         self.opening += 1;
         if let Some(victim) = evicted {
@@ -153,7 +152,7 @@ impl Staging {
         self.sessions.contains_key(&session)
     }
 
-    /// The batch was applied: nothing is staged.
+    /// Forgets everything: the batch was applied.
     pub fn clear(&mut self) {
         self.sessions.clear();
         self.opening = 0;
@@ -161,7 +160,7 @@ impl Staging {
     }
 
     fn state(&self, bank: &Bank, owner: Owner, session: Lsn) -> Option<(RequestNumber, RequestNumber)> {
-        // Who has checked the owner once in this batch need not do so again, but a connection may have come later.
+        // A session in `sessions` is its owner's, but another connection may ask for it: check the owner each time.
         let view = bank.session(session).filter(|view| view.owner == owner)?;
         let streak = self.streak.as_ref().filter(|streak| streak.requests.session == session);
         let streak = streak.map_or(RequestNumber(0), |streak| RequestNumber(streak.requests.first.0.saturating_sub(1)));

@@ -1,6 +1,6 @@
-//! The entry of a start: its epoch, which the ids of the sessions opened after it carry.
+//! The entry of a start: its epoch, which becomes a part of the ids of sessions opened after it.
 //!
-//! Left out: what the bank makes of it (`bank/epochs.rs`).
+//! Left out: its effect on the bank (`bank/sessions/epochs.rs`).
 
 use super::{Engine, Fatal};
 use crate::bank;
@@ -10,7 +10,7 @@ use crate::model::types::Owner;
 use crate::wal::Full;
 
 impl Engine {
-    /// Puts the entry of this start before the first other one. A start that logs nothing leaves none.
+    /// Puts the entry of this start before its first other entry. A start that logs nothing has none.
     pub(super) fn put_start(&mut self) -> Result<(), Full> {
         let Some(epoch) = self.start else { return Ok(()) };
         let entry = Entry { owner: Owner::Nobody, origin: Origin::None, action: Action::Start(epoch) };
@@ -20,7 +20,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Applies the entry of this start, which no question asked for and no walk meets.
+    /// Applies the entry of this start, which has no item in the turn's list.
     pub(super) fn apply_start(&mut self) -> Result<(), Fatal> {
         if let Next::Entry(entry) = self.batch.next(1)
             && matches!(entry.action, Action::Start(_))

@@ -1,6 +1,6 @@
-//! A store's directory and the environment that it stands in: the lock, durable names, and errors with their paths.
+//! A store's directory and its environment: the lock, durable names, and errors with their paths.
 //!
-//! Left out: what creation and a start do there (`create.rs`, `open.rs`).
+//! Left out: creating and opening a store (`create.rs`, `open.rs`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::wal::Preparer;
 pub(super) const LOCK: &str = "LOCK";
 pub(super) const CREATING: &str = "CREATING";
 
-/// The world that a store lives in.
+/// The environment of a store.
 #[derive(Clone)]
 pub struct StoreEnv {
     /// Its files.
@@ -24,16 +24,16 @@ pub struct StoreEnv {
     pub clock: Arc<dyn Clock>,
     /// Its random numbers.
     pub entropy: Arc<dyn Entropy>,
-    /// Who makes segments: a thread ahead of need, or whoever needs one (simulations, creation).
+    /// How segments are made: ahead of need by a thread, or inline when needed (simulations, creation).
     pub preparer: Preparer,
-    /// What becomes of finished segments.
+    /// Maintenance of finished segments.
     pub keeping: Keeping,
-    /// Who is told how far a long reading of it is.
+    /// Receives the progress of long reads.
     pub watch: Arc<dyn ProgressSink>,
 }
 
 impl StoreEnv {
-    /// This machine.
+    /// The environment of this machine.
     #[must_use]
     pub fn os() -> Self {
         use crate::env::os;
@@ -47,7 +47,8 @@ impl StoreEnv {
         }
     }
 
-    /// The same world for whoever only looks at the store in `dir`: gently, if a daemon has it, whose commits go first.
+    /// The same environment for a read-only tool on the store in `dir`: with a throttled disk if a daemon runs, whose
+    /// commits go first.
     pub(super) fn beside(&self, dir: &Path) -> Result<Self, StoreError> {
         let mut env = self.anchored(dir)?;
         if env.holder(dir)?.is_some() {
@@ -56,7 +57,7 @@ impl StoreEnv {
         Ok(env)
     }
 
-    /// The same world with `dir` held, if it is there: whatever becomes of its name, it stays the directory that it is now.
+    /// The same environment with `dir` held open, if it exists: it stays the same directory even after a rename.
     pub(super) fn anchored(&self, dir: &Path) -> Result<Self, StoreError> {
         let mut env = self.clone();
         match self.disk.anchored(dir) {
@@ -68,14 +69,14 @@ impl StoreEnv {
         Ok(env)
     }
 
-    /// Who has the lock of the store in `dir`, as he says himself.
+    /// The holder of the lock of the store in `dir`, by its own description.
     pub(super) fn holder(&self, dir: &Path) -> Result<Option<String>, StoreError> {
         let lock = dir.join(LOCK);
         self.disk.dir_holder(&lock).map_err(io_error("look at the lock", &lock))
     }
 }
 
-/// A store's directory, held for as long as this value lives.
+/// A store's directory, held open until this value is dropped.
 #[derive(Clone)]
 pub struct HeldDir {
     path: PathBuf,
@@ -83,12 +84,12 @@ pub struct HeldDir {
 }
 
 impl HeldDir {
-    /// The directory `dir` of a disk that holds it open; none of one that does not.
+    /// The directory `dir` of a disk that holds it open; none of any other disk.
     pub(super) fn of(disk: &Arc<dyn Disk>, dir: &Path) -> Option<Self> {
         disk.by_handle(dir).map(|path| Self { path, _disk: disk.clone() })
     }
 
-    /// A path by which this process's kernel finds it, whatever becomes of its name.
+    /// A path by which the kernel finds it for this process, even after a rename.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -103,7 +104,7 @@ pub(super) fn take_lock(env: &StoreEnv, dir: &Path) -> Result<Box<dyn Send>, Sto
     }
 }
 
-/// Makes `dir` and what is missing above it, each name synced.
+/// Makes `dir` and its missing parents, each name synced.
 pub(super) fn make_dir(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
     let mut missing = Vec::new();
     for path in dir.ancestors().filter(|path| path.parent().is_some()) {
@@ -128,7 +129,7 @@ pub fn sync_parent(env: &StoreEnv, path: &Path) -> Result<(), StoreError> {
     env.disk.sync_dir(parent).map_err(io_error("sync", parent))
 }
 
-/// Names the call and the path of an I/O error.
+/// Adds the call and the path to an I/O error.
 pub fn io_error(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path: PathBuf = path.to_owned();
     move |source| StoreError::Io { call, path, source }

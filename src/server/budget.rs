@@ -1,49 +1,49 @@
-//! The bounds of a turn, for each connection and for all together: questions, processor time, answer bytes; and the
-//! memory that undecoded and unsent bytes take in all.
+//! The limits of a turn, per connection and in all: requests, processor time, answer bytes; and the memory for
+//! undecoded and unsent bytes.
 //!
-//! Whoever has had its share waits for the next turn; the others go on. A share shrinks with the number of connections
-//! that wait, so that each of them is served every turn. Memory is dealt out by what is free: a connection may hold a
-//! fixed part of the rest, so that however many hold much, a newcomer finds room.
-//! Left out: who waits, and in which order (`service.rs`).
+//! A connection that has used its share waits for the next turn; the others go on. A share shrinks with the number of
+//! waiting connections, so that each of them is served every turn. A connection may hold a fixed part of the free
+//! memory, so that a new one always finds room, however much the others hold.
+//! Left out: which connections wait, and in which order (`service.rs`).
 
 use super::connection::Connection;
 use crate::wire::frame;
 
-/// Bytes of answer that a usual question is taken to need, frame included: at least the longest of them.
+/// Bytes that a usual answer is counted as, frame included: at least the longest of them.
 pub const ANSWER: usize = 96;
-/// Questions in a turn that the batch does not bound: a quarter of a microsecond each.
+/// Requests in a turn that the batch does not bound: a quarter of a microsecond each.
 const QUESTIONS: usize = 8192;
-/// The fewest of them that a connection may ask in a turn.
+/// The smallest share of them.
 const FEW_QUESTIONS: usize = 32;
 /// New money requests of one connection in a turn, shared by all that wait.
 const REQUESTS: usize = 16_384;
-/// The fewest of them.
+/// The smallest share of them.
 const FEW_REQUESTS: usize = 128;
-/// Nanoseconds of long questions in a turn: utilities and lists.
+/// Nanoseconds of long queries in a turn: utilities, lists, logins.
 const LONG: u64 = 2_000_000;
-/// Bytes of answers that are made in a turn.
+/// Bytes of answers in a turn.
 const ANSWERS: usize = 8 << 20;
 /// Unsent bytes of one connection, with those that the turn's answers will add.
 const OUTPUT_LIMIT: usize = 256 << 10;
-/// Unsent bytes of all.
+/// Unsent bytes of all connections.
 const OUTPUT_POOL: usize = 24 << 20;
 /// Unsent bytes that a connection may always have.
 const SMALL_OUTPUT: usize = 512;
-/// Memory for output that is kept though everything is sent.
+/// Output memory up to which buffers are kept for reuse once everything in them is sent.
 const OUTPUT_KEPT: usize = 8 << 20;
 /// Undecoded bytes of one connection: two whole frames.
 const INPUT_LIMIT: usize = 2 * (frame::HEADER + frame::MAX_PAYLOAD);
-/// Undecoded bytes of all.
+/// Undecoded bytes of all connections.
 const INPUT_POOL: usize = 12 << 20;
 /// Undecoded bytes that a connection may always have.
 const SMALL_INPUT: usize = 1024;
-/// The part of what is free that one connection may hold.
+/// A connection may hold this fraction (one in `PART`) of the free memory.
 const PART: usize = 64;
 
 /// What one connection has used of a turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// Which turn.
+    /// The number of the turn.
     turn: u64,
     questions: usize,
     requests: usize,
@@ -51,7 +51,7 @@ pub struct Spent {
     answers: usize,
 }
 
-/// What each connection may have of a turn.
+/// The share of each connection in a turn.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     questions: usize,
@@ -60,7 +60,7 @@ struct Share {
 }
 
 impl Share {
-    /// The share of each connection where so many wait, and one more comes.
+    /// The share of each connection when `waiting` connections wait and one more comes.
     fn of(waiting: usize) -> Self {
         let sharers = waiting.saturating_add(1);
         let (questions, requests) = (QUESTIONS / sharers, REQUESTS / sharers);
@@ -72,16 +72,16 @@ impl Share {
     }
 }
 
-/// What a connection has spent that was not served in this turn yet.
+/// The use of a connection that was not served in this turn yet.
 const NOTHING: Spent = Spent { turn: 0, questions: 0, requests: 0, long: 0, answers: 0 };
 
-/// What is left of the turn and of the memory.
+/// The use of the turn and of the memory.
 ///
 /// Invariants: `input` and `output` are the sums of the connections' memory, as last noted by [`Budget::note_memory`].
 #[derive(Debug, Default)]
 pub struct Budget {
     turn: u64,
-    /// What a connection may have of it, by how many waited when the turn began.
+    /// The share of each connection, by how many waited when the turn began.
     share: Share,
     questions: usize,
     long: u64,
@@ -97,7 +97,7 @@ impl Budget {
         Self { turn: 1, share: Share::of(0), questions: 0, long: 0, answers: 0, input: 0, output: 0 }
     }
 
-    /// Begins a turn for which so many connections wait. Every answer of the last one is in its connection's output.
+    /// Begins a turn for which `waiting` connections wait. Every answer of the last turn is in its connection's output.
     pub fn begin_turn(&mut self, waiting: usize) {
         self.turn = self.turn.wrapping_add(1);
         self.share = Share::of(waiting);
@@ -112,13 +112,13 @@ impl Budget {
         self.spent(connection).answers > 0
     }
 
-    /// Whether one more usual question of the connection may be taken in this turn.
+    /// Whether one more usual request of the connection fits this turn.
     #[must_use]
     pub fn has_question(&self, connection: &Connection) -> bool {
         self.questions < QUESTIONS && self.spent(connection).questions < self.share.questions && self.fits(connection, ANSWER)
     }
 
-    /// How many new money requests of the connection may be taken in this turn.
+    /// How many new money requests of the connection fit this turn.
     #[must_use]
     pub fn requests(&self, connection: &Connection) -> usize {
         let share = self.share.requests.saturating_sub(self.spent(connection).requests);
@@ -126,29 +126,29 @@ impl Budget {
         share.min(room / ANSWER)
     }
 
-    /// Whether a run of so many commands may be taken in this turn. The first one always may, if its answer fits.
+    /// Whether a run of `commands` commands fits this turn. A connection's first always does, if its answer fits.
     #[must_use]
     pub fn has_run(&self, connection: &Connection, commands: usize) -> bool {
         let spent = self.spent(connection);
         spent.requests == 0 || spent.requests.saturating_add(commands) <= self.share.requests
     }
 
-    /// Whether a long question may be taken in this turn, which takes so many nanoseconds. One of a connection always may,
-    /// while there is anything left.
+    /// Whether a long query of `nanos` nanoseconds fits this turn. A connection's first is not held to its share, only
+    /// to what is left of the turn; the turn's first always fits.
     #[must_use]
     pub fn has_long(&self, connection: &Connection, nanos: u64) -> bool {
         let own = self.spent(connection).long;
-        // What is not the turn's first must fit what is left.
+        // The turn's first always fits.
         let left = self.long == 0 || self.long.saturating_add(nanos) <= LONG;
         left && (own == 0 || own.saturating_add(nanos) <= self.share.long)
     }
 
-    /// Whether an answer of so many bytes fits: the turn, the connection's limit and all memory.
+    /// Whether an answer of `bytes` bytes fits the turn, the connection's limit and the memory.
     #[must_use]
     pub fn fits(&self, connection: &Connection, bytes: usize) -> bool {
         let is_first = self.own_output(connection) == 0;
         let turn = self.answers == 0 || self.answers.saturating_add(bytes) <= ANSWERS;
-        // A single answer may be longer than a connection's part, but leaves room for others.
+        // A single answer may be longer than a connection's part, but must leave room for others.
         turn && (bytes <= self.output_room(connection) || (is_first && bytes <= self.free_output() / 4))
     }
 
@@ -159,46 +159,46 @@ impl Budget {
         (free / PART).clamp(SMALL_INPUT, INPUT_LIMIT).saturating_sub(connection.input_len())
     }
 
-    /// Whether memory is so short that who holds it without going on has less time.
+    /// Whether memory is so short that connections that hold it without progress have shorter deadlines.
     #[must_use]
     pub const fn is_short(&self) -> bool {
         self.output > OUTPUT_POOL / 4 * 3 || self.input > INPUT_POOL / 4 * 3
     }
 
-    /// Whether a connection may keep the memory of output that is sent.
+    /// Whether a connection may keep the memory of sent output.
     #[must_use]
     pub const fn keeps_output(&self) -> bool {
         self.output <= OUTPUT_KEPT
     }
 
-    /// Takes usual questions out of the turn.
+    /// Charges usual requests to the turn.
     pub fn charge_questions(&mut self, connection: &mut Connection, count: usize) {
         let spent = self.begin(connection);
         spent.questions = spent.questions.saturating_add(count);
         self.questions = self.questions.saturating_add(count);
     }
 
-    /// Takes new money requests out of the turn.
+    /// Charges new money requests to the turn.
     pub fn charge_requests(&mut self, connection: &mut Connection, count: usize) {
         let spent = self.begin(connection);
         spent.requests = spent.requests.saturating_add(count);
     }
 
-    /// Takes a long question out of the turn.
+    /// Charges a long query to the turn.
     pub fn charge_long(&mut self, connection: &mut Connection, nanos: u64) {
         let spent = self.begin(connection);
         spent.long = spent.long.saturating_add(nanos);
         self.long = self.long.saturating_add(nanos);
     }
 
-    /// Takes bytes of answers out of the turn.
+    /// Charges answer bytes to the turn.
     pub fn charge_answers(&mut self, connection: &mut Connection, bytes: usize) {
         let spent = self.begin(connection);
         spent.answers = spent.answers.saturating_add(bytes);
         self.answers = self.answers.saturating_add(bytes);
     }
 
-    /// Notes how much memory the connection has now.
+    /// Updates the totals with the connection's present memory.
     #[inline]
     pub fn note_memory(&mut self, connection: &mut Connection) {
         let (input, output) = connection.memory();
@@ -207,7 +207,7 @@ impl Budget {
         self.output = self.output.saturating_sub(output_before).saturating_add(output);
     }
 
-    /// Notes that the connection is gone.
+    /// Removes a closed connection's memory from the totals.
     pub const fn forget_memory(&mut self, connection: &Connection) {
         let (input, output) = connection.noted_memory;
         self.input = self.input.saturating_sub(input);

@@ -1,7 +1,7 @@
-//! One client's connection without its socket: undecoded bytes, unsent bytes, who it is, and its deadlines.
+//! One client's connection without its socket: undecoded bytes, unsent bytes, owner, session and deadlines.
 //!
-//! Left out: the socket (`event_loop.rs`), what the bytes mean (`native.rs`, `lab/mod.rs`), what is done about it
-//! (`arrival.rs`, `session.rs`).
+//! Left out: the socket (`event_loop.rs`), decoding (`native.rs`, `lab/`), admitting and answering requests (`turn.rs`,
+//! `lab/session.rs`).
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::server::lab::dialogue::Dialogue;
 
 /// From connecting to `Hello`.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// From connecting to a login, or to the only message, for who speaks the lab's text.
+/// From connecting to a login, or to the only message, for the lab's text protocol.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 /// From a frame's first byte to its last, or a line's.
 const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 /// Without a byte from the client.
 const IDLE_DEADLINE: Duration = Duration::from_secs(600);
-/// With unsent bytes and none taken.
+/// With unsent bytes of which the client takes none.
 const STALL_DEADLINE: Duration = Duration::from_secs(30);
-/// The same, and from a frame's first byte to its last, while memory for all connections is short.
+/// Replaces the frame and the stall deadline while the memory of all connections together is short.
 const SHORT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a connection speaks.
+/// The protocol of a connection.
 pub enum FrontEnd {
     /// The native protocol.
     Native,
@@ -31,13 +31,13 @@ pub enum FrontEnd {
 }
 
 impl FrontEnd {
-    /// Whether it is a dialogue of the lab.
+    /// Whether it is a lab dialogue.
     #[must_use]
     pub const fn is_lab(&self) -> bool {
         matches!(self, Self::Lab(_))
     }
 
-    /// Whether it has a question to ask without hearing more.
+    /// Whether a dialogue has a request to send without reading more.
     #[must_use]
     pub const fn has_question(&self) -> bool {
         match self {
@@ -49,44 +49,44 @@ impl FrontEnd {
 
 /// A connection.
 ///
-/// Invariants: `sent <= output.len()`, both zero where everything is sent; `decoded < input.len()`, or both are zero; nothing
-/// is decoded while `is_blocked`; a session only with an owner. All times are the bank's, which stand still while it is not
-/// ready to read.
+/// Invariants: `sent <= output.len()`, and both are zero once everything is sent; `decoded < input.len()`, or both are
+/// zero; nothing is decoded while `is_blocked`; there is a session only with an owner. All times are by the clock of
+/// `deadlines.rs`, which stands still while the loop is not ready to read.
 pub struct Connection {
-    /// Tells this connection from an earlier one in the same slot.
+    /// Distinguishes this connection from an earlier one in the same slot.
     pub generation: u32,
-    /// What it speaks.
+    /// Its protocol.
     pub front_end: FrontEnd,
-    /// Who it is, once logged in.
+    /// Its owner, once logged in.
     pub owner: Option<Owner>,
     /// Its session, once opened or resumed.
     pub session: Option<Lsn>,
-    /// Whether `Hello` came, where the front end has one.
+    /// Whether `Hello` came. Always true for the lab, which has none.
     pub greeted: bool,
-    /// A login or a session opening is under way, or any question of a dialogue: read no further in this turn.
+    /// A login, an opening of a session or any request of a dialogue is in flight: nothing more is read in this turn.
     pub is_blocked: bool,
-    /// It is to be closed as soon as its output is sent.
+    /// It closes as soon as its output is sent.
     pub is_closing: bool,
     /// The client will send no more.
     pub is_at_end: bool,
-    /// Its questions in this turn's list, each of which will have a reply.
+    /// Its requests in this turn's list; each will have a reply.
     pub unanswered: usize,
     /// Listed for writing in this turn.
     pub is_dirty: bool,
-    /// Listed as having read bytes that an earlier turn left undecoded.
+    /// On the list of connections with undecoded bytes from an earlier turn.
     pub is_waiting: bool,
-    /// It has had its share of this turn: nothing of it is decoded until the next one.
+    /// It has used its share of this turn: nothing more of it is decoded before the next one.
     pub is_paused: bool,
     /// Its socket may hold more than was read.
     pub is_unread: bool,
-    /// Bytes of the answer that it is paused for, or zero.
+    /// Length in bytes of the answer that it is paused for, or zero.
     pub needs: usize,
     /// What it has used of a turn.
     pub spent: Spent,
-    /// Memory for input and output, as last added to that of all.
+    /// Its memory for input and output, as last added to the totals.
     pub noted_memory: (usize, usize),
     input: Vec<u8>,
-    /// Bytes at the front of `input` that were decoded.
+    /// Decoded bytes at the front of `input`.
     decoded: usize,
     output: Vec<u8>,
     sent: usize,
@@ -129,19 +129,19 @@ impl Connection {
         }
     }
 
-    /// Whether what was read may be decoded, as far as its own state goes.
+    /// Whether its bytes may be decoded, by its own state.
     #[must_use]
     pub const fn may_decode(&self) -> bool {
         !self.is_blocked && !self.is_closing
     }
 
-    /// Takes the input out, to be given back by [`Connection::keep`], and how much of its front was decoded.
+    /// Takes the input and the length of its decoded front; [`Connection::keep`] puts them back.
     #[must_use]
     pub fn take_input(&mut self) -> (Vec<u8>, usize) {
         (std::mem::take(&mut self.input), std::mem::take(&mut self.decoded))
     }
 
-    /// Keeps what is left of the input: everything from `decoded` on. `has_gone_on`: some of it was decoded just now.
+    /// Keeps the input from `decoded` on. `has_gone_on`: some of it was decoded just now.
     pub fn keep(&mut self, buffer: Vec<u8>, decoded: usize, has_gone_on: bool, now: Duration) {
         if decoded >= buffer.len() {
             // An idle connection holds no memory for input.
@@ -157,7 +157,7 @@ impl Connection {
         self.decoded = decoded;
     }
 
-    /// Keeps the end of bytes that came from the socket while nothing was kept before.
+    /// Keeps the undecoded rest of a read, where nothing was kept before.
     pub fn keep_rest(&mut self, rest: &[u8], now: Duration) {
         assert!(self.input.is_empty(), "a rest is kept where nothing was kept before");
         if !rest.is_empty() {
@@ -166,9 +166,9 @@ impl Connection {
         }
     }
 
-    /// Appends what a read brought to undecoded bytes that were taken out.
+    /// Appends the bytes of a read to the input that was taken.
     pub fn join(&mut self, input: &mut Vec<u8>, decoded: &mut usize, read: &[u8]) {
-        // Here, and not after each share of a turn, since this moves what is left.
+        // Once a read, not after each share of a turn: this moves the undecoded bytes.
         input.drain(..std::mem::take(decoded).min(input.len()));
         match &mut self.front_end {
             FrontEnd::Native => input.extend_from_slice(read),
@@ -176,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Its client has sent nothing more up to `at`. Returns whether that ends a message.
+    /// Notes that the client has sent nothing more up to `at`. Returns whether that ends a message.
     pub fn end_by_silence(&mut self, at: Duration) -> bool {
         match &mut self.front_end {
             FrontEnd::Native => false,
@@ -184,13 +184,13 @@ impl Connection {
         }
     }
 
-    /// Its client sends no more. Returns whether that ends a message.
+    /// Notes that the client sends no more. Returns whether that ends a message.
     pub fn end_by_end(&mut self) -> bool {
         self.is_at_end = true;
         self.front_end.is_lab() && Dialogue::end_by_end(&mut self.input)
     }
 
-    /// The dialogue and where it speaks, if it is one.
+    /// The dialogue and its output, if this is a lab connection.
     pub fn dialogue(&mut self) -> Option<(&mut Dialogue, &mut Vec<u8>)> {
         match &mut self.front_end {
             FrontEnd::Native => None,
@@ -198,7 +198,7 @@ impl Connection {
         }
     }
 
-    /// Whether there may be something to decode, or a question to ask without hearing more.
+    /// Whether there may be something to decode, or a dialogue's request to send without reading more.
     #[must_use]
     pub const fn has_more(&self) -> bool {
         !self.input.is_empty() || self.front_end.has_question()
@@ -220,13 +220,13 @@ impl Connection {
         &mut self.output
     }
 
-    /// What is to be written to the socket.
+    /// The bytes to write to the socket.
     #[must_use]
     pub fn unsent(&self) -> &[u8] {
         self.output.get(self.sent..).unwrap_or_default()
     }
 
-    /// How many bytes that are.
+    /// Their number.
     #[must_use]
     pub const fn unsent_len(&self) -> usize {
         self.output.len().saturating_sub(self.sent)
@@ -238,7 +238,7 @@ impl Connection {
         (self.input.capacity(), self.output.capacity())
     }
 
-    /// Notes that the socket took this many bytes. The memory of what is sent is kept for later output, or not.
+    /// Notes that the socket took this many bytes. `keeps_memory`: the memory of sent output is kept for later output.
     pub fn wrote(&mut self, count: usize, keeps_memory: bool, now: Duration) {
         self.sent = self.sent.saturating_add(count).min(self.output.len());
         self.last_progress = now;
@@ -252,33 +252,33 @@ impl Connection {
         }
     }
 
-    /// Drops all output, which the client does not take.
+    /// Drops all output: the client does not read it.
     pub fn discard_output(&mut self) {
         (self.output, self.sent) = (Vec::new(), 0);
     }
 
-    /// Notes that output waits from now on, for the stall deadline.
+    /// Notes that output is appended: if none waited before, the stall deadline starts now.
     pub const fn began_output(&mut self, now: Duration) {
         if self.unsent_len() == 0 {
             self.last_progress = now;
         }
     }
 
-    /// So many of its questions are answered, at the end of its output.
+    /// Notes that the replies to `count` of its requests are appended to its output.
     pub const fn begin_replies(&mut self, count: usize, now: Duration) {
         self.unanswered = self.unanswered.saturating_sub(count);
         self.began_output(now);
     }
 
-    /// Whether the connection can be dropped: everything answered and sent, and either it is closing, or its client
+    /// Whether the connection can be dropped: everything is answered and sent, and either it is closing, or the client
     /// has ended it and nothing waits to be decoded.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.unsent_len() == 0 && self.unanswered == 0 && (self.is_closing || (self.is_at_end && !self.is_waiting))
     }
 
-    /// Why the connection's time is up, if it is. `is_behind`: there may be bytes of it that the bank has yet to read or
-    /// decode, so that it cannot be blamed for what did not come. `is_short`: memory is, for all connections together.
+    /// Why the connection is overdue, if it is. `is_behind`: bytes of it may wait to be read or decoded here, so the
+    /// client is not to blame for what did not come. `is_short`: the memory of all connections together is short.
     #[must_use]
     pub fn overdue(&self, now: Duration, is_behind: bool, is_short: bool) -> Option<&'static str> {
         let over = |since: Duration, limit: Duration| now.saturating_sub(since) >= limit;
@@ -343,7 +343,8 @@ mod tests {
         assert_eq!(connection.overdue(seconds(759), false, false), Some("it was idle"));
     }
 
-    /// What the bank has yet to read or decode is not the client's delay; what the client does not take is.
+    /// Bytes that the bank has not read or decoded yet are not the client's delay; output that the client does not read
+    /// is.
     #[test]
     fn no_deadline_passes_while_the_bank_is_behind() {
         let mut connection = Connection::new(1, FrontEnd::Native, None, seconds(100));

@@ -1,5 +1,5 @@
-//! Deadlines of connections: looked at once a second, a bounded number a turn, by a clock that stands still while the bank
-//! is not ready to read.
+//! Deadlines of connections. They are checked once a second, a bounded number of connections a turn, by a clock that
+//! stands still while the loop is not ready to read.
 //!
 //! Left out: which deadlines there are (`connection.rs`).
 
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::service::{Service, TICK};
 
-/// So much of a turn counts as time in which the bank was ready, since everybody is read between two turns.
+/// This much of a turn counts as time in which the loop was ready to read: every connection is read between two turns.
 const COUNTED: Duration = Duration::from_millis(20);
-/// Connections that are looked at in a turn.
+/// Connections that are checked in a turn.
 const LOOKED_AT: usize = 1024;
-/// Connections that are closed for their deadlines in a turn: closing a socket takes its time.
+/// Connections that are closed for their deadlines in a turn: closing a socket takes time.
 const CLOSED: usize = 64;
 
-/// The time that counts for deadlines, and how far the look at them is.
+/// The time that counts for deadlines, and the progress of the check.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     /// When the loop last stopped waiting.
@@ -22,12 +22,12 @@ pub(super) struct Deadlines {
     /// Time that does not count.
     behind: Duration,
     next_tick: Duration,
-    /// The next slot to look at, while a look is under way.
+    /// The next slot to check, while a check is in progress.
     next_slot: Option<usize>,
 }
 
 impl Deadlines {
-    /// `now` without the time in which the bank was not ready to read.
+    /// `now` without the time in which the loop was not ready to read.
     pub(super) fn ready_time(&self, now: Duration) -> Duration {
         now.saturating_sub(self.behind).saturating_sub(self.uncounted(now))
     }
@@ -37,14 +37,14 @@ impl Deadlines {
         self.busy_since.map_or(Duration::ZERO, |since| now.saturating_sub(since).saturating_sub(COUNTED))
     }
 
-    /// How long the next look can wait.
+    /// How long the next check can wait.
     pub(super) const fn patience(&self, now: Duration) -> Duration {
         if self.next_slot.is_some() { Duration::ZERO } else { self.next_tick.saturating_sub(now) }
     }
 }
 
 impl Service {
-    /// Notes that the loop looks for what has arrived, or waits for it, from now on.
+    /// Notes that the loop polls from now on.
     pub fn is_ready(&mut self, now: Duration) {
         let uncounted = self.deadlines.uncounted(now);
         self.deadlines.behind = self.deadlines.behind.saturating_add(uncounted);
@@ -56,7 +56,7 @@ impl Service {
         self.deadlines.busy_since.get_or_insert(now);
     }
 
-    /// Looks at some connections, once a second at all, and ends those whose time is up.
+    /// Checks some connections, each at most once a second, and closes the overdue ones.
     pub(super) fn close_overdue(&mut self, now: Duration) {
         if now >= self.deadlines.next_tick && self.deadlines.next_slot.is_none() {
             self.deadlines.next_tick = now.saturating_add(TICK);

@@ -1,7 +1,7 @@
 //! The event loop: the mio shim that moves bytes between sockets and the service, one turn after the other.
 //!
-//! mio is edge-triggered: a socket that was not read to a short read, or a listener that was not accepted to
-//! `WouldBlock`, is remembered here, since no further event will come for it. Left out: everything but bytes.
+//! mio is edge-triggered: no further event comes for a socket that was not read to a short read, or a listener that was
+//! not accepted to `WouldBlock`, so both are remembered here. Left out: everything but bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,24 +23,24 @@ use crate::env::{Clock, os};
 use crate::server::lab::dialogue::Port;
 
 const SIGNALS: Token = Token(0);
-/// A listener's token is its place plus this.
+/// A listener's token is its index plus this.
 const FIRST_LISTENER: usize = 1;
 /// A connection's token is its slot plus this.
 const FIRST_CONNECTION: usize = 16;
 
 /// Bytes read at a time.
 const READ: usize = 64 * 1024;
-/// Bytes that a connection may send in a turn, shared by all that have not been read to the end.
+/// Bytes that a connection may send in a turn, shared by all with unread bytes.
 const READ_SHARE: usize = 4 * READ;
 /// Bytes that are read in a turn.
 const READ_IN_ALL: usize = 4 << 20;
-/// The fewest bytes that are a connection's share.
+/// The smallest share of a connection, in bytes.
 const FEW: usize = 4096;
 /// Connections that a listener accepts in a turn.
 const ACCEPTS: usize = 64;
 /// How long a listener waits after the descriptor table was full.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Polls after the first one in a turn, for whoever became ready meanwhile.
+/// Polls after the first one in a turn, for sockets that became ready meanwhile.
 const LATECOMERS: usize = 2;
 
 /// Where to listen.
@@ -48,28 +48,28 @@ const LATECOMERS: usize = 2;
 pub struct Listen<'a> {
     /// The native protocol; port 0 takes any.
     pub native: SocketAddr,
-    /// The operator's Unix socket. What stands there already is removed: the store's lock is ours.
+    /// The operator's Unix socket. A file of that name is removed: the store's lock is held, so it is a leftover.
     pub operator: &'a Path,
-    /// The same place by a path that leads to the store's directory whatever becomes of its name.
+    /// The same socket by a path that leads to the store's directory even after the directory is renamed.
     pub operator_by_handle: &'a Path,
     /// The lab's text, each port at most once; port 0 takes any.
     pub lab: &'a [(Port, SocketAddr)],
-    /// The most connections over TCP; more are closed at once. The operator has places of its own.
+    /// The most connections over TCP; further ones are closed at once. The operator's do not count.
     pub max_connections: usize,
 }
 
-/// What keeps the daemon from listening.
+/// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address is taken or not ours.
+    /// The address is in use, or not of this machine.
     #[error("cannot listen on {address}: {source}")]
     Address {
-        /// Which.
+        /// The address.
         address: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gives no poll, signals or descriptors.
+    /// The system has no poll, signals or descriptors left.
     #[error("cannot set up the event loop: {0}")]
     Setup(#[from] io::Error),
 }
@@ -83,38 +83,38 @@ pub struct EventLoop {
     listeners: Vec<Listener>,
     /// By slot.
     sockets: Vec<Option<ClientSocket>>,
-    /// Sockets that may hold more than was read, and were not read in this turn.
+    /// Slots of sockets that may hold unread bytes, and were not read in this turn.
     unread: Vec<usize>,
-    /// Those that were: the others come first.
+    /// The same, of sockets that were read in this turn: `unread` is read first.
     read: Vec<usize>,
     /// Bytes that may still be read in this turn.
     read_left: usize,
-    /// Connections that were not read to the end when the turn began, and one.
+    /// Connections with unread bytes when the turn began, plus one.
     sharers: usize,
-    /// Listeners at which more may wait than was accepted.
+    /// Indexes of listeners that may have more connections to accept.
     unaccepted: Vec<usize>,
     refusals: Refusals,
-    /// Given up when the descriptor table is full.
+    /// A spare descriptor, released when the descriptor table is full.
     spare: Option<OwnedFd>,
-    /// When to accept again after that.
+    /// When to accept again after the table was full.
     accept_again: Option<Duration>,
     max_connections: usize,
     buffer: Vec<u8>,
-    /// What each front end is called, and where it listens.
+    /// The name and the address of each front end.
     ready: Vec<(&'static str, SocketAddr)>,
     is_stopping: bool,
 }
 
 struct ClientSocket {
     socket: Socket,
-    /// The other side has shut down its sending: read on until 0, whatever a short read says.
+    /// The peer has shut down its sending: read until 0, even after a short read.
     is_read_closed: bool,
-    /// Where somebody speaks the lab's text from, whose coming and going is logged.
+    /// The address of a lab client; its connecting and disconnecting are logged.
     lab_address: Option<SocketAddr>,
 }
 
 impl EventLoop {
-    /// Listens. Recovery is over by now: whoever connects is served.
+    /// Listens. Recovery is over by now: clients are served at once.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -135,7 +135,7 @@ impl EventLoop {
             listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;
         }
         if listen.lab.iter().any(|(port, _)| *port == Port::Atm) {
-            // The words of the report's server.
+            // The wording of the report's server.
             log::info!("Socket created successfully");
             log::info!("successfully Binded");
             log::info!("Server is listening");
@@ -164,7 +164,7 @@ impl EventLoop {
         })
     }
 
-    /// Each front end's name and where it listens.
+    /// The name and the address of each front end.
     #[must_use]
     pub fn ready(&self) -> &[(&'static str, SocketAddr)] {
         &self.ready
@@ -173,7 +173,7 @@ impl EventLoop {
     /// Serves until SIGTERM or SIGINT, then seals the log and returns.
     ///
     /// # Errors
-    /// [`Fatal`]: the process must end at once; nobody of this turn is answered.
+    /// [`Fatal`]: the process must end at once; no answer of this turn is sent.
     pub fn run(mut self) -> Result<(), Fatal> {
         let mut events = Events::with_capacity(1024);
         while !self.is_stopping {
@@ -227,13 +227,13 @@ impl EventLoop {
 
     fn poll(&mut self, events: &mut Events, patience: Option<Duration>) -> Result<(), Fatal> {
         match self.poll.poll(events, patience) {
-            // A signal came: its own event follows.
+            // A signal; its own event follows.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             result => result.map_err(|source| Fatal::Loop { call: "poll", source }),
         }
     }
 
-    /// Takes what the events announce.
+    /// Handles the events: signals, new connections, reads and writes.
     fn gather(&mut self, events: &Events) -> Result<(), Fatal> {
         for event in events {
             match event.token() {
@@ -261,7 +261,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Goes on with sockets that were not read to the end in an earlier turn.
+    /// Reads sockets with unread bytes of an earlier turn.
     fn read_on(&mut self) -> Result<(), Fatal> {
         let mut unread = std::mem::take(&mut self.unread);
         unread.append(&mut self.read);
@@ -284,7 +284,7 @@ impl EventLoop {
         }
     }
 
-    /// Goes on with listeners at which an earlier turn left somebody waiting, and logs who was refused.
+    /// Accepts from listeners with waiting connections of an earlier turn, and logs the refused ones.
     fn accept_on(&mut self) {
         for place in std::mem::take(&mut self.unaccepted) {
             self.accept(place);
@@ -307,7 +307,7 @@ impl EventLoop {
                 }
             }
         }
-        // Stopped early: no event tells of who still waits.
+        // Stopped early: no event comes for the connections that still wait.
         if !self.unaccepted.contains(&place) {
             self.unaccepted.push(place);
         }
@@ -372,14 +372,14 @@ impl EventLoop {
                 }
             }
         }
-        // Stopped early: no event will tell of what is left.
+        // Stopped early: no event comes for the unread bytes.
         if !self.service.note_unread(slot, true) {
             if left == share { self.unread.push(slot) } else { self.read.push(slot) }
         }
         Ok(())
     }
 
-    /// One write for each connection that has something to say.
+    /// Writes once to each connection with output.
     fn flush(&mut self) {
         let dirty = self.service.take_dirty();
         for slot in &dirty {
@@ -390,7 +390,7 @@ impl EventLoop {
 
     fn write(&mut self, slot: usize) {
         if self.service.is_in_flight() {
-            // No further event will tell that there is room for what an earlier turn left.
+            // No further event says that the socket has room for the output of an earlier turn.
             self.service.mark_dirty(slot);
             return;
         }
@@ -424,7 +424,7 @@ impl EventLoop {
     }
 }
 
-/// An address as the report's server shows one.
+/// An address in the format of the report's server.
 struct Pair(SocketAddr);
 
 impl std::fmt::Display for Pair {
@@ -433,7 +433,7 @@ impl std::fmt::Display for Pair {
     }
 }
 
-/// Binds the operator's socket, replacing what a killed daemon left behind.
+/// Binds the operator's socket; replaces the leftover of a killed daemon.
 fn bind_operator(path: &Path) -> io::Result<Option<Listener>> {
     os::remove_socket(path)?;
     match UnixListener::bind(path) {

@@ -1,10 +1,10 @@
 //! The daemon: one thread, one loop, one sync per turn.
 //!
-//! `event_loop` owns the sockets, `connection` a client's bytes and deadlines, `service` the turn: bytes and the time
-//! in, bytes out, so that a simulator can drive it and everything below. `arrival` judges what comes in, `walk`
-//! answers it in its place, `budget` bounds a turn and all memory, `price` knows what a question costs, `deadlines` ends who
-//! is late, `places` counts descriptors, `native` speaks the native protocol, `lab` the lab's text, which `conversation` takes through
-//! the turn.
+//! `event_loop` owns the sockets and `sockets` wraps them; `connection` holds a client's bytes and deadlines. `service`
+//! takes bytes and the time and returns bytes, so that a simulator can drive it and everything below. `turn` admits
+//! requests to the batch and answers them in order; `requests` has both phases of each kind of request. `budget` bounds
+//! a turn and all memory, `price` estimates the cost of a query, `deadlines` closes overdue connections, `places`
+//! limits their number. `native` decodes and encodes the native protocol; `lab` is the lab's text protocol.
 //! Left out: log and bank (`engine/`), flags and files (`cli/`).
 
 mod budget;

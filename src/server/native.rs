@@ -1,6 +1,6 @@
-//! The native front end: frames to questions, replies to frames.
+//! The native front end: decodes frames to requests, encodes replies to frames.
 //!
-//! Left out: what is done about them. No bank logic here, as in any front end.
+//! Left out: admitting and answering them (`turn.rs`). No front end has bank logic.
 
 use std::ops::Range;
 
@@ -12,30 +12,31 @@ use crate::wire::fixed;
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Refusal, Reply};
 
-/// What a client asks.
+/// A decoded request.
 pub enum Question {
-    /// A run: its commands stand apart, so that they take no memory of their own.
+    /// A run. Its commands are in a list apart, so they take no allocation of their own.
     Run {
         /// The number of the first.
         first: RequestNumber,
         /// As in `Ask::Run`.
         acked_below: RequestNumber,
-        /// Where its commands are in the list that [`next`] was given.
+        /// The range of its commands in the list that was passed to [`next`].
         commands: Range<usize>,
     },
     /// Anything else.
     Ask(Ask),
 }
 
-/// Whether what stands at the front of `bytes` looks like a single request.
+/// Whether `bytes` begins like a single money request.
 #[must_use]
 #[inline]
 pub fn is_request(bytes: &[u8]) -> bool {
     bytes.get(frame::HEADER..).is_some_and(fixed::is_request)
 }
 
-/// The requests at the front of `bytes` that follow each other from number `next` on and acknowledge the same: what they
-/// acknowledge, and at most `most`. Their commands are appended to `commands`. None where another message stands there, or not a whole one.
+/// Decodes the money requests at the front of `bytes` that have consecutive numbers from `next` on and the same
+/// acknowledgement, at most `most`. Appends their commands to `commands`; returns the acknowledgement. None if another
+/// message is there, or not a whole one.
 #[inline]
 pub fn requests(bytes: &[u8], next: RequestNumber, most: usize, commands: &mut Vec<Command>) -> Option<RequestNumber> {
     let mut acked = None;
@@ -55,11 +56,11 @@ pub fn requests(bytes: &[u8], next: RequestNumber, most: usize, commands: &mut V
     acked
 }
 
-/// The next question in `bytes` and the bytes that it takes, or none if it is not whole yet. The commands of a run are
-/// appended to `commands`.
+/// The next request in `bytes` and its length, or none if it is not whole yet. The commands of a run are appended to
+/// `commands`.
 ///
 /// # Errors
-/// [`Refusal::BadMessage`]: the bytes cannot be trusted any further.
+/// [`Refusal::BadMessage`]: neither these bytes nor any after them can be decoded.
 #[inline]
 pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Question, usize)>, Refusal> {
     let Front::Whole { payload, consumed } = frame::front(bytes).map_err(|_| Refusal::BadMessage)? else { return Ok(None) };
@@ -70,7 +71,7 @@ pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Questio
     let question = match fixed::run(payload, commands) {
         Some((first, acked_below)) => Question::Run { first, acked_below, commands: before..commands.len() },
         None => match codec::decode(payload).map_err(|_| Refusal::BadMessage)? {
-            // One that is too long: refused for that later, as any other by its content.
+            // A run that is too long for `fixed`: refused later, like any other, by its content.
             Ask::Run { first, acked_below, commands: more } => {
                 commands.extend(more);
                 Question::Run { first, acked_below, commands: before..commands.len() }
@@ -84,7 +85,7 @@ pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Questio
 /// Appends a reply to a connection's output.
 ///
 /// # Errors
-/// [`Fatal::Broken`] for a reply that is longer than a frame: every list and text in a reply is bounded so that it fits
+/// [`Fatal::Broken`] for a reply that is longer than a frame, which is a bug: every list and text in a reply is bounded
 /// (`MAX_RUN`, `MAX_PAGE`, `MAX_SESSIONS`, `MAX_TEXT`).
 pub fn put(reply: &Reply, out: &mut Vec<u8>) -> Result<(), Fatal> {
     match reply {
@@ -106,7 +107,7 @@ mod tests {
         Ask::Request { number: RequestNumber(number), acked_below: RequestNumber(acked_below), command }
     }
 
-    /// What is taken from these questions, when 5 is the next number: the acknowledgement, and the amounts, which are numbers.
+    /// Decodes these requests with 5 as the next number: the acknowledgement, and the amounts, which equal the numbers.
     fn taken(asks: &[Ask]) -> (Option<u64>, Vec<u64>) {
         let take = |bytes: &[u8]| {
             let mut commands = Vec::new();

@@ -1,15 +1,15 @@
-//! How many connections there may be: what the descriptor table has room for beside the log, and places for the operator.
+//! How many connections the descriptor table has room for, beside the log and the operator's.
 //!
 //! Left out: opening and closing them (`event_loop.rs`).
 
 use std::time::Duration;
 
-/// Places for the operator's Unix socket, whatever comes over TCP.
+/// Connections that are reserved for the operator's Unix socket.
 pub const OPERATORS: usize = 8;
-/// Descriptors that the log may need beside those that are open before the daemon listens: segments that are made, packed
-/// and dropped, checkpoints, the manifest, directories.
+/// Descriptors that the log may need beside those that are open before the daemon listens: for making, compressing and
+/// dropping segments, checkpoints, the manifest, directories.
 const LOG: usize = 16;
-/// Descriptors of the loop: its poll, its signals, the listeners, and one that is given up when the table is full.
+/// Descriptors of the loop: poll, signals, listeners, and a spare one that is released when the table is full.
 const LOOP: usize = 12;
 /// How often refused connections are logged.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ pub const fn connections_that_fit(limit: usize, open: usize) -> usize {
     limit.saturating_sub(open).saturating_sub(LOG + LOOP + OPERATORS)
 }
 
-/// Connections that were closed at once, counted from one line of the log to the next.
+/// Connections that were closed at once, counted from one log line to the next.
 #[derive(Debug, Default)]
 pub struct Refusals {
     count: u64,
@@ -33,7 +33,7 @@ impl Refusals {
         self.count = self.count.saturating_add(1);
     }
 
-    /// How many are to be logged now, at most once a second.
+    /// The number to log now, at most once a second.
     pub fn due(&mut self, now: Duration) -> Option<u64> {
         if self.count == 0 || now < self.next {
             return None;

@@ -1,6 +1,6 @@
-//! What questions cost beyond a usual one: processor time and the length of the answer, as far as they can be told before.
+//! Estimated cost of queries and logins: processor time and length of the answer, beyond those of a usual request.
 //!
-//! Left out: how much of it a turn has (`budget.rs`).
+//! Left out: the budget of a turn (`budget.rs`).
 
 use super::service::{ConnectionId, Service};
 use super::turn::Admitted;
@@ -18,17 +18,17 @@ const SESSION: usize = 32;
 /// Bytes of an account in a list, at most.
 const ACCOUNT: usize = 32 + MAX_NAME;
 
-/// What a long question costs.
+/// The cost of a long query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Price {
-    /// Nanoseconds, about.
+    /// Nanoseconds, estimated.
     nanos: u64,
     /// Bytes of its answer, at most.
     answer: usize,
 }
 
 impl Service {
-    /// What a question costs, if it is a long one.
+    /// The cost of a request, if it is a long one.
     pub(super) fn price(&self, ask: &Ask, owner: Option<Owner>) -> Option<Price> {
         let (units, nanos, answer) = match ask {
             // A prime of 100 digits takes a millisecond.
@@ -47,7 +47,7 @@ impl Service {
         Some(Price { nanos: u64::try_from(units).unwrap_or(u64::MAX).saturating_mul(nanos), answer })
     }
 
-    /// Takes a long question out of the turn, or tells to ask again later.
+    /// Charges a long query to the turn; returns `Later` if it does not fit.
     pub(super) fn pay(&mut self, id: ConnectionId, price: Price) -> Admitted {
         let Some(connection) = self.connections.get_mut(id.slot) else { return Admitted::Yes };
         if !self.budget.has_long(connection, price.nanos) || !self.budget.fits(connection, price.answer) {
@@ -58,7 +58,7 @@ impl Service {
         Admitted::Yes
     }
 
-    /// Takes a run of so many commands out of the turn, or tells to ask again later.
+    /// Charges a run of `commands` commands to the turn; returns `Later` if it does not fit.
     pub(super) fn pay_run(&mut self, id: ConnectionId, commands: usize) -> Admitted {
         let Some(connection) = self.connections.get_mut(id.slot) else { return Admitted::Yes };
         let answer = commands.saturating_mul(RUN_ITEM).min(MAX_PAYLOAD).saturating_add(AROUND);

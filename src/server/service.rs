@@ -1,8 +1,8 @@
-//! The turn: bytes and the time in, bytes out. No sockets, so that a simulator can drive it and everything below.
+//! The service: bytes and the time in, bytes out. No sockets, so that a simulator can drive it and everything below.
 //!
-//! A turn is any number of [`Service::receive`], then one [`Service::finish_turn`]: it commits the batch and walks the
-//! list. Left out: judging what arrives (`arrival.rs`, `session.rs`) and answering it (`turn.rs`), which are parts of this
-//! type.
+//! A turn is any number of [`Service::receive`], then one [`Service::finish_turn`], which commits the batch and answers
+//! the list. Left out: admitting and answering requests (`turn.rs`, `requests/`, `lab/session.rs`), which are parts of
+//! this type.
 
 use std::time::Duration;
 
@@ -21,30 +21,30 @@ use crate::server::lab::session::Lab;
 use crate::server::turn::Item;
 use crate::wal::InFlight;
 
-/// A seal follows the last answer after this long.
+/// A seal follows the last answer after this time.
 const SEAL_DELAY: Duration = Duration::from_millis(100);
-/// How often deadlines are looked at, and what the disk had no room for is tried again.
+/// How often deadlines are checked, and writes that the disk had no room for are retried.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-/// What kind of peer a connection has.
+/// The kind of a connection's peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Anybody, over TCP.
+    /// A client over TCP.
     Client,
     /// The operator, over the Unix socket, with its uid.
     Operator(u32),
-    /// Anybody, over TCP, who speaks the lab's text.
+    /// A client over TCP that speaks the lab's text.
     Lab(Port),
 }
 
-/// A connection by its slot, told from an earlier one in the same slot.
+/// A connection by its slot; the generation distinguishes it from an earlier one in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionId {
     pub slot: usize,
     pub generation: u32,
 }
 
-/// What becomes of a turn's answers.
+/// Whether a turn's answers may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Delivery {
@@ -56,33 +56,33 @@ pub enum Delivery {
 
 /// The daemon without its sockets.
 ///
-/// Invariants: `turn` holds every question, in order of arrival, and as many logged ones as the engine's open batch has
-/// entries; `live` maps a session to the one connection that has it.
+/// Invariants: `turn` holds every request of the turn, in order of arrival, and as many logged ones as the engine's
+/// open batch has entries; `live` maps a session to the one connection that has it.
 pub struct Service {
     pub(super) engine: Engine,
     pub(super) connections: Slab<Connection>,
     pub(super) turn: Vec<Item>,
     /// The commands of the turn's runs, one run after the other.
     pub(super) run_commands: Vec<Command>,
-    /// Those of single requests that follow each other, while they are judged.
+    /// Those of consecutive single requests, during their admission.
     pub(super) following: Vec<Command>,
     pub(super) live: FxHashMap<Lsn, ConnectionId>,
-    /// The batch took no more: nothing further is decoded in this turn.
+    /// The batch has no more room: nothing further is decoded in this turn.
     pub(super) is_full: bool,
     pub(super) budget: Budget,
     pub(super) deadlines: Deadlines,
     pub(super) lab: Lab,
     /// Connections to write to.
     dirty: Vec<usize>,
-    /// Connections with bytes that were read but not decoded.
+    /// Connections with undecoded bytes.
     waiting: Vec<usize>,
-    /// The same, of which some were decoded in this turn: the others come first.
+    /// The same, of those that were served in this turn: `waiting` goes first.
     served: Vec<usize>,
     generation: u32,
     operators: usize,
     /// The last turn's commit, until it is confirmed.
     in_flight: Option<InFlight>,
-    /// A commit was begun that is not confirmed: nothing may leave. It stays so for ever where a commit fails.
+    /// A commit that was begun is not confirmed: nothing may be sent. It stays so if a commit fails.
     is_withheld: bool,
     /// When a seal is due, if there is something to seal.
     seal_at: Duration,
@@ -120,16 +120,16 @@ impl Service {
         }
     }
 
-    /// The engine below, to look at.
+    /// The engine, for reading.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Takes a new connection and gives the slot by which it is called from now on.
+    /// Opens a connection; returns its slot, which names it from now on.
     pub fn open(&mut self, peer: Peer, now: Duration) -> usize {
         self.generation = self.generation.wrapping_add(1);
-        // Only a dialogue begins with words from here.
+        // Only a lab dialogue sends first.
         let mut first_words = Vec::new();
         let (front_end, owner) = match peer {
             Peer::Client => (FrontEnd::Native, None),
@@ -159,13 +159,13 @@ impl Service {
         self.operators
     }
 
-    /// Whether more should be read from that connection's socket in this turn.
+    /// Whether the loop should read more from that connection's socket in this turn.
     #[must_use]
     pub fn may_read(&self, slot: usize) -> bool {
         self.input_room(slot) > 0
     }
 
-    /// How many bytes should be read from that connection's socket now.
+    /// How many bytes the loop should read from that connection's socket now.
     #[must_use]
     pub fn input_room(&self, slot: usize) -> usize {
         match self.connections.get(slot) {
@@ -174,12 +174,12 @@ impl Service {
         }
     }
 
-    /// Notes whether that connection's socket may hold more than was read. Returns whether it was noted before.
+    /// Notes whether that connection's socket may hold unread bytes. Returns whether that was noted before.
     pub fn note_unread(&mut self, slot: usize, is_unread: bool) -> bool {
         self.connections.get_mut(slot).is_some_and(|connection| std::mem::replace(&mut connection.is_unread, is_unread))
     }
 
-    /// Whether the connection's next question may be taken, as far as itself and its output go.
+    /// Whether the connection's next request may be decoded, by its own state and its output.
     fn may_go_on(&self, connection: &Connection) -> bool {
         connection.may_decode() && self.budget.fits(connection, connection.needs.max(ANSWER))
     }
@@ -206,7 +206,7 @@ impl Service {
         Ok(())
     }
 
-    /// Notes that a connection sends no more. What it sent is still answered.
+    /// Notes that a connection sends no more. What it has sent is still answered.
     pub fn end_of_input(&mut self, slot: usize) {
         if let Some(connection) = self.connections.get_mut(slot) {
             if connection.end_by_end() {
@@ -216,7 +216,7 @@ impl Service {
         }
     }
 
-    /// Begins a turn: goes on with what an earlier one left undone.
+    /// Begins a turn: goes on with bytes that an earlier one left undecoded.
     ///
     /// # Errors
     /// [`Fatal`], as [`Service::receive`].
@@ -240,7 +240,7 @@ impl Service {
             }
             self.note_undecoded(slot);
         }
-        // Their memory is used again.
+        // Reuse their memory.
         if self.waiting.is_empty() {
             self.waiting = waiting;
         }
@@ -250,27 +250,27 @@ impl Service {
         Ok(())
     }
 
-    /// Whether [`Service::resume`] has something to go on with.
+    /// Whether [`Service::resume`] has anything to do.
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         let mut slots = self.waiting.iter().chain(&self.served);
         slots.any(|slot| self.connections.get(*slot).is_some_and(|connection| self.may_go_on(connection)))
     }
 
-    /// Whether anything arrived in this turn.
+    /// Whether this turn's list has any request.
     #[must_use]
     pub const fn has_work(&self) -> bool {
         !self.turn.is_empty()
     }
 
-    /// Whether the batch is full, so that nothing more should be read before it is committed.
+    /// Whether the batch is full: nothing more should be read before it is committed.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Ends the turn: commits the batch, and applies and answers everything in its place. A large batch may then still be in
-    /// flight: its answers are withheld until [`Service::finish_commit`], and the next turn may begin before that.
+    /// Ends the turn: commits the batch, applies it and answers every request in order. A large batch may then still be
+    /// in flight: its answers are withheld until [`Service::finish_commit`], and the next turn may begin before that.
     ///
     /// # Errors
     /// [`Fatal`]: the process must end; no reply of this turn may leave.
@@ -283,13 +283,13 @@ impl Service {
         if !self.turn.is_empty() || self.is_full {
             self.is_withheld = true;
             let commit = self.engine.begin_commit()?;
-            // The disk may still be writing; no answer leaves before it is done.
+            // The batch may be in flight; no answer leaves before it is durable.
             self.answer_all(self.deadlines.ready_time(now))?;
             self.in_flight = Some(commit);
             self.seal_at = now.saturating_add(SEAL_DELAY);
         } else if now >= self.seal_at && self.engine.needs_seal() {
             self.engine.seal()?;
-            // Where it is still due, the disk has no room for it.
+            // If the seal is still due then, the disk has no room for it.
             self.seal_at = now.saturating_add(TICK);
         }
         self.is_full = false;
@@ -302,7 +302,7 @@ impl Service {
         Ok(Delivery::Flush)
     }
 
-    /// Whether the last turn's batch is in flight, so that nothing may leave.
+    /// Whether the last turn's batch is in flight, so that nothing may be sent.
     #[must_use]
     pub const fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
@@ -328,8 +328,8 @@ impl Service {
         self.engine.seal()
     }
 
-    /// Ends cleanly: closes the sessions that end with their connections, seals the log and names its end. Nothing can be
-    /// served afterwards.
+    /// Ends cleanly: closes the sessions that end with their connections, seals the log and writes its end to the
+    /// manifest. Nothing can be served afterwards.
     ///
     /// # Errors
     /// [`Fatal`], as [`Engine::seal`].
@@ -349,7 +349,7 @@ impl Service {
         [seal, tick, self.lab.patience(now)].into_iter().flatten().min()
     }
 
-    /// The connections to write to, or to drop if they are finished. The caller gives the list back by
+    /// The connections to write to, or to drop if they are finished. The caller returns the list by
     /// [`Service::give_back_dirty`].
     #[must_use]
     pub fn take_dirty(&mut self) -> Vec<usize> {
@@ -361,7 +361,7 @@ impl Service {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Gives back the list that [`Service::take_dirty`] gave, so that its memory is used again.
+    /// Takes back the list of [`Service::take_dirty`], to reuse its memory.
     pub fn give_back_dirty(&mut self, mut list: Vec<usize>) {
         list.clear();
         if self.dirty.is_empty() {
@@ -369,7 +369,7 @@ impl Service {
         }
     }
 
-    /// What may be written to a connection's socket now.
+    /// The bytes that may be written to a connection's socket now.
     #[must_use]
     pub fn unsent(&self, slot: usize) -> &[u8] {
         if self.is_withheld {
@@ -387,13 +387,13 @@ impl Service {
         }
     }
 
-    /// Whether a connection is done with: everything decoded, everything sent, and one side has ended it.
+    /// Whether a connection can be dropped: everything is decoded and sent, and one side has ended it.
     #[must_use]
     pub fn is_finished(&self, slot: usize) -> bool {
         self.connections.get(slot).is_none_or(Connection::is_finished)
     }
 
-    /// Drops a connection. What it asked in this turn is still executed; nobody hears the answer.
+    /// Drops a connection. Its requests of this turn are still executed; their answers are dropped.
     pub fn close(&mut self, slot: usize) {
         if let Some(connection) = self.connections.try_remove(slot) {
             let id = ConnectionId { slot, generation: connection.generation };
@@ -414,12 +414,12 @@ impl Service {
         self.connections.get_mut(id.slot).filter(|connection| connection.generation == id.generation)
     }
 
-    /// Lists a question; its connection lives on until it is answered.
+    /// Lists a request; its connection is not finished until it is answered.
     pub(super) fn list(&mut self, id: ConnectionId, item: Item) {
         self.list_many(id, item, 1);
     }
 
-    /// Lists so many questions in one item, with the usual answer each.
+    /// Lists `count` requests in one item, each charged with a usual answer.
     pub(super) fn list_many(&mut self, id: ConnectionId, item: Item, count: usize) {
         if let Some(connection) = self.connections.get_mut(id.slot).filter(|connection| connection.generation == id.generation) {
             connection.unanswered = connection.unanswered.saturating_add(count);
@@ -432,7 +432,7 @@ impl Service {
         self.turn.push(item);
     }
 
-    /// Puts a connection on the list that [`Service::take_dirty`] gives.
+    /// Puts a connection on the list of [`Service::take_dirty`].
     pub fn mark_dirty(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         self.budget.note_memory(connection);
@@ -442,7 +442,7 @@ impl Service {
         }
     }
 
-    /// Decodes `input` from `decoded` on, and keeps what is left.
+    /// Decodes `input` from `decoded` on, and keeps the rest.
     fn decode_kept(&mut self, slot: usize, input: Vec<u8>, decoded: usize, now: Duration) -> Result<(), Fatal> {
         let is_lab = self.connections.get(slot).is_some_and(|connection| connection.front_end.is_lab());
         let rest = input.get(decoded..).unwrap_or_default();
@@ -453,7 +453,7 @@ impl Service {
         Ok(())
     }
 
-    /// Remembers a connection whose undecoded bytes may hold a whole question that waits for the next turn.
+    /// Lists a connection as waiting if its undecoded bytes may hold a whole request for the next turn.
     fn note_undecoded(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         self.budget.note_memory(connection);
@@ -463,7 +463,7 @@ impl Service {
         }
     }
 
-    /// Lets the connection wait for a turn in which there is room for an answer of so many bytes.
+    /// Pauses the connection until a turn has room for an answer of `needs` bytes.
     pub(super) fn pause(&mut self, slot: usize, needs: usize) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.is_paused = true;
@@ -471,7 +471,7 @@ impl Service {
         }
     }
 
-    /// Remembers a connection for [`Service::resume`].
+    /// Lists a connection for [`Service::resume`].
     pub(super) fn wait(&mut self, slot: usize) {
         let Some(connection) = self.connections.get_mut(slot).filter(|connection| !connection.is_waiting) else { return };
         connection.is_waiting = true;

@@ -1,6 +1,6 @@
 //! Sockets: TCP and Unix behind one type, listeners that survive a full descriptor table.
 //!
-//! Left out: what is read and written (`event_loop.rs`).
+//! Left out: reading, writing and their order (`event_loop.rs`).
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ impl Socket {
     /// Registers for reading and writing, edge-triggered.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
@@ -37,7 +37,7 @@ impl Socket {
     /// Reads once.
     ///
     /// # Errors
-    /// What the system says; `Interrupted` is tried again here.
+    /// The system's error; `WouldBlock` if no bytes are there. `Interrupted` is retried.
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         retry(|| match self {
             Self::Tcp(stream) => stream.read(buf),
@@ -48,7 +48,7 @@ impl Socket {
     /// Writes once.
     ///
     /// # Errors
-    /// What the system says; `Interrupted` is tried again here.
+    /// The system's error; `WouldBlock` if the socket has no room. `Interrupted` is retried.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         retry(|| match self {
             Self::Tcp(stream) => stream.write(bytes),
@@ -68,28 +68,28 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// A listening socket.
 pub enum Listener {
-    /// For anybody, who is taken for this kind of peer.
+    /// For clients over TCP, which become this kind of peer.
     Tcp(TcpListener, Peer),
     /// For the operator.
     Unix(UnixListener),
 }
 
-/// What accepting once brought.
+/// The result of accepting once.
 pub enum Accepted {
     /// A client.
     Client {
         /// Its socket.
         socket: Socket,
-        /// What it is.
+        /// Its kind.
         peer: Peer,
-        /// Where it is, over TCP.
+        /// Its address, over TCP.
         address: Option<SocketAddr>,
     },
-    /// Somebody who is not let in, or was gone again.
+    /// A connection that was refused, or was closed before it was accepted.
     Nobody,
-    /// Nobody waits any more.
+    /// No connection waits.
     Drained,
-    /// The descriptor table is full: try again after a while, since no event will come.
+    /// The descriptor table is full: retry after a while, since no event will come.
     TableFull,
 }
 
@@ -97,7 +97,7 @@ impl Listener {
     /// Registers for accepting, edge-triggered.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(listener, _) => listener.register(registry, token, Interest::READABLE),
@@ -105,8 +105,8 @@ impl Listener {
         }
     }
 
-    /// Accepts once. `spare` is a descriptor that is given up when the table is full, so that whoever waits is at
-    /// least told to go.
+    /// Accepts once. `spare` is a descriptor that is released when the table is full, to accept one waiting connection
+    /// and close it, rather than leave its client without an answer.
     pub fn accept(&self, spare: &mut Option<OwnedFd>) -> Accepted {
         match self.accept_client() {
             Ok((socket, peer, address)) => Accepted::Client { socket, peer, address },
@@ -118,7 +118,7 @@ impl Listener {
                 if shed { Accepted::Nobody } else { Accepted::TableFull }
             }
             Err(error) => {
-                // The client gave up before it was accepted, or the operator's socket was used by somebody else.
+                // The client gave up before it was accepted, or is not the operator but used the operator's socket.
                 log::debug!("a connection was not accepted: {error}");
                 if error.kind() == io::ErrorKind::OutOfMemory { Accepted::TableFull } else { Accepted::Nobody }
             }
@@ -129,7 +129,7 @@ impl Listener {
         match self {
             Self::Tcp(listener, peer) => {
                 let (stream, address) = retry(|| listener.accept())?;
-                // A reply is written whole, once a turn: there is nothing to wait for.
+                // A reply is written whole, once a turn: do not delay it.
                 stream.set_nodelay(true)?;
                 Ok((Socket::Tcp(stream), *peer, Some(address)))
             }

@@ -1,8 +1,8 @@
-//! The turn: each request is admitted as it arrives and becomes one item of the turn's list, in order; once the batch is
-//! with the disk, each item is answered in its place. So `DEPOSIT; BALANCE` in one read shows the deposit.
+//! The turn: each request is admitted as it arrives and becomes one item of the turn's list, in order. Once the batch's
+//! commit is begun, each item is answered in that order. So `DEPOSIT; BALANCE` in one read shows the deposit.
 //!
-//! This is the only file that knows both phases. What a kind of request is admitted for and answered with stands in
-//! `requests/`. Nothing is sent here: the answers leave once the batch is durable (`service.rs`).
+//! This is the only file that knows both phases; `requests/` has the admission and the answer of each kind of request.
+//! Nothing is sent here: the answers leave once the batch is durable (`service.rs`).
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::wire::message::{Ask, MAX_SESSIONS, Operation, Receipt, Refusal, Reply
 pub(super) enum Item {
     /// `count` money requests of consecutive numbers, which are the batch's next entries.
     Requests { id: ConnectionId, first: RequestNumber, count: usize },
-    /// A run. `commands` are its place in the turn's list of commands; those in `admitted` are the batch's next entries.
+    /// A run. `commands` is its range in the turn's list of commands; those in `admitted` are the batch's next entries.
     Run { id: ConnectionId, first: RequestNumber, commands: Range<usize>, admitted: Range<usize> },
     /// Any other request that became the batch's next entry.
     Logged { id: ConnectionId, logged: Logged },
@@ -33,7 +33,7 @@ pub(super) enum Item {
     Refused { id: ConnectionId, refusal: Refusal },
 }
 
-/// What kind of entry a request became.
+/// The kind of entry that a request became.
 #[derive(Clone, Copy)]
 pub(super) enum Logged {
     /// A cancellation of this number.
@@ -51,7 +51,7 @@ pub(super) enum Logged {
 }
 
 impl Logged {
-    /// Whether its connection is read no further in this turn: what comes behind it is judged by what it did.
+    /// Whether its connection is read no further in this turn: the requests behind it depend on its outcome.
     pub(super) const fn ends_the_reading(self) -> bool {
         matches!(self, Self::Login(_) | Self::Open { .. } | Self::Close(_) | Self::Operation)
     }
@@ -62,9 +62,9 @@ impl Logged {
 pub(super) enum Admitted {
     /// It is in the list.
     Yes,
-    /// It does not fit the batch any more: all bytes wait for the next turn.
+    /// It does not fit the batch any more: no more bytes are decoded in this turn.
     NextTurn,
-    /// The connection has used up its share of the turn, or there is no room for an answer of this many bytes: its bytes
+    /// The connection has used its share of the turn, or there is no room for an answer of this many bytes: its bytes
     /// wait.
     Later(usize),
 }
@@ -72,7 +72,7 @@ pub(super) enum Admitted {
 /// Why a request has no reply of its own.
 enum Undone {
     Refused(Refusal),
-    /// The request cannot have come here: a bug.
+    /// The request cannot be in the list as it is: a bug.
     Broken(&'static str),
 }
 
@@ -84,7 +84,7 @@ impl From<Refusal> for Undone {
 
 /// Admission.
 impl Service {
-    /// Decodes and judges whole questions at the front of `bytes`; returns how many bytes they took.
+    /// Decodes and admits whole requests at the front of `bytes`; returns how many bytes they took.
     ///
     /// # Errors
     /// [`Fatal`], as `Engine::new_tag`.
@@ -106,7 +106,8 @@ impl Service {
                 }
                 let length = self.admit_following(id, owner, session, rest, most);
                 consumed += length;
-                // What is not new, or does not fit, is judged by itself, and is likely to go on for a while.
+                // A request that is not new, or does not fit, is admitted by itself; more such requests are likely to
+                // follow.
                 one_by_one = length == 0;
                 continue;
             }
@@ -193,7 +194,7 @@ impl Service {
         Admitted::Yes
     }
 
-    /// Lists a request by what admission made of it: `logged` if it became an entry, `ask` if it is decided later.
+    /// Lists a request by its admission: as `logged` if it became an entry, as `ask` if it is decided later.
     pub(super) fn list_admission(&mut self, id: ConnectionId, admission: Result<Admission, Full>, logged: Logged, ask: Ask) -> Admitted {
         match admission {
             Ok(Admission::Logged) => self.list_logged(id, logged),
@@ -205,7 +206,7 @@ impl Service {
         }
     }
 
-    /// A request that found no room: it waits for the next batch, or is refused where the disk has none.
+    /// Handles a request that found no room: it waits for the next batch, or is refused if the disk has none.
     pub(super) fn full(&mut self, id: ConnectionId, full: Full) -> Admitted {
         match full {
             Full::Batch => Admitted::NextTurn,
@@ -219,14 +220,14 @@ impl Service {
         Admitted::Yes
     }
 
-    /// Reads the connection no further until its last request is answered.
+    /// Stops reading from the connection until its last request is answered.
     pub(super) fn block(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection(id) {
             connection.is_blocked = true;
         }
     }
 
-    /// Closes the connection behind its last answer.
+    /// Closes the connection after its last answer.
     pub(super) fn hang_up(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection(id) {
             connection.is_closing = true;
@@ -236,10 +237,10 @@ impl Service {
 
 /// Answering.
 impl Service {
-    /// Answers every item of the list, in order, and applies the batch's entries on the way.
+    /// Answers every item of the list, in order, and applies the batch's entries meanwhile.
     ///
     /// # Errors
-    /// [`Fatal`]: a core rule is broken, and no answer of this turn may leave.
+    /// [`Fatal`]: an invariant is broken, and no answer of this turn may leave.
     pub(super) fn answer_all(&mut self, now: Duration) -> Result<(), Fatal> {
         let receipt = self.engine.receipt();
         let mut turn = std::mem::take(&mut self.turn);
@@ -272,7 +273,8 @@ impl Service {
         Ok(())
     }
 
-    /// Puts a reply into its connection's output. A connection that is gone has none; its request was executed all the same.
+    /// Appends a reply to its connection's output. If the connection is gone, the reply is dropped; its request was
+    /// executed all the same.
     pub(super) fn reply(&mut self, id: ConnectionId, reply: &Reply, now: Duration) -> Result<(), Fatal> {
         let Some(connection) = self.connection(id) else { return Ok(()) };
         connection.begin_replies(1, now);
@@ -284,10 +286,10 @@ impl Service {
         Ok(())
     }
 
-    /// Applies the batch's next entry, which is of that kind, and makes the reply to it.
+    /// Applies the batch's next entry, which is of that kind, and makes its reply.
     ///
     /// # Errors
-    /// [`Fatal::Broken`] where the entry's kind cannot have its result.
+    /// [`Fatal::Broken`] if the outcome does not belong to the entry's kind.
     fn answer_logged(&mut self, id: ConnectionId, logged: Logged, receipt: Receipt) -> Result<Reply, Fatal> {
         let (lsn, applied) = self.engine.apply_next()?;
         if logged.ends_the_reading()
@@ -309,7 +311,7 @@ impl Service {
         })
     }
 
-    /// Decides a request against applied state.
+    /// Decides a request by the applied state.
     fn decide(&mut self, id: ConnectionId, ask: Ask, receipt: Receipt) -> Result<Reply, Undone> {
         let connection = self.connection(id).ok_or(Refusal::NoSession)?;
         let (owner, session) = (connection.owner, connection.session);
@@ -336,7 +338,7 @@ impl Service {
             Ask::Palindrome { number } => utilities::is_palindrome(&number).map(Reply::Truth).map_err(|_| Refusal::NotAnInteger)?,
             Ask::Ping => Reply::Pong,
             Ask::Operate(Operation::ListAccounts { from }) => Reply::Accounts(self.accounts(from)),
-            // The session is gone, or never was this owner's.
+            // The session is closed, or was never this owner's.
             Ask::CloseSession { .. } | Ask::Operate(Operation::CloseSession { .. }) => {
                 return Err(Undone::Refused(Refusal::UnknownSession));
             }

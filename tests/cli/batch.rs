@@ -1,5 +1,5 @@
-//! Batches against the real daemon: many commands under way at once, through a lossy proxy, across kills of the bank and of
-//! the client, each executed once and told in order.
+//! Batches against the real daemon: many commands in flight, through a lossy proxy, across kills of the bank and of the
+//! client. Each is executed once and printed in order.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
@@ -131,7 +131,7 @@ fn lines_are_told_in_order_and_a_declined_one_ends_with_3() {
     let lines: Vec<serde_json::Value> = told.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]["line"], &lines[0]["balance"]), (2, &1.into(), &"45001".into()));
     assert_eq!((&lines[1]["outcome"], &lines[1]["number"], &lines[1]["replayed"]), (&"done".into(), &2.into(), &false.into()));
-    // Everything was told, and everything is acknowledged.
+    // Every outcome was printed, and every answer is acknowledged.
     assert_eq!(desk.pin(&["balance", "Sami"]).err, "");
     let sessions = desk.pin(&["sessions", "list", "Sami", "--json"]).json();
     assert_eq!(sessions[0]["acked_below"], 4, "{sessions}");
@@ -162,8 +162,8 @@ fn bad_input_is_named_and_changes_nothing() {
     assert_eq!(told.code, 4, "{told:?}");
 }
 
-/// The bank goes away for good in the middle: the first lines are told, some are unknown, the rest was not sent, and
-/// resolving tells of the unknown ones. Lines told, resolved and not sent are all lines.
+/// The bank goes away for good in the middle: the first lines are printed as done, some are unknown, the rest was not
+/// sent, and `resolve` prints the unknown ones. Done, resolved and unsent lines are all lines.
 #[test]
 fn past_the_deadline_each_line_is_told_unknown_or_not_sent() {
     let store = Store::new();
@@ -198,8 +198,8 @@ fn past_the_deadline_each_line_is_told_unknown_or_not_sent() {
     assert_eq!(desk.balance("Sami"), (45_720 + sure + unknown).to_string());
 }
 
-/// The client is killed in the middle: what it told is done, and resolving tells of everything else that it had sent or had
-/// an answer to. Nothing is told as two.
+/// The client is killed in the middle: what it printed is done, and `resolve` prints everything else that it had sent
+/// or had an answer to. No line is printed twice.
 #[test]
 fn a_batch_that_is_killed_is_told_of_by_resolve() {
     let store = Store::new();
@@ -218,7 +218,7 @@ fn a_batch_that_is_killed_is_told_of_by_resolve() {
         }
         child.kill().unwrap();
         let told = done(child);
-        // A line that the kill cut short was not told.
+        // A line that the kill cut short does not count.
         let whole = told.out.rfind('\n').map_or("", |end| &told.out[..end]);
         let mut numbers: Vec<u64> = Vec::new();
         for line in whole.lines() {

@@ -89,7 +89,7 @@ fn an_open_loop_keeps_its_rate_and_runs_are_answered_whole() {
 }
 
 #[test]
-fn somebody_elses_bank_needs_a_teller_and_tells_nothing_of_itself() {
+fn a_foreign_bank_needs_a_teller_and_reveals_nothing() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (list, store, token) = (path("accounts.csv"), path("store"), path("token"));
@@ -107,7 +107,7 @@ fn somebody_elses_bank_needs_a_teller_and_tells_nothing_of_itself() {
     // Each account can pay three times.
     let told = json(&bench(&[&known[..], &["-c", "4", "-d", "64", "--mix", "withdrawals=1"]].concat()));
     assert!(told["declined"].as_u64().unwrap() > 0 && told["daemon"].is_null(), "{told}");
-    // More accounts than there are: an answer that no load expects, told as such.
+    // More accounts than there are: an answer that no load expects, reported as such.
     let wrong = bench(&[&known[..], &["--accounts", "200"]].concat());
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("makes no sense here"), "{wrong:?}");

@@ -48,7 +48,7 @@ fn another_journal_and_another_machine_get_the_same_answer() {
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Desk::new(elsewhere.path(), daemon.address);
     assert_eq!(other.pin(&["deposit", "Kader", "5", "--request", &id]).out, "New balance is 1205\n");
-    // Nobody but the owner gets it.
+    // Only the owner may see it.
     let stranger = other.pin(&["deposit", "Sami", "5", "--request", &id, "--json"]);
     assert_eq!(stranger.code, 3, "{stranger:?}");
     assert_eq!(desk.balance("Kader"), "1205");

@@ -157,8 +157,8 @@ fn a_damaged_or_busy_journal_is_refused_before_anything_is_sent() {
     assert_eq!(desk.balance("Sami"), "45680");
 }
 
-/// An answer that could not be shown, here because the printer is out of paper, is told unasked to whoever logs in as the
-/// same customer next, by whatever command, and to nobody else.
+/// An answer that could not be shown, here because the printer is out of paper, is shown by the next command that logs
+/// in as the same customer, whichever command that is, and by no other customer's.
 #[test]
 fn what_was_answered_and_never_shown_is_told_by_the_next_command() {
     let store = Store::new();
@@ -170,7 +170,7 @@ fn what_was_answered_and_never_shown_is_told_by_the_next_command() {
         let told = crate::support::desk::done(withdrawal.spawn().unwrap());
         (told.code, told.request())
     };
-    let nobody_is_told_again = || {
+    let nothing_is_shown_again = || {
         for told in [desk.pin(&["balance", "Sami"]), desk.pin(&["resolve", "Sami"])] {
             assert!(told.code == 0 && !told.err.contains("request ") && !told.out.contains("request "), "{told:?}");
         }
@@ -182,23 +182,23 @@ fn what_was_answered_and_never_shown_is_told_by_the_next_command() {
     let told = desk.pin(&["withdraw", "Sami", "700", "--json"]);
     assert!(told.code == 0 && told.err.lines().any(|said| said == line), "{told:?}");
     assert_eq!(told.json()["balance"], "45000", "the result is that of this command alone");
-    nobody_is_told_again();
+    nothing_is_shown_again();
 
     let (_, id) = unseen("99999");
     let told = desk.typed(&["atm"], "Sami\n1234\n4\n");
     let line = format!("of an earlier run: request {id}: Sami withdraw 99999 (account 1): Insufficient Balance, balance 45000");
     let (at, menu) = (told.out.find(&line), told.out.find("Enter the commands below"));
     assert!(at.is_some() && at < menu, "{told:?}");
-    nobody_is_told_again();
+    nothing_is_shown_again();
 
     let (_, id) = unseen("1");
     let told = desk.pin(&["resolve", "--json"]);
     assert_eq!((told.code, &told.json()[0]["outcome"], &told.json()[0]["balance"]), (0, &"done".into(), &"44999".into()));
     let session = told.json()[0]["session"].as_str().unwrap().to_owned();
     assert_eq!(id, format!("{session}/1"));
-    nobody_is_told_again();
+    nothing_is_shown_again();
     unseen("1");
     let told = desk.pin(&["resolve"]);
     assert!(told.out.ends_with("Sami withdraw 1 (account 1): Done, balance 44998\n"), "{told:?}");
-    nobody_is_told_again();
+    nothing_is_shown_again();
 }

@@ -123,7 +123,7 @@ fn damage_is_named_and_a_corrupt_tail_can_be_dropped() {
     let daemon = store.serve();
     let mut client = daemon.login("Sami");
     assert_eq!(client.balance(SAMI), 45_725);
-    // Whoever was told otherwise learns that the store was rolled back, and nothing is executed under the old numbers.
+    // A client with other answers learns that the store was rolled back, and nothing is executed under the old numbers.
     assert_eq!(refusal(&client.resume(session)), Refusal::StoreRolledBack);
     client.open_session();
     assert!(!answer(&client.request(1, deposit(SAMI, 1))).1);

@@ -10,9 +10,9 @@ use bankd::model::command::Outcome;
 use bankd::model::types::RequestNumber;
 use bankd::wire::message::{Ask, Refusal, Reply};
 
-/// A withdrawal is on its way, its client gives up and cancels it, and only then does the copy in flight arrive. If the
-/// cancellation only looked whether the number was executed, the late copy would move money that the customer was told
-/// had not moved.
+/// A withdrawal is in flight, its client abandons and cancels it, and only then does the copy in flight arrive. If the
+/// cancellation only looked whether the number was executed, the late copy would move money after the customer received
+/// the answer that it had not moved.
 #[test]
 fn a_cancellation_overtakes_the_copy_in_flight() {
     let store = Store::new();
@@ -25,7 +25,7 @@ fn a_cancellation_overtakes_the_copy_in_flight() {
     second.resume(session);
     let (cancelled, _) = answer(&second.ask(&cancel(1)));
     assert_eq!(cancelled.outcome, Outcome::Cancelled);
-    // It arrives on the connection that was taken over: nobody listens there any more.
+    // It arrives on the connection that was taken over: no client reads there any more.
     first.stream.set_nonblocking(false).unwrap();
     let mut bytes = Vec::new();
     bankd::wire::frame::put(&late[0], &mut bytes).unwrap();
@@ -55,7 +55,7 @@ fn a_resend_overtakes_the_copy_in_flight() {
     let mut late = daemon.login("Sami");
     late.resume(session);
     assert_eq!(answer(&late.request(1, withdraw(SAMI, 20))), (done, true));
-    // And a cancellation that comes too late changes nothing and tells the truth.
+    // And a cancellation that comes too late changes nothing and returns the recorded outcome.
     assert_eq!(answer(&late.ask(&cancel(1))), (done, true));
     assert_eq!(late.balance(SAMI), 45_700);
 }
@@ -80,7 +80,8 @@ fn one_copy_is_turned_away_and_another_executed() {
 }
 
 /// Two machines run from copies of one journal, in which one withdrawal is in doubt. Both resolve it, both withdraw
-/// anew: the doubt ends in one withdrawal, told the same on both, and neither takes the other's new one for its own.
+/// anew: the one in doubt ends as one withdrawal, with the same outcome on both, and neither takes the other's new one
+/// for its own.
 #[test]
 fn two_machines_run_from_copies_of_one_journal() {
     let store = Store::new();

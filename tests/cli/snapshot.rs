@@ -10,7 +10,7 @@ use crate::support::daemon::{Daemon, SAMI, Store, answer, deposit, refusal, with
 use crate::support::desk::{Desk, Lose, Proxy};
 use bankd::wire::message::{Refusal, Reply};
 
-/// Takes a snapshot of one store to be another one, key and all, and gives what was printed.
+/// Takes a snapshot of one store to be another one, key and all; returns what was printed.
 fn take(store: &Store, copy: &Store) -> serde_json::Value {
     // The seal comes a moment after the last answer; a snapshot goes as far as the last sealed batch.
     std::thread::sleep(Duration::from_millis(400));
@@ -132,7 +132,7 @@ fn a_store_that_was_rolled_back_to_a_snapshot_says_so_to_its_clients() {
     let daemon = store.serve();
     desk.server = daemon.address;
     assert_eq!(desk.balance("Sami"), "45820", "both withdrawals are gone with the store");
-    // The very requests again: neither is executed, and the one in doubt stays so for whoever can ask the bank.
+    // The very requests again: neither is executed, and the one in doubt stays so for a client that can ask the bank.
     let again = desk.pin(&["withdraw", "Sami", "820", "--request", &answered.request()]);
     assert!(again.code == 3 && again.err.contains("rolled back"), "{again:?}");
     let again = desk.pin(&["withdraw", "Sami", "500", "--request", &doubtful.request(), "--json"]);

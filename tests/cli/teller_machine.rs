@@ -154,8 +154,8 @@ fn lost_replies_are_asked_for_again_and_an_unknown_outcome_ends_it() {
     assert_eq!(desk.balance("Sami"), "45600");
 }
 
-/// The machine dies after it sent a withdrawal and before its answer came. The next one, on the same journal, says that
-/// something is in doubt, and tells its customer what became of it before the menu.
+/// The machine dies after it sent a withdrawal and before its answer came. The next one, on the same journal, prints
+/// that something is in doubt, and shows its customer the outcome before the menu.
 #[test]
 fn what_a_dead_machine_left_in_doubt_is_told_before_the_menu() {
     let store = Store::new();

@@ -9,8 +9,8 @@ use crate::support::daemon::{SAMI, Store, answer, deposit};
 
 const BLOCK: usize = 4096;
 
-/// A store whose last batch is an unsealed deposit: the daemon was killed right behind its answer. Gives the segment,
-/// its bytes and where that batch begins.
+/// A store whose last batch is an unsealed deposit: the daemon was killed right after its answer. Returns the segment,
+/// its bytes and the offset of that batch.
 fn killed_behind_a_deposit(store: &Store) -> (PathBuf, Vec<u8>, usize) {
     let daemon = store.serve();
     let mut client = daemon.login("Sami");
@@ -32,7 +32,7 @@ fn killed_behind_a_deposit(store: &Store) -> (PathBuf, Vec<u8>, usize) {
 fn a_torn_last_batch_is_dropped_aloud() {
     let store = Store::new();
     let (path, mut bytes, last) = killed_behind_a_deposit(&store);
-    // The power failed before the batch's third sector was on the disk, so nobody can have been answered.
+    // The power failed before the batch's third sector was on the disk, so no answer can have been sent.
     bytes[last + 1024..last + 1536].fill(0);
     fs::write(&path, bytes).unwrap();
     let daemon = store.serve();

@@ -64,7 +64,7 @@ fn cancel_ends_a_doubt_either_way_and_for_good() {
     let mut client = daemon.login("Sami");
     let session = client.open_session();
     let (done, _) = answer(&client.request(1, withdraw(SAMI, 20)));
-    // Executed before: the cancellation tells what it did.
+    // Executed before: the cancellation returns its outcome.
     assert_eq!(answer(&client.ask(&cancel(1))), (done, true));
     // Not executed: the number is consumed, and every late copy, whatever its command, gets that.
     let (cancelled, replayed) = answer(&client.ask(&cancel(2)));

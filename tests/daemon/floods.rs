@@ -1,7 +1,8 @@
-//! Floods in small: beside each of them an honest client is answered right, memory stays small, and the daemon ends when told.
+//! Floods in small: beside each of them an honest client is answered right, memory stays small, and the daemon ends on
+//! SIGTERM.
 //!
 //! The floods are those of `benches/floods`, which measures them in full. No speed is held here.
-//! Linux only: the connections come from several addresses of 127.0.0.0/8, and `/proc` tells the memory.
+//! Linux only: the connections come from several addresses of 127.0.0.0/8, and the memory is read from `/proc`.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,

@@ -114,7 +114,8 @@ fn under_load(rounds: u64, end: impl Fn(Daemon)) {
         let executed = info.last.0;
         assert!(executed >= customer.answered.len() as u64, "an answered request is not in the log");
         assert!(executed <= customer.asked, "more was executed than was ever asked");
-        // Every answer that was not acknowledged is told again, byte for byte; what was executed unanswered is told now.
+        // Every answer that was not acknowledged is sent again, byte for byte; what was executed unanswered is answered
+        // now.
         let mut answers = customer.answered.clone();
         // Of the acknowledged ones a few: each is asked for by itself.
         for number in info.acked_below.0.saturating_sub(20).max(1)..=executed {

@@ -206,7 +206,7 @@ fn no_pin_in_the_clear_anywhere() {
 }
 
 #[test]
-fn garbage_closes_its_own_connection_and_disturbs_nobody() {
+fn garbage_closes_its_own_connection_only() {
     let store = Store::new();
     let daemon = store.serve();
     let mut honest = daemon.login("Sami");
@@ -297,7 +297,7 @@ fn who_hangs_up_after_asking_has_asked() {
 }
 
 #[test]
-fn who_reads_no_replies_is_not_served_for_ever_and_stops_nobody() {
+fn a_client_that_reads_no_replies_is_dropped_and_delays_no_other() {
     let store = Store::new();
     let daemon = store.serve();
     let mut deaf = daemon.connect();

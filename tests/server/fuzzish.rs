@@ -97,7 +97,7 @@ fn written(entry: &Entry) -> Vec<u8> {
     out
 }
 
-/// Decodes; what is accepted must be these very bytes again. Tells whether it was accepted.
+/// Decodes; what is accepted must be these very bytes again. Returns whether it was accepted.
 fn exact<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> bool {
     let Ok(value) = codec::decode::<T>(bytes) else { return false };
     assert_eq!(encoded(&value), bytes);

@@ -131,7 +131,7 @@ fn pings_of_many_take_little_memory_and_are_all_answered() {
     bank.turn();
     bank.turn();
     assert_eq!(bank.replies(honest), [Reply::Pong]);
-    // Nobody reads.
+    // No client reads.
     for _ in 0..400 {
         bank.turn();
         bank.send(honest, &[Ask::Ping]);

@@ -45,7 +45,7 @@ fn fresh_disk() -> SimDisk {
     disk
 }
 
-/// What a customer knows: its session, and what it was told about each number.
+/// What a customer knows: its session, and the answer to each number.
 struct Customer {
     account: AccountId,
     session: Option<SessionId>,
@@ -122,7 +122,7 @@ impl Env {
         Service::new(engine::open(&env, Path::new(STORE), Path::new(KEY)).unwrap_or_else(|error| panic!("refused: {error}")))
     }
 
-    /// One life: every customer connects and asks until the power fails. False: nobody was even served.
+    /// One life: every customer connects and asks until the power fails. None: no customer was even served.
     fn live(&mut self, service: &mut Service) -> Option<()> {
         let mut slots = Vec::new();
         let mut now = Duration::ZERO;
@@ -273,7 +273,7 @@ impl Env {
         Some(())
     }
 
-    /// The books: what each customer was told adds up to what the bank holds.
+    /// The books: what each customer was answered adds up to what the bank holds.
     fn audit(&mut self, service: &mut Service) {
         let mut balances = vec![OPENING as i128; self.customers.len()];
         for (index, customer) in self.customers.iter().enumerate() {

@@ -1,5 +1,5 @@
 //! What the tests of the real daemon share: a store in a temporary directory, a daemon on port 0 that is ended by its
-//! own pid, and a bare client that sends exactly the frames it is told to.
+//! own pid, and a bare client that sends exactly the frames of its test.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -60,7 +60,7 @@ impl Store {
         Command::new(BANKD).args(args).current_dir(self.root()).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Tries to serve and gives the exit code and what was said.
+    /// Tries to serve; returns the exit code and what was printed.
     pub fn serve_fails(&self) -> (i32, String) {
         let data = self.data();
         let mut child = Command::new(BANKD)
@@ -159,7 +159,7 @@ impl Daemon {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// SIGTERM; gives the exit code and what was logged.
+    /// Sends SIGTERM; returns the exit code and the log.
     pub fn stop(mut self) -> (Option<i32>, String) {
         self.signal("TERM");
         let code = self.child.wait().unwrap().code();
@@ -179,7 +179,7 @@ fn keep_port(address: SocketAddr) {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-    // Where somebody was faster, nothing can be done about it.
+    // If another process was faster, nothing can be done about it.
     if bind(&socket, &address).is_ok() {
         let _ = std::os::fd::IntoRawFd::into_raw_fd(socket);
     }
@@ -192,7 +192,7 @@ impl Drop for Daemon {
     }
 }
 
-/// A connection that sends what it is told and nothing by itself.
+/// A connection that sends what its test asks for and nothing by itself.
 pub struct Client {
     pub stream: TcpStream,
     input: Vec<u8>,
@@ -293,7 +293,7 @@ pub fn withdraw(account: AccountId, units: u64) -> Money {
     Money::Withdraw { account, amount: amount(units) }
 }
 
-/// The recorded body of an answer and whether it was told again.
+/// The recorded body of an answer, and whether it was replayed.
 pub fn answer(reply: &Reply) -> (Body, bool) {
     match reply {
         Reply::Answer { body, replayed, .. } => (*body, *replayed),

@@ -15,7 +15,7 @@ use bankd::wire::message::Ask;
 
 use super::daemon::BANKD;
 
-/// Somebody at a terminal: a directory for the journal, a PIN file, and a server.
+/// A user at a terminal: a directory for the journal, a PIN file, and a server.
 pub struct Desk {
     dir: PathBuf,
     pub server: SocketAddr,
@@ -80,7 +80,7 @@ impl Desk {
     /// Runs a command with this on standard input.
     pub fn typed(&self, args: &[&str], input: &str) -> Done {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
-        // Whoever refuses the command line has ended without reading it.
+        // A command that refuses its arguments has ended without reading.
         let written = child.stdin.take().unwrap().write_all(input.as_bytes());
         assert!(written.is_ok() || written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe));
         done(child)
@@ -150,7 +150,7 @@ impl Proxy {
     }
 }
 
-/// Carries question and answer in turn until something is lost or somebody hangs up.
+/// Carries question and answer in turn until something is lost or one side hangs up.
 fn carry(mut client: &TcpStream, mut bank: &TcpStream, lose: Lose, times: usize, counter: &AtomicUsize) {
     loop {
         let Some(asked) = next_frame(client) else { return };

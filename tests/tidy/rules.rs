@@ -8,7 +8,7 @@ use crate::source::{Name, Source};
 pub type Rule = fn(&Source) -> Vec<String>;
 
 /// Every rule.
-pub const RULES: [Rule; 8] = [layers, size, opening, banned, silent_defaults, default_hasher, ascii, open_ends];
+pub const RULES: [Rule; 9] = [layers, size, opening, banned, silent_defaults, default_hasher, ascii, open_ends, plain_words];
 
 /// The most lines of a file, tests included.
 pub const MAX_LINES: usize = 500;
@@ -200,7 +200,7 @@ fn silent_defaults(source: &Source) -> Vec<String> {
     found
 }
 
-/// The standard maps hash slowly and iterate in chance order: who imports one says why, on the line or the one above.
+/// The standard maps hash slowly and iterate in random order: an import needs a reason, on its line or the one above.
 fn default_hasher(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for name in &source.names {
@@ -238,6 +238,43 @@ fn open_ends(source: &Source) -> Vec<String> {
         }
     }
     found
+}
+
+/// The words and pairs of words that the wording rule of `CONTRIBUTING.md` keeps out of comments.
+const UNPLAIN: [&str; 9] = ["whoever", "somebody", "nobody", "anybody", "so many", "whom", "tells", "told", "gives"];
+
+/// Where comments are held to [`UNPLAIN`].
+const PLAIN: [&str; 3] = ["src/", "tests/", "benches/"];
+
+/// Comments name their subject and use the field's words.
+fn plain_words(source: &Source) -> Vec<String> {
+    if !PLAIN.iter().any(|dir| source.path.starts_with(dir)) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    // The last word of the comment on the line before: a pair may be broken between two lines.
+    let mut before = String::new();
+    for (index, comment) in source.comments.iter().enumerate() {
+        let words = words(comment);
+        for (at, word) in words.iter().enumerate() {
+            let last = at.checked_sub(1).and_then(|at| words.get(at)).unwrap_or(&before);
+            let pair = format!("{last} {word}");
+            if let Some(bad) = UNPLAIN.iter().find(|bad| *bad == word || **bad == pair) {
+                found.push(format!("{}:{}: a comment says \"{bad}\"; name the subject, or write what is returned", source.path, index + 1));
+            }
+        }
+        before = words.last().cloned().unwrap_or_default();
+    }
+    found
+}
+
+/// The words of a comment in small letters, without code in backticks and the targets of links.
+fn words(comment: &str) -> Vec<String> {
+    let prose = comment.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+    let mut parts = prose.split("](");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let prose = parts.fold(first, |text, part| text + " " + part.split_once(')').map_or("", |(_, rest)| rest));
+    prose.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 fn complaint(source: &Source, name: &Name, text: &str) -> String {

@@ -241,7 +241,7 @@ fn names(tokens: &[Token]) -> Vec<Name> {
     names
 }
 
-/// Reads one branch of a `use` tree and adds its paths; gives the place behind it.
+/// Reads one branch of a `use` tree and adds its paths; returns the index behind it.
 fn use_tree(tokens: &[Token], mut at: usize, before: &[String], names: &mut Vec<Name>) -> usize {
     let mut parts = before.to_vec();
     let mut line = tokens.get(at).map_or(0, |token| token.line);

@@ -72,12 +72,12 @@ fn batches_on_the_spot_and_aside_follow_one_another() {
 }
 
 #[test]
-fn a_failure_is_told_at_the_end_and_for_ever() {
+fn a_failure_is_returned_at_the_end_and_from_then_on() {
     for only in [Operation::Write, Operation::Sync] {
         let (disk, mut log) = store();
         put_many(&mut log);
         disk.fail(Fault { at: 0, only: Some(only), is_sticky: true, errno: 5 });
-        // The thread that makes segments may meet it first, and then the beginning tells.
+        // The thread that makes segments may meet it first, and then the beginning of the commit returns it.
         let error = log.begin_commit(BankTime(2), 0).and_then(|commit| log.finish_commit(commit)).unwrap_err();
         assert!(matches!(&error, WalError::Io { .. }), "{error}");
         assert!(matches!(log.commit(BankTime(2), 0), Err(WalError::Latched(_))));
@@ -91,7 +91,7 @@ fn a_log_that_goes_away_ends_what_it_was_writing() {
     put_many(&mut log);
     let _in_flight = log.begin_commit(BankTime(2), 0).unwrap();
     drop(log);
-    // Nobody writes any more, and all of it is there.
+    // No thread writes any more, and all of it is there.
     disk.crash_with(&mut |_| false);
     assert_eq!(read(&disk).unwrap().0.len(), 1 + MANY as usize);
 }

@@ -1,4 +1,4 @@
-//! Calls that fail: nobody is answered, nothing is tried again, and the next start finds what was acknowledged.
+//! Calls that fail: no entry is acknowledged, nothing is tried again, and the next start finds what was acknowledged.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use bankd::wal::{Full, Log, Preparer, WalError};
 
 use crate::support::{BLOCK, SMALL, STORE, commit, dir, empty_disk, new_store, put, read, reopen, shared, start};
 
-/// A life that uses everything: recovery, start, batches over several segments, a seal. Gives what was acknowledged
+/// A life that uses everything: recovery, start, batches over several segments, a seal. Returns what was acknowledged
 /// and what was in flight when it failed.
 fn life(disk: &SimDisk) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut acked, mut in_flight) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Files that are missing, too many, too short, too long, somebody else's or stale: refused.
+//! Files that are missing, too many, too short, too long, another store's or stale: refused.
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use bankd::wal::{Full, Log, Preparer, Recovered, SegmentSizes, WalError};
 
 const SIZES: SegmentSizes = SegmentSizes { first: 64 << 10, max: 256 << 10 };
 
-/// An entry that tells its own LSN.
+/// An entry that contains its own LSN.
 fn entry(lsn: Lsn) -> Vec<u8> {
     let mut bytes = lsn.0.to_le_bytes().to_vec();
     bytes.resize(8 + (lsn.0 % 97) as usize, lsn.0 as u8);

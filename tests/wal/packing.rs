@@ -88,9 +88,9 @@ fn a_packed_log_is_the_same_log() {
     assert_eq!(read(&disk).unwrap().0.len(), entries.len() + 1);
 }
 
-/// The names of a sound store's own tools: `zstd -d` gives the segment back.
+/// With the standard tool: `zstd -d` unpacks a segment.
 #[test]
-fn anybody_unpacks_it() {
+fn zstd_unpacks_a_compressed_segment() {
     let disk = several(2);
     let bytes = disk.peek(&segment(1)).unwrap();
     let shrunk = pack_one(&disk, 1).unwrap().unwrap();

@@ -47,11 +47,11 @@ fn log() -> (SimDisk, Vec<SimDisk>) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Refused,
-    /// Every entry is there, and something half-written behind them is told.
+    /// Every entry is there, and something half-written behind them is reported.
     Torn,
-    /// Every entry is there, and one damaged slot of the manifest is told.
+    /// Every entry is there, and one damaged slot of the manifest is reported.
     Slot,
-    /// Every entry is there, and nothing is told.
+    /// Every entry is there, and nothing is reported.
     Unnoticed,
 }
 

@@ -1,4 +1,4 @@
-//! The checkpoints of a store that is being copied, and those in the copy.
+//! The checkpoints of a store during a copy, and those in the copy.
 //!
 //! Left out: the rest of a snapshot (`snapshot/mod.rs`).
 
@@ -14,7 +14,7 @@ use crate::engine::store_dir::io_error;
 use crate::env::{Disk, File, ReadOnly};
 use crate::wal::{Anchor, Known, SegmentScan};
 
-/// A checkpoint that is open: it can be copied even if the store no longer needs it.
+/// An open checkpoint file: it can be copied even after the store has removed it.
 pub(in crate::engine) struct Held {
     header: Header,
     file: Box<dyn File>,
@@ -26,7 +26,7 @@ impl Held {
         self.header.anchor
     }
 
-    /// Copies it, durably but for its name, and tells its length in bytes.
+    /// Copies the file and syncs it; the directory is not synced. Returns its length in bytes.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -47,7 +47,7 @@ pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &SegmentScan)
     let disk = ReadOnly(disk);
     let mut held = Vec::new();
     for lsn in list(&disk, dir).map_err(io_error("list", dir))? {
-        // What a daemon has just removed is no loss.
+        // A file that a daemon has just removed is not needed.
         let Ok(file) = disk.open_read(&dir.join(file::name(lsn))) else { continue };
         let Ok(header) = file::read_header(&disk, dir, lsn, survey.store()) else { continue };
         if !survey.is_void(&header.anchor) {
@@ -57,8 +57,8 @@ pub(in crate::engine) fn hold(disk: &dyn Disk, dir: &Path, survey: &SegmentScan)
     Ok(held)
 }
 
-/// Reads every checkpoint of a copy from the device. One that does not verify is removed, loudly: it would be passed over.
-/// The places that the others vouch for, newest first.
+/// Reads every checkpoint of a copy from the device. Removes, with a warning in the log, each that does not verify: a
+/// start would skip it. Returns the ends of the log that the others vouch for, newest first.
 ///
 /// # Errors
 /// [`StoreError::Io`].

@@ -1,7 +1,7 @@
-//! Checkpoint files that are damaged, and the names under which they are put aside.
+//! Damaged checkpoint files, and the names under which they are put aside.
 //!
-//! Left out: whether the store is sound without them, and renaming (`engine/mend.rs`); files of other versions and stores,
-//! which are not damaged.
+//! Left out: whether the store is sound without them, and renaming (`repair/mend.rs`). Files of other versions and
+//! stores are not damaged.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,16 +20,16 @@ use crate::model::types::StoreId;
 pub(in crate::engine) struct DamagedFile {
     /// Its name in the store's directory.
     pub(in crate::engine) name: String,
-    /// A name that is free there.
+    /// An unused name there.
     pub(in crate::engine) aside: String,
     /// What is wrong with it.
     pub(in crate::engine) why: String,
 }
 
-/// Reads every checkpoint file from the device, and names those that are damaged, newest first. Changes nothing.
+/// Reads every checkpoint file from the device; returns the damaged ones, newest first. Changes nothing.
 ///
 /// # Errors
-/// [`StoreError::Io`]: a file that cannot be read may be whole.
+/// [`StoreError::Io`]: a file that cannot be read may be sound.
 pub(in crate::engine) fn find_damaged(
     disk: &dyn Disk,
     dir: &Path,
@@ -43,7 +43,7 @@ pub(in crate::engine) fn find_damaged(
         let why = match read {
             Ok(_) | Err(Unusable::Version(_) | Unusable::Foreign(_) | Unusable::Image(ImageError::Version(_))) => continue,
             Err(Unusable::Io(source) | Unusable::Image(ImageError::Io(source))) => match source.kind() {
-                // No regular file is no checkpoint either, and not for a repair to move.
+                // Not a regular file, so not a checkpoint, and not for a repair to move.
                 ErrorKind::InvalidData => continue,
                 ErrorKind::UnexpectedEof => "it ends before its image".to_owned(),
                 _ => return Err(io_error("read", &dir.join(name))(source)),
@@ -56,7 +56,7 @@ pub(in crate::engine) fn find_damaged(
     Ok(found)
 }
 
-/// The first of `NAME.damaged-1`, `NAME.damaged-2` ... that is not there yet.
+/// The first unused name of `NAME.damaged-1`, `NAME.damaged-2` ...
 fn free_name(disk: &dyn Disk, dir: &Path, name: &str) -> Result<String, StoreError> {
     let mut number = 0_u32;
     loop {

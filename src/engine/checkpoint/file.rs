@@ -1,6 +1,6 @@
-//! Checkpoint files: their names, writing one durably, and reading one from the device.
+//! Checkpoint files: naming, writing one durably, reading one from the device.
 //!
-//! Left out: what goes into one, and which one counts (`maker.rs`, `mod.rs`).
+//! Left out: their contents, and choosing one (`maker.rs`, `mod.rs`).
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -14,22 +14,22 @@ use crate::env::{Disk, File};
 use crate::model::invariant::to_u64;
 use crate::model::types::{Lsn, StoreId};
 
-/// Where the image begins.
+/// The offset of the image.
 const IMAGE: u64 = 4096;
 
-/// A checkpoint's file name: the LSN in twenty digits, so that names sort as numbers do.
+/// A checkpoint's file name: the LSN in twenty digits, so that names sort like LSNs.
 pub(super) fn name(lsn: Lsn) -> String {
     format!("{:020}.ckpt", lsn.0)
 }
 
-/// The LSN in a file name that is a checkpoint's.
+/// The LSN in a checkpoint's file name; none for another name.
 pub(super) fn lsn_of(name: &str) -> Option<Lsn> {
     let digits = name.strip_suffix(".ckpt")?;
     let is_plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|lsn| is_plain && *lsn > 0).map(Lsn)
 }
 
-/// A bank's image on its way into a new file.
+/// A checkpoint file that is being written.
 pub(super) struct ImageFile<'a> {
     file: Box<dyn File>,
     offset: u64,
@@ -37,7 +37,7 @@ pub(super) struct ImageFile<'a> {
 }
 
 impl<'a> ImageFile<'a> {
-    /// Takes an empty file.
+    /// Starts with an empty file.
     pub(super) fn new(file: Box<dyn File>, cancelled: &'a AtomicBool) -> Self {
         Self { file, offset: IMAGE, cancelled }
     }
@@ -47,7 +47,7 @@ impl<'a> ImageFile<'a> {
         bank.write_image(self)
     }
 
-    /// Writes the header last, and makes everything durable.
+    /// Writes the header last, and syncs the file.
     pub(super) fn finish(self, header: &Header) -> io::Result<()> {
         self.file.write_all_at(&header.encode(), 0)?;
         self.file.sync()
@@ -67,8 +67,8 @@ impl Write for ImageFile<'_> {
     }
 }
 
-/// Reads the header of the checkpoint at `lsn`, from the device and not from the page cache, and holds it against the
-/// file's name, length and store.
+/// Reads the header of the checkpoint at `lsn` from the device, not from the page cache, and checks it against the
+/// file's name, its length and the store.
 ///
 /// # Errors
 /// [`Unusable`].
@@ -95,7 +95,7 @@ pub(super) fn read_header(disk: &dyn Disk, dir: &Path, lsn: Lsn, store: StoreId)
     Ok(header)
 }
 
-/// Reads the bank out of a checkpoint whose header was read before.
+/// Reads the bank from a checkpoint whose header was read before.
 ///
 /// # Errors
 /// [`Unusable`].
@@ -103,7 +103,7 @@ pub(super) fn load(disk: &dyn Disk, dir: &Path, header: &Header, watch: &dyn Pro
     read(disk, dir, header, &AtomicBool::new(false), watch)
 }
 
-/// [`load`], unless it is cancelled, and unwatched.
+/// [`load`] without progress; `cancelled` stops it.
 pub(super) fn load_unless(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool) -> Result<Bank, Unusable> {
     read(disk, dir, header, cancelled, &NoProgress)
 }
@@ -122,7 +122,7 @@ fn read(disk: &dyn Disk, dir: &Path, header: &Header, cancelled: &AtomicBool, wa
 struct Source<'a> {
     file: &'a dyn File,
     offset: u64,
-    /// The image's length.
+    /// The image's length in bytes.
     of: u64,
     cancelled: &'a AtomicBool,
     watch: &'a dyn ProgressSink,

@@ -1,4 +1,4 @@
-//! The first block of a checkpoint: which store's, where in the log, and what its image must be.
+//! The first block of a checkpoint: its store, its position in the log, and length and hash of its image.
 //!
 //! ```text
 //! 0   8  magic "BKDCHKPT"            12  2 format version      14 2 logic version
@@ -10,7 +10,7 @@
 //! 144 8  image length                152 32 SHA-256 of the image
 //! 184 .. 0xFF to 4096; the image follows
 //! ```
-//! Left out: the image (`bank/image.rs`), and whether the log agrees (`wal/`).
+//! Left out: the image (`bank/image/`), and whether the log agrees (`wal/`).
 
 use super::Unusable;
 use crate::bank::ImageDigest;
@@ -18,18 +18,18 @@ use crate::model::bytes::Take;
 use crate::model::types::{BankTime, Chain, Lineage, Lsn, StoreId};
 use crate::wal::{Anchor, Incarnation, LOGIC_VERSION, LogEnd, Position};
 
-/// The length of the header; the image begins there.
+/// The length of the header; the image follows.
 pub(super) const LENGTH: usize = 4096;
 /// The version of the layout.
 const FORMAT_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"BKDCHKPT";
 
-/// What the header says.
+/// The contents of the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     /// The store.
     pub(super) store: StoreId,
-    /// Where in the log the image was taken.
+    /// The position in the log at which the image was taken.
     pub(super) anchor: Anchor,
     /// The running outcome digest there.
     pub(super) outcome_digest: u64,
@@ -40,12 +40,12 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The last entry that the image has.
+    /// The last entry in the image.
     pub(super) fn lsn(&self) -> Lsn {
         Lsn(self.anchor.end.next_lsn.0.saturating_sub(1))
     }
 
-    /// The block.
+    /// The header's bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Anchor { last_batch, end } = &self.anchor;
         let mut block = Vec::with_capacity(LENGTH);
@@ -80,10 +80,10 @@ impl Header {
         block
     }
 
-    /// Reads the block.
+    /// Decodes a header.
     ///
     /// # Errors
-    /// [`Unusable`] for anything but what [`Header::encode`] writes.
+    /// [`Unusable`] for any bytes that [`Header::encode`] does not write.
     pub(super) fn decode(block: &[u8]) -> Result<Self, Unusable> {
         let mut take = Take(block);
         let (magic, crc) = (take.array::<8>(), take.u32());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_are_told_by_name() {
+    fn other_versions_are_named() {
         for (at, name) in [(12, "format version 9"), (14, "logic version 9")] {
             let mut block = example().encode();
             block[at] = 9;

@@ -1,9 +1,9 @@
-//! Makes a checkpoint of what the log has moved on from, with a bank of its own; each one rehearses recovery.
+//! Makes a checkpoint of the finished segments, with a bank of its own; each checkpoint rehearses recovery.
 //!
-//! It begins with the newest checkpoint, replays the finished segments since with the code that a start runs, compares
-//! the end and the outcome digest with what the running log said, writes the image, reads it back, and only then removes
-//! what is no longer needed: the new checkpoint stays, and the one that it was built on, which has just proven itself.
-//! It touches no segment in use and shares nothing with the event loop. Left out: when it is done (`thread.rs`).
+//! It starts from the newest checkpoint, replays the finished segments behind it with the code of a start, compares the
+//! end and the outcome digest with the running log's, writes the image and reads it back. Only then it removes older
+//! checkpoints: the new one stays, and the one that it was built on, which has just been read. It reads no segment in
+//! use and shares no state with the event loop. Left out: when one is made (`thread.rs`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use crate::env::{Disk, ThrottledDisk};
 use crate::model::types::{Lsn, StoreId};
 use crate::wal::{self, Anchor, Finished, SegmentScan, WalError};
 
-/// A checkpoint that was made and verified.
+/// A new checkpoint, written and verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// The last entry that it has.
+    /// The last entry in it.
     pub lsn: Lsn,
     /// How many entries were replayed for it.
     pub entries: u64,
@@ -34,17 +34,17 @@ pub struct Made {
 /// Why a checkpoint was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The operating system refused a call. The log is not concerned; worth another try later.
+    /// The operating system refused a call. The log is not affected; retry later.
     #[error("failed to {call} {file}: {source}")]
     Io {
-        /// What was asked of the system.
+        /// The call.
         call: &'static str,
         /// The file's name in the data directory.
         file: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// It was written, but does not read back. It was removed again; worth another try later.
+    /// It was written, but does not read back, and was removed; retry later.
     #[error("{file} does not read back: {what}")]
     Unverified {
         /// The file's name in the data directory.
@@ -52,7 +52,7 @@ pub enum CheckpointError {
         /// What is wrong.
         what: String,
     },
-    /// What the log had made durable is not what the disk gives back: the daemon must end.
+    /// The disk does not return what the log had made durable: the daemon must end.
     #[error("{0}")]
     Damaged(String),
     /// The store is being closed.
@@ -61,7 +61,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether it says that the disk, a quota or the table of open descriptors is full.
+    /// Whether the disk, a quota or the descriptor table is full.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Io { source, .. } if wal::is_no_space(source))
@@ -82,20 +82,20 @@ impl From<WalError> for CheckpointError {
     }
 }
 
-/// The one who makes the checkpoints of a store.
+/// Makes the checkpoints of a store.
 #[derive(Clone)]
 pub(in crate::engine) struct CheckpointMaker {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store: StoreId,
     upkeep: Upkeep,
-    /// How many accounts the running bank has: memory for as many is taken at once.
+    /// The running bank's number of accounts: a new bank reserves memory for as many.
     pub(super) accounts: Arc<AtomicU32>,
     /// Set when the store is being closed.
     pub(super) cancelled: Arc<AtomicBool>,
 }
 
-/// What a new checkpoint is built on.
+/// The base of a new checkpoint.
 struct Ground {
     bank: Bank,
     header: Option<Header>,
@@ -109,27 +109,27 @@ impl CheckpointMaker {
         Self { disk, dir: dir.to_owned(), store, upkeep, accounts: Arc::default(), cancelled: Arc::default() }
     }
 
-    /// What becomes of the segments that checkpoints have.
+    /// Maintenance of the segments that checkpoints cover.
     pub(in crate::engine) const fn upkeep(&self) -> &Upkeep {
         &self.upkeep
     }
 
-    /// Packs what is finished, and tells how many segments that were.
+    /// Compresses the finished segments; returns how many it compressed.
     ///
     /// # Errors
-    /// [`CheckpointError`]. The segments that it is about are still there.
+    /// [`CheckpointError`]. The segments that failed are still there.
     pub(in crate::engine) fn pack(&self, finished: &Finished) -> Result<u64, CheckpointError> {
         self.upkeep.pack(finished, &self.cancelled).map_err(|error| match error {
-            // One that does not read back is no news about the log.
+            // A compressed copy that does not read back says nothing about the log.
             WalError::Damaged { file, what, .. } => CheckpointError::Unverified { file, what },
             error => error.into(),
         })
     }
 
-    /// Makes the checkpoint at the end of what is finished; none if there is one already.
+    /// Makes the checkpoint at the end of the finished segments; none if there is one already.
     ///
     /// # Errors
-    /// [`CheckpointError`]. Checkpoints that were there are still there.
+    /// [`CheckpointError`]. The earlier checkpoints are still there.
     pub(in crate::engine) fn make(&self, finished: &Finished) -> Result<Option<Made>, CheckpointError> {
         self.try_to_make(finished).map_err(|error| if self.is_cancelled() { CheckpointError::Cancelled } else { error })
     }
@@ -153,7 +153,7 @@ impl CheckpointMaker {
         }
         log::debug!("writing the checkpoint at entry {lsn}");
         let header = self.write(&bank, anchor)?;
-        // One bank at a time: this one makes room for the one that is read back.
+        // One bank at a time: free this one's memory for the one that is read back.
         drop(bank);
         log::debug!("reading the checkpoint at entry {lsn} back");
         self.verify(&header)?;
@@ -164,7 +164,7 @@ impl CheckpointMaker {
         Ok(Some(Made { lsn, entries, image_bytes: header.image.length }))
     }
 
-    /// The newest checkpoint that can be used, or the log's beginning, and the segments from there.
+    /// The newest usable checkpoint, or the log's beginning, and the segments from there.
     fn ground(&self, finished: &Finished) -> Result<Ground, CheckpointError> {
         let (disk, dir) = (&*self.disk, self.dir.as_path());
         let part = |first| SegmentScan::part(disk, dir, self.store, first, finished.end.position.segment);
@@ -172,7 +172,7 @@ impl CheckpointMaker {
             let pass_over = |why: Unusable| log::warn!("the checkpoint {} is passed over: {why}", file::name(lsn));
             let header = match file::read_header(disk, dir, lsn, self.store) {
                 Ok(header) => header,
-                // Whatever keeps it from being read, such as a lack of descriptors, says nothing about what is in it.
+                // An I/O error, such as a full descriptor table, says nothing about the contents.
                 Err(Unusable::Io(source)) => return Err(CheckpointError::io("read", &file::name(lsn))(source)),
                 Err(why) => {
                     pass_over(why);
@@ -195,7 +195,7 @@ impl CheckpointMaker {
             }
         }
         let mut bank = Bank::new();
-        // Tables that grow leave memory behind in pieces: a bank would take more than the one that it rehearses.
+        // Tables that grow fragment memory: the bank would take more than the running one.
         bank.reserve_accounts(self.accounts.load(Ordering::Relaxed));
         Ok(Ground { bank, header: None, survey: part(1)? })
     }
@@ -206,7 +206,7 @@ impl CheckpointMaker {
         let temporary = format!("{name}.tmp");
         let path = self.dir.join(&temporary);
         let io = |call| CheckpointError::io(call, &temporary);
-        // What an attempt that failed could not even remove.
+        // Leftovers of a failed attempt that could not be removed then.
         for leftover in self.disk.list(&self.dir).map_err(CheckpointError::io("list", "the data directory"))? {
             if leftover.ends_with(".ckpt.tmp") {
                 self.disk.remove(&self.dir.join(&leftover)).map_err(CheckpointError::io("remove", &leftover))?;
@@ -218,7 +218,7 @@ impl CheckpointMaker {
             Ok(header)
         });
         if written.is_err() {
-            // Gives the space back, as far as that works: the next start removes what is left.
+            // Free the space, if possible: the next start removes what is left.
             let _ = self.disk.remove(&path);
             return written;
         }
@@ -226,7 +226,7 @@ impl CheckpointMaker {
         written
     }
 
-    /// Removes a checkpoint at the same entry that cannot be used: else none would be made. Another store's stays.
+    /// Removes an unusable checkpoint at the same entry, which would block the new one. Another store's stays.
     fn clear(&self, lsn: Lsn, name: &str) -> Result<(), CheckpointError> {
         let target = self.dir.join(name);
         if self.disk.exists(&target).map_err(CheckpointError::io("look for", name))?
@@ -246,7 +246,7 @@ impl CheckpointMaker {
         Ok(header)
     }
 
-    /// Reads the file back, as a start would.
+    /// Reads the file back as a start does.
     fn verify(&self, header: &Header) -> Result<(), CheckpointError> {
         let read = file::read_header(&*self.disk, &self.dir, header.lsn(), self.store).and_then(|found| {
             if found != *header {
@@ -257,14 +257,14 @@ impl CheckpointMaker {
         let Err(why) = read else { return Ok(()) };
         let file = file::name(header.lsn());
         if !self.is_cancelled() {
-            // A start would pass it over; better that there is nothing to pass over.
+            // A start would skip it; remove it, so that there is nothing to skip.
             let _ = self.disk.remove(&self.dir.join(&file));
         }
         Err(CheckpointError::Unverified { file, what: why.to_string() })
     }
 
-    /// Removes every checkpoint of this store but the new one and the one that it was built on. What stays behind is no
-    /// harm, and the next one's to remove.
+    /// Removes every checkpoint of this store but the new one and the one that it was built on. A file that cannot be
+    /// removed does no harm; the next checkpoint removes it.
     fn remove_others(&self, new: Lsn, base: Option<Lsn>) {
         let removed = list(&*self.disk, &self.dir).and_then(|all| {
             for lsn in all.into_iter().filter(|lsn| *lsn != new && Some(*lsn) != base) {

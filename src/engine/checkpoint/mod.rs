@@ -1,11 +1,12 @@
 //! Checkpoints: files with the bank's image at an entry, so that a start reads only the log behind it.
 //!
-//! A checkpoint is never needed: without any, a start replays the whole log. So one that does not verify is passed
-//! over, loudly; but the log must go through every place that a sound one vouches for, or it has lost something.
-//! Here: an engine's checkpoints, made by a thread of their own, or by whoever asks (simulations, whose every run is
-//! the same). Left out: the file's layout (`header.rs`), reading and writing it (`file.rs`), which one a start begins
-//! with (`start.rs`), the ones in a snapshot (`copies.rs`), naming damaged
-//! ones (`damaged.rs`), making one (`maker.rs`), and when that is done (`thread.rs`).
+//! A checkpoint is never needed: without any, a start replays the whole log. So a start skips one that does not verify,
+//! with a warning in the log; but the log must go through every position that a sound one vouches for, or it has lost
+//! something. This file: an engine's checkpoints, made by a thread of their own, or inline (simulations, whose runs are
+//! deterministic).
+//! Left out: the file's layout (`header.rs`), reading and writing it (`file.rs`), which one a start uses (`start.rs`),
+//! those in a snapshot (`copies.rs`), naming damaged ones (`damaged.rs`), making one (`maker.rs`), and when one is made
+//! (`thread.rs`).
 
 mod copies;
 mod damaged;
@@ -32,15 +33,15 @@ use super::error::Fatal;
 use crate::engine::maintenance::Upkeep;
 use crate::wal::{Finished, Preparer};
 
-/// The maker, and what the log has moved on from.
+/// The maker, and the finished part of the log.
 pub(in crate::engine) struct Checkpoints {
     workshop: Backend,
     upkeep: Upkeep,
-    /// Tells the maker how large the bank is.
+    /// The running bank's number of accounts, for the maker.
     accounts: Arc<AtomicU32>,
-    /// Below which segment everything was dropped, as far as this life has told the log.
+    /// The segment below which the log was last asked to drop.
     dropped_below: u64,
-    /// None until the log has moved on for the first time.
+    /// None until the log finishes its first segment in this run.
     finished: Option<Finished>,
 }
 
@@ -50,10 +51,10 @@ enum Backend {
 }
 
 impl Checkpoints {
-    /// With the thread, if segments have one, too.
+    /// Starts the thread, if segments are made in the background, too.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system cannot start a thread.
     pub(in crate::engine) fn start(maker: CheckpointMaker, base: Base, preparer: Preparer) -> std::io::Result<Self> {
         let (upkeep, accounts) = (maker.upkeep().clone(), Arc::clone(&maker.accounts));
         let workshop = match preparer {
@@ -63,7 +64,7 @@ impl Checkpoints {
         Ok(Self { workshop, upkeep, accounts, dropped_below: 0, finished: None })
     }
 
-    /// The log has moved on, and the bank has so many accounts. Never waits.
+    /// Notes that the log has finished a segment, and that the bank has `accounts` accounts. Never blocks.
     pub(in crate::engine) fn moved_on(&mut self, finished: Finished, accounts: u32) {
         self.accounts.store(accounts, Ordering::Relaxed);
         self.finished = Some(finished);
@@ -72,7 +73,7 @@ impl Checkpoints {
         }
     }
 
-    /// Before which segment everything may be dropped, if that became more since the last call.
+    /// The segment below which all may be dropped, if it rose since the last call.
     pub(in crate::engine) fn take_droppable(&mut self) -> Option<u64> {
         let below = self.upkeep.droppable_below();
         let is_more = below > self.dropped_below;
@@ -82,7 +83,8 @@ impl Checkpoints {
         })
     }
 
-    /// The manifest has stopped naming the segments before `first`: their files go. Never waits for the thread.
+    /// Removes the files of the segments before `first`, which the manifest has stopped naming. Never blocks on the
+    /// thread.
     pub(in crate::engine) fn remove_dropped(&self, first: u64) {
         match &self.workshop {
             Backend::Inline(_) => self.upkeep.remove_dropped(first),
@@ -90,19 +92,19 @@ impl Checkpoints {
         }
     }
 
-    /// Packs what is finished, now, and tells how many segments that were.
+    /// Compresses the finished segments now, if there is no thread; returns how many.
     ///
     /// # Errors
     /// [`CheckpointError`].
     pub(in crate::engine) fn pack_now(&self) -> Result<u64, CheckpointError> {
         match (&self.workshop, &self.finished) {
             (Backend::Inline(maker), Some(finished)) => maker.pack(finished),
-            // A thread does so by itself.
+            // The thread does so by itself.
             _ => Ok(0),
         }
     }
 
-    /// Looks for bad news, without waiting.
+    /// Checks whether the thread has found damage. Never blocks.
     ///
     /// # Errors
     /// [`Fatal::Damaged`].
@@ -113,7 +115,7 @@ impl Checkpoints {
         }
     }
 
-    /// Makes one now; none if nothing is finished, or nothing new.
+    /// Makes one now; none if no segment is finished, or there is no new entry.
     ///
     /// # Errors
     /// [`CheckpointError`].

@@ -1,4 +1,4 @@
-//! Which checkpoints there are, and which one a start begins with.
+//! Lists checkpoints, and chooses the one that a start begins with.
 //!
 //! Left out: the log behind it (`wal/`), and reading a file (`file.rs`).
 
@@ -14,30 +14,30 @@ use crate::env::Disk;
 use crate::model::types::{Lsn, StoreId};
 use crate::wal::{Anchor, Known, SegmentScan};
 
-/// What a start begins with: the bank that the newest sound checkpoint holds, or an empty one.
+/// The base of a start: the bank of the newest sound checkpoint, or an empty one.
 #[derive(Default)]
 pub(in crate::engine) struct Start {
     /// The bank.
     pub(in crate::engine) bank: Bank,
-    /// Where in the log it stands; none at the beginning.
+    /// Its position in the log; none at the beginning.
     pub(in crate::engine) anchor: Option<Anchor>,
     /// The length of its image in bytes; 0 at the beginning.
     pub(in crate::engine) image_bytes: u64,
 }
 
-/// Why a file is no checkpoint to go on from.
+/// Why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     /// It cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is not whole.
+    /// It is damaged.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
-    /// Its image is not.
+    /// Its image is damaged.
     #[error("{0}")]
     Image(#[from] ImageError),
-    /// Whole, but of another version.
+    /// It is sound, but of another version.
     #[error("it is of {0}, which this program does not know")]
     Version(String),
     /// Another store's.
@@ -45,7 +45,7 @@ pub(super) enum Unusable {
     Foreign(StoreId),
 }
 
-/// Finds and reads the newest checkpoint that can be used. Writes nothing.
+/// Finds and reads the newest usable checkpoint. Writes nothing.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
@@ -79,7 +79,7 @@ pub(in crate::engine) fn newest(disk: &dyn Disk, dir: &Path, survey: &SegmentSca
     Ok(start)
 }
 
-/// The ends that checkpoints vouch for, whether their images are whole or not.
+/// The ends of the log that checkpoints vouch for, by their headers; their images may be damaged.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
@@ -92,8 +92,8 @@ pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Segmen
         .collect())
 }
 
-/// Everything that a reading may begin with: each checkpoint that can be used, newest first, and then the log's beginning
-/// where that is there. Each is loaded when `try_one` refused those before it.
+/// Tries every possible base of a read: each usable checkpoint, newest first, and then the log's beginning if it is
+/// still there. The next one is loaded only if `try_one` refused those before it.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the directory cannot be listed.
@@ -118,8 +118,8 @@ pub(in crate::engine) fn each_start<T>(
     Ok(if survey.is_cut() { None } else { try_one(Start::default()) })
 }
 
-/// What whoever reads the whole history begins with: an empty bank, or, where the log's first segments were dropped, the
-/// oldest checkpoint that can be used.
+/// The base of a read of the whole history: an empty bank, or, if the log's first segments were dropped, the oldest
+/// usable checkpoint.
 ///
 /// # Errors
 /// [`StoreError::Io`]; [`StoreError::Damaged`] if there is none.
@@ -137,12 +137,12 @@ pub(in crate::engine) fn oldest(disk: &dyn Disk, dir: &Path, survey: &SegmentSca
     Err(StoreError::Damaged("the log's first segments were dropped, and there is no sound checkpoint to go on from".to_owned()))
 }
 
-/// The end that a checkpoint vouches for.
+/// The end of the log that a checkpoint vouches for.
 pub(super) const fn known(anchor: Anchor) -> Known {
     Known { by: "a checkpoint", anchor }
 }
 
-/// The entries at which there are checkpoints, newest first, whatever is in the files.
+/// The entries that have a checkpoint file, newest first; the files are not read.
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Lsn>> {
     let mut found: Vec<Lsn> = disk.list(dir)?.iter().filter_map(|name| file::lsn_of(name)).collect();
     found.sort_unstable_by(|one, other| other.cmp(one));

@@ -1,9 +1,10 @@
-//! The thread that makes checkpoints and packs segments while the daemon serves, and the rule for when a checkpoint is due.
+//! The thread that makes checkpoints and compresses segments while the daemon serves, and the rule for when a
+//! checkpoint is due.
 //!
-//! It is told of finished parts of the log by a channel and answers by another: no request ever waits for it. What goes
-//! wrong is logged, and tried again when the next segment is finished; only damage to what the log had made durable ends
-//! the daemon. Left out: making one (`maker.rs`), packing
-//! (`maintenance.rs`).
+//! One channel sends it the finished parts of the log, another returns its findings: no request ever waits for it. An
+//! error is logged, and retried when the next segment is finished; only damage to what the log had made durable ends
+//! the daemon.
+//! Left out: making one (`maker.rs`), compressing (`maintenance.rs`).
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -13,18 +14,18 @@ use crate::env::os;
 use crate::env::worker::Worker;
 use crate::wal::Finished;
 
-/// When a checkpoint is due: as soon as the log behind the last one takes as many bytes as the largest segment, and as
-/// the image itself.
+/// The rule for when a checkpoint is due: the log behind the last one has as many bytes as the largest segment, and as
+/// its image.
 ///
-/// So a start never reads much more than twice an image and two segments, and writing images never costs the disk more
-/// than the log does.
+/// So a start reads at most about two images and two segments, and writing images costs the disk no more than the log
+/// does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Base {
     /// The bytes of log that the last checkpoint covers, as [`Finished::bytes`] counts.
     pub(in crate::engine) covered: u64,
     /// The length of its image in bytes.
     pub(in crate::engine) image_bytes: u64,
-    /// How large the store's segments become, in bytes.
+    /// The largest size of the store's segments, in bytes.
     pub(in crate::engine) segment_max: u64,
 }
 
@@ -37,18 +38,18 @@ impl Base {
 type Answer = Result<Option<Made>, CheckpointError>;
 
 enum Request {
-    /// The log has moved on.
+    /// The log has finished a segment.
     Finished(Finished),
-    /// The files of the segments before this one may go.
+    /// Remove the files of the segments before this one.
     Dropped(u64),
-    /// Somebody wants one now.
+    /// Make one now, and answer.
     Now(Finished, Sender<Answer>),
 }
 
-/// The thread. Dropped, it ends within a few milliseconds, whatever it is doing.
+/// The thread. When dropped, it ends within a few milliseconds, even in the middle of its work.
 pub(in crate::engine) struct Thread {
     worker: Worker<Sender<Request>>,
-    /// Why the daemon must end, if it must.
+    /// The damage that must end the daemon.
     damage: Receiver<String>,
 }
 
@@ -56,7 +57,7 @@ impl Thread {
     /// Starts it.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(in crate::engine) fn spawn(maker: CheckpointMaker, base: Base) -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, damage) = mpsc::channel();
@@ -65,15 +66,15 @@ impl Thread {
         Ok(Self { worker, damage })
     }
 
-    /// Tells it that the log has moved on. Never waits.
+    /// Sends it the finished part of the log. Never blocks.
     pub(in crate::engine) fn tell(&self, finished: Finished) {
         if let Some(requests) = self.worker.requests() {
-            // A thread that has ended has found damage, which the next look tells.
+            // If the thread has ended, it has found damage, which the next poll returns.
             let _ = requests.send(Request::Finished(finished));
         }
     }
 
-    /// Lets it remove the files of the segments before `first`. Never waits.
+    /// Asks it to remove the files of the segments before `first`. Never blocks.
     pub(in crate::engine) fn remove_dropped(&self, first: u64) {
         if let Some(requests) = self.worker.requests() {
             let _ = requests.send(Request::Dropped(first));
@@ -87,7 +88,7 @@ impl Thread {
         if sent { receiver.recv().unwrap_or(Err(CheckpointError::Cancelled)) } else { Err(CheckpointError::Cancelled) }
     }
 
-    /// The damage that it found, if it did. Never waits.
+    /// The damage that it has found, if any. Never blocks.
     pub(in crate::engine) fn damage(&self) -> Option<String> {
         match self.damage.try_recv() {
             Ok(what) => Some(what),
@@ -98,11 +99,11 @@ impl Thread {
 }
 
 fn serve(maker: &CheckpointMaker, mut base: Base, inbox: &Receiver<Request>, damage: &Sender<String>) {
-    // Whoever serves customers goes first.
+    // The event loop goes first.
     os::lower_thread_priority();
     let mut behind = None;
     while let Some(mut request) = behind.take().or_else(|| inbox.recv().ok()) {
-        // The newest counts, unless somebody waits for an answer.
+        // Skip to the newest one, unless it wants an answer.
         while matches!(request, Request::Finished(_)) {
             let Ok(newer) = inbox.try_recv() else { break };
             if matches!(newer, Request::Dropped(_)) {
@@ -150,7 +151,7 @@ fn serve(maker: &CheckpointMaker, mut base: Base, inbox: &Receiver<Request>, dam
     }
 }
 
-/// Packs what is finished. Segments that stay as they are, are as good.
+/// Compresses the finished segments. Segments that stay uncompressed are as good.
 fn pack(maker: &CheckpointMaker, finished: &Finished) {
     match maker.pack(finished) {
         Ok(_) => {}

@@ -1,6 +1,6 @@
-//! Everything that the log knows of one request: when it came, who asked, what became of it, what happened since.
+//! The history of one request in the log: when it came, its owner, its outcome, and what happened since.
 //!
-//! Copies of a request leave no trace in the log: it has each number once. Left out: telling it (`cli/`).
+//! Copies of a request leave no trace in the log: it has each number once. Left out: printing it (`cli/`).
 
 use std::path::Path;
 
@@ -12,25 +12,25 @@ use crate::model::command::{Body, Command};
 use crate::model::entry::{Action, LineageCause, Origin};
 use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestId, RequestNumber};
 
-/// Where and when something stands in the log.
+/// Position and time of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The entry.
     pub lsn: Lsn,
     /// Its batch.
     pub batch: u64,
-    /// The bank's time of that batch.
+    /// The bank time of that batch.
     pub time: BankTime,
     /// Whether a later batch proves it durable.
     pub is_sealed: bool,
 }
 
-/// How a session came to be.
+/// The opening of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Where.
+    /// Its entry.
     pub at: Place,
-    /// Whose it is.
+    /// The session's owner.
     pub owner: Owner,
     /// The owner's name.
     pub owner_name: Option<String>,
@@ -39,22 +39,22 @@ pub struct Opened {
 /// The request's own entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
-    /// Where.
+    /// Its position.
     pub at: Place,
-    /// The command; none if the number was consumed by a cancellation.
+    /// The command; none if a cancellation consumed the number.
     pub command: Option<Command>,
-    /// The names of the accounts in it, in its order, as far as there are such accounts.
+    /// The names of the accounts in it, in its order; unknown accounts are left out.
     pub account_names: Vec<String>,
-    /// The recorded body; none if its session was gone before it, in the same batch: then it had no effect.
+    /// The recorded body; none if its session had ended before it, in the same batch: then it had no effect.
     pub body: Option<Body>,
 }
 
-/// Where the reply was acknowledged.
+/// The acknowledgement of the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Where.
+    /// Its entry.
     pub at: Place,
-    /// Every reply below.
+    /// It acknowledges every reply below this number.
     pub below: RequestNumber,
 }
 
@@ -63,7 +63,7 @@ pub struct Acknowledged {
 pub enum Ending {
     /// Its owner or the operator closed it.
     Closed(Place, Owner),
-    /// Another session took its place, where a cap was reached.
+    /// Another session replaced it at a limit on sessions.
     Evicted(Place),
     /// Its owner was revoked.
     Revoked(Place),
@@ -71,7 +71,7 @@ pub enum Ending {
     NewLineage(Place, LineageCause),
 }
 
-/// What the log says.
+/// The result of [`explain`].
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// How the log was read.
@@ -82,7 +82,7 @@ pub struct Explanation {
     pub decimals: u8,
     /// Whether the session's epoch is one of this log's.
     pub is_epoch_known: bool,
-    /// Whether a repair has dropped something of this log.
+    /// Whether a repair has dropped a part of this log.
     pub was_repaired: bool,
     /// The session, if this log opened it.
     pub session: Option<Opened>,
@@ -96,7 +96,7 @@ pub struct Explanation {
     pub ending: Option<Ending>,
 }
 
-/// Reads the whole log and picks out everything about one request. Changes nothing.
+/// Reads the whole log and collects everything about one request. Changes nothing.
 ///
 /// # Errors
 /// As [`crate::engine::replay`].
@@ -110,7 +110,7 @@ pub fn explain(env: &StoreEnv, dir: &Path, request: RequestId) -> Result<Explana
 
 struct Found {
     request: RequestId,
-    /// Whether an entry was seen.
+    /// Whether an entry was read.
     has_begun: bool,
     is_epoch_known: bool,
     was_repaired: bool,
@@ -147,7 +147,7 @@ impl Found {
             }
             self.was_repaired |= cause == LineageCause::Repaired;
         }
-        // Only these entries bring a new epoch; the first one that is read may stand behind some that were dropped.
+        // Only these entries bring a new epoch; the first entry that is read may follow dropped ones.
         let may_be_new = !self.has_begun || matches!(moment.entry.action, Action::Lineage { .. } | Action::Start(_));
         self.has_begun = true;
         self.is_epoch_known |= may_be_new && moment.bank.epochs().contains(self.request.session.epoch);
@@ -167,7 +167,7 @@ impl Found {
         }
     }
 
-    /// An entry of the session itself.
+    /// Notes an entry of the session itself.
     fn own(&mut self, moment: &Moment<'_>, at: Place) {
         let Origin::Session { session, number, acked_below } = moment.entry.origin else { return };
         if session != self.request.session.lsn {
@@ -183,7 +183,7 @@ impl Found {
         if body.is_some() {
             self.last_number = number;
         }
-        // Once executed, it stays what it was: what comes later had no effect.
+        // Only the first executed entry counts: later ones had no effect.
         let is_first = self.executed.as_ref().is_none_or(|executed| executed.body.is_none());
         if number == self.request.number && is_first {
             match moment.entry.action {

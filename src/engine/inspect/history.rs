@@ -1,7 +1,7 @@
-//! A store's history for whoever only looks: every batch, or every entry with its outcome, in order.
+//! A store's history for read-only tools: every batch, or every entry with its outcome, in order.
 //!
-//! No lock is taken and nothing is written, so it works beside a running daemon, as far as the last sealed batch.
-//! Left out: what is made of it (`verify.rs`, `explain.rs`, `cli/`).
+//! It takes no lock and writes nothing, so it works beside a running daemon, up to the last sealed batch.
+//! Left out: the tools (`verify.rs`, `explain.rs`, `cli/`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,51 +19,52 @@ use crate::model::types::Lsn;
 use crate::wal::inspect;
 use crate::wal::{self, BatchHeader, Hold, Inspected, Position, Seen, SegmentScan, Writer};
 
-/// What was read.
+/// The result of a read.
 #[derive(Clone, Debug)]
 pub struct History {
     /// The log.
     pub log: Inspected,
-    /// Who has the store's lock, as it says itself; the log was then read beside a running daemon.
+    /// The holder of the store's lock, by its own description; the log was then read beside a running daemon.
     pub holder: Option<String>,
-    /// The last entry of the checkpoint that the reading began with, where what came before was dropped; otherwise 0.
+    /// The last entry of the checkpoint that the read began with, if earlier segments were dropped; otherwise 0.
     pub from: Lsn,
 }
 
-/// One entry, at the moment when it was applied.
+/// One entry, just after it was applied.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
-    /// The batch that it came in.
+    /// Its batch.
     pub batch: &'a BatchHeader,
-    /// Where the batch stands.
+    /// The position of the batch.
     pub position: Position,
     /// Whether a later batch proves it durable.
     pub is_sealed: bool,
-    /// Whether it counts already: on a stopped store always, beside a running daemon once it is sealed.
+    /// Whether it counts: always on a stopped store; beside a running daemon, once it is sealed.
     pub counts: bool,
     /// The entry's number.
     pub lsn: Lsn,
     /// The entry.
     pub entry: &'a Entry,
-    /// What became of it.
+    /// Its outcome.
     pub applied: &'a Applied,
     /// The bank right after it.
     pub bank: &'a Bank,
 }
 
 impl History {
-    /// Whether a batch counts that was seen as sealed or not: beside a daemon only if it is.
+    /// Whether a batch counts: beside a running daemon, only if it is sealed.
     const fn counts(writer: Writer, is_sealed: bool) -> bool {
         is_sealed || matches!(writer, Writer::None)
     }
 }
 
-/// Shows every batch that counts: all of a stopped store, the sealed ones beside a running daemon. With each goes the bank
-/// that the reading began with: an empty one, or a checkpoint's where the log's first segments were dropped.
+/// Shows every batch that counts: all of a stopped store, the sealed ones beside a running daemon. `visit` also
+/// receives the bank that the read began with: an empty one, or a checkpoint's if the log's first segments were
+/// dropped.
 ///
 /// # Errors
-/// As [`crate::engine::open`], but for lock and key: a stopped store is judged by the same code. [`StoreError::Damaged`] also
-/// where a start would not look: before the checkpoint that it begins with.
+/// As [`crate::engine::open`], but for lock and key: a stopped store is judged by the same code.
+/// [`StoreError::Damaged`] also for damage before the checkpoint, which no start reads.
 pub fn look(env: &StoreEnv, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) -> Result<(), String>) -> Result<History, StoreError> {
     let mut first = None;
     let (history, _) = read(env, dir, &mut |writer, seen, state| {
@@ -75,8 +76,8 @@ pub fn look(env: &StoreEnv, dir: &Path, visit: &mut dyn FnMut(&Bank, &Seen<'_>) 
     Ok(history)
 }
 
-/// Replays everything and shows every entry, also those of a last batch that is not sealed; gives the bank at the
-/// end of what counts.
+/// Replays everything and shows every entry, also those of a last batch that is not sealed. Returns the bank at the end
+/// of what counts.
 ///
 /// # Errors
 /// As [`look`].
@@ -95,10 +96,10 @@ pub fn replay(env: &StoreEnv, dir: &Path, visit: &mut dyn FnMut(&Moment<'_>)) ->
     Ok((history, counted.unwrap_or(bank)))
 }
 
-/// Replays one batch, and does with it what is to be done.
+/// Replays one batch, and shows it.
 type Show<'a> = dyn FnMut(Writer, &Seen<'_>, &mut Replay) -> Result<(), String> + 'a;
 
-/// Judges the store as a start does, and then reads all of its log that is there. Writes, syncs and evicts nothing.
+/// Judges the store as a start does, and then reads the whole log that is there. Writes, syncs and evicts nothing.
 fn read(env: &StoreEnv, dir: &Path, show: &mut Show<'_>) -> Result<(History, Bank), StoreError> {
     let env = &env.beside(dir)?;
     judge::look_for_store(env, dir)?;
@@ -120,7 +121,7 @@ fn read(env: &StoreEnv, dir: &Path, show: &mut Show<'_>) -> Result<(History, Ban
     match (found, &holder) {
         (Ok((log, from, bank)), _) => Ok((History { log, holder, from }, bank)),
         (Err(error), None) => match env.holder(dir)? {
-            // It was judged as stopped, and is not: a moving tail is no damage.
+            // The store was judged as stopped, but a daemon has started: a moving tail is not damage.
             Some(holder) => Err(StoreError::InUse { dir: dir.to_owned(), holder: format!("{holder}, since just now; run it again") }),
             None => Err(error),
         },
@@ -128,8 +129,8 @@ fn read(env: &StoreEnv, dir: &Path, show: &mut Show<'_>) -> Result<(History, Ban
     }
 }
 
-/// What a start says to a stopped store: the entry up to which it does not read the log, if there is one. Where a start
-/// reads everything, nothing is judged here: [`all`] does so.
+/// Judges a stopped store as a start does. Returns the entry up to which a start does not read the log; none if it
+/// reads everything: then [`all`] judges it.
 fn start_verdict(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<Lsn>, StoreError> {
     let survey = SegmentScan::read(disk, dir)?;
     if !survey.is_cut() && checkpoint::known_ends(disk, dir, &survey)?.is_empty() {
@@ -138,19 +139,19 @@ fn start_verdict(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<L
     Ok(Some(judge::lsn_before(judge::judge(env, disk, dir)?.from.as_ref())).filter(|from| from.0 > 0))
 }
 
-/// Whether all of a stopped store's log holds, from its first entry that is there.
+/// Verifies all of a stopped store's log, from the first entry that is there.
 pub(in crate::engine) fn check_history(env: &StoreEnv, dir: &Path) -> Result<(), StoreError> {
     all(env, &ReadOnly(&*env.disk), dir, Writer::None, &mut |_, seen, state| state.batch(&seen.batch)).map(drop)
 }
 
-/// Damage that no start meets, and what to do about it.
+/// The error for damage that no start meets, with what to do.
 pub(in crate::engine) fn before_checkpoint(what: &str, from: Lsn) -> String {
     format!(
         "{what}; that is history: a start goes on from the checkpoint at entry {from} and does not read it, so no balance and no answer is concerned; put the named file back from a snapshot or backup of this store, whose segments are the same to the byte"
     )
 }
 
-/// Reads the whole log: where its first segments were dropped, from the oldest checkpoint on.
+/// Reads the whole log; if its first segments were dropped, from the oldest checkpoint on.
 fn all(env: &StoreEnv, disk: &dyn Disk, dir: &Path, writer: Writer, show: &mut Show<'_>) -> Result<(Inspected, Lsn, Bank), StoreError> {
     let survey = wal::survey(disk, dir, writer)?;
     let (known, _) = judge::known_ends(disk, dir, &survey)?;

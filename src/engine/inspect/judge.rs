@@ -1,8 +1,8 @@
-//! Judges a store: whether a start takes it, and why not. The daemon and every tool judge by this code.
+//! Judges a store: whether a start accepts it, and why not. The daemon and every tool use this code.
 //!
-//! In order: what stands in the directory; the manifest and the segments; the newest checkpoint that can be used; the
-//! snapshot's marker; the log behind the checkpoint, replayed, with the verdict on its tail; every end that checkpoints, the
-//! marker and the manifest vouch for; the books. Nothing is written.
+//! In order: the directory; the manifest and the segments; the newest usable checkpoint; the snapshot's marker; the log
+//! behind the checkpoint, replayed, with the verdict on its tail; every end that checkpoints, the marker and the
+//! manifest vouch for; conservation of money. Nothing is written.
 //! Left out: the lock and the key (`open.rs`), and the log before the checkpoint, which no start reads (`history.rs`).
 
 use std::path::Path;
@@ -19,30 +19,30 @@ use crate::env::Disk;
 use crate::model::types::Lsn;
 use crate::wal::{self, Anchor, Known, Recovered, SegmentScan};
 
-/// A directory that holds a store, sound or not.
+/// A directory with a store in it, sound or not.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Present {
-    /// The last start of its creation ended between the manifest and the removal of the marker.
+    /// The store's creation ended between the manifest and the removal of the marker.
     pub(in crate::engine) is_creating: bool,
 }
 
-/// A store that a start takes.
+/// A store that a start accepts.
 pub(in crate::engine) struct Judged {
     /// The bank at its end.
     pub(in crate::engine) bank: Bank,
     /// Its log.
     pub(in crate::engine) recovered: Recovered,
-    /// It is a snapshot that was never started.
+    /// The snapshot's marker, if it was never started.
     pub(in crate::engine) snapshot: Option<Marker>,
-    /// Where the reading began; none at the log's beginning.
+    /// Where the read began; none at the log's beginning.
     pub(in crate::engine) from: Option<Anchor>,
-    /// The length of the image that it began with.
+    /// The length in bytes of the image that it began with.
     pub(in crate::engine) image_bytes: u64,
-    /// One line about what was read, how fast, and what was dropped.
+    /// One line: what was read, how fast, and what was dropped.
     pub(in crate::engine) summary: String,
 }
 
-/// Looks whether there is a store in `dir` at all.
+/// Checks whether there is a store in `dir` at all.
 ///
 /// # Errors
 /// [`StoreError::NoStore`], [`StoreError::LooseMode`], [`StoreError::Unfinished`]; [`StoreError::Damaged`] for segments
@@ -71,10 +71,11 @@ pub(in crate::engine) fn look_for_store(env: &StoreEnv, dir: &Path) -> Result<Pr
     Err(StoreError::Damaged(format!("{} is missing, but there are segments", wal::MANIFEST)))
 }
 
-/// Every end that the log must go through, by what is kept beside it. The manifest's own is known to the log.
+/// Every end that the log must go through, by checkpoints and the snapshot's marker. The log itself checks the
+/// manifest's.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] for a snapshot's marker that is not whole; [`StoreError::Io`].
+/// [`StoreError::Damaged`] for a damaged marker of a snapshot; [`StoreError::Io`].
 pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &SegmentScan) -> Result<(Vec<Known>, Option<Marker>), StoreError> {
     let mut known = checkpoint::known_ends(disk, dir, survey)?;
     let marker = Marker::read(disk, dir)?;
@@ -84,10 +85,10 @@ pub(in crate::engine) fn known_ends(disk: &dyn Disk, dir: &Path, survey: &Segmen
     Ok((known, marker))
 }
 
-/// Judges the store in `dir`, which nobody is writing to, as `disk` shows it: to a start, the device.
+/// Judges the store in `dir`, to which no process writes, as `disk` shows it; for a start that is the device.
 ///
 /// # Errors
-/// [`StoreError::Damaged`], [`StoreError::Unsupported`], or as the system says.
+/// [`StoreError::Damaged`], [`StoreError::Unsupported`], [`StoreError::Io`].
 pub(in crate::engine) fn judge(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Judged, StoreError> {
     let survey = SegmentScan::read(disk, dir)?;
     let start = checkpoint::newest(disk, dir, &survey, &*env.watch)?;
@@ -111,7 +112,7 @@ fn judge_from(env: &StoreEnv, disk: &dyn Disk, dir: &Path, survey: SegmentScan, 
     Ok(Judged { bank, recovered, snapshot, from, image_bytes, summary })
 }
 
-/// The last entry before a place.
+/// The last entry before a position; 0 at the log's beginning.
 pub(in crate::engine) fn lsn_before(from: Option<&Anchor>) -> Lsn {
     from.map_or(Lsn(0), |anchor| Lsn(anchor.end.next_lsn.0.saturating_sub(1)))
 }

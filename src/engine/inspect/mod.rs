@@ -1,4 +1,4 @@
-//! Looks at a store without changing it: its history, one request, the whole log, and whether a start takes it.
+//! Inspects a store without changing it: its history, one request, the whole log, and whether a start accepts it.
 
 pub(super) mod explain;
 pub(super) mod history;

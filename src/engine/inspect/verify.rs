@@ -1,8 +1,8 @@
-//! Checks a whole log, and holds what clients were told against it.
+//! Verifies a whole log, and checks clients' receipts against it.
 //!
-//! Every rule of recovery, from the first byte on: the chain, the outcomes by replay, the books. A receipt is the
-//! chain head that somebody was given with an answer; a log that was rewritten, however carefully, has another one.
-//! Left out: where the evidence comes from (`client/`), and how it is told (`cli/`).
+//! It checks every rule of recovery from the first byte on: the chain, the outcomes by replay, conservation of money. A
+//! receipt is the chain head in an answer to a client; a rewritten log, however careful, has another one.
+//! Left out: the source of the evidence (`client/`), and printing the result (`cli/`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,23 +16,23 @@ use crate::model::entry::{Action, LineageCause, Origin};
 use crate::model::types::{Lsn, RequestId, StoreId};
 use crate::wire::message::Receipt;
 
-/// What a client was told: an answer to one of its requests, and the bank's evidence with it.
+/// An answer that a client received, with its receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The bank that gave it.
+    /// The store that sent it.
     pub store: StoreId,
     /// The request.
     pub request: RequestId,
     /// Its recorded body.
     pub body: Body,
-    /// The chain head that came with it.
+    /// The receipt in the answer.
     pub receipt: Receipt,
 }
 
 /// Evidence that the log contradicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Contradiction {
-    /// The log had another chain head there, or no batch ended there.
+    /// The log has another chain head there, or no batch ends there.
     #[error("the answer to {request} came with the chain head of entry {lsn}, and this log's history had another one there")]
     OtherHistory {
         /// The request.
@@ -40,17 +40,17 @@ pub enum Contradiction {
         /// The receipt's entry.
         lsn: Lsn,
     },
-    /// The log ends before.
+    /// The log ends before that entry.
     #[error("the answer to {request} came with the chain head of entry {lsn}, and this log ends with entry {end}")]
     EndsBefore {
         /// The request.
         request: RequestId,
         /// The receipt's entry.
         lsn: Lsn,
-        /// The log's last.
+        /// The log's last entry.
         end: Lsn,
     },
-    /// What the client was told is not what the log says.
+    /// The client's answer is not the recorded one.
     #[error("the answer to {request} was entry {lsn}, and in this log that entry says something else")]
     OtherAnswer {
         /// The request.
@@ -60,7 +60,7 @@ pub enum Contradiction {
     },
 }
 
-/// A log that is sound.
+/// The result for a sound log.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// How it was read, and where it ends.
@@ -69,29 +69,28 @@ pub struct Verified {
     pub batches: u64,
     /// Entries in them.
     pub entries: u64,
-    /// How many lives of the daemon wrote it.
+    /// How many incarnations of the daemon wrote it.
     pub incarnations: u64,
     /// The running outcome digest at the end.
     pub outcome_digest: u64,
-    /// Where repairs dropped something: the first entry after each.
+    /// The first entry after each place where a repair dropped something.
     pub repairs: Vec<Lsn>,
-    /// How many pieces of evidence were this store's, and of the part of its log that is still there, and so were held
-    /// against it.
+    /// How many pieces of evidence were checked: those of this store and of the part of its log that is still there.
     pub held: usize,
-    /// How many were of a part that was dropped.
+    /// How many were of a dropped part.
     pub dropped: usize,
-    /// Those that the log contradicts.
+    /// The evidence that the log contradicts.
     pub contradictions: Vec<Contradiction>,
 }
 
-/// Reads and checks everything; changes nothing. Evidence of other stores is left out.
+/// Reads and checks everything; changes nothing. Evidence of other stores is ignored.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] with file and offset for a log that is not sound, otherwise as [`crate::engine::look`].
+/// [`StoreError::Damaged`] with file and offset for a damaged log, otherwise as [`crate::engine::look`].
 pub fn verify(env: &StoreEnv, dir: &Path, evidence: &[Evidence]) -> Result<Verified, StoreError> {
     let mut holds = Holding::new(evidence);
     let mut repairs = Vec::new();
-    // Replay shows entries, not seals; those are counted by their numbers.
+    // Replay shows entries, not seals: batches are counted by their numbers.
     let mut incarnations = Counted::default();
     let (history, bank) = replay(env, dir, &mut |moment| {
         incarnations.see(moment.batch.incarnation.random, moment.batch.incarnation.counter);
@@ -116,7 +115,7 @@ pub fn verify(env: &StoreEnv, dir: &Path, evidence: &[Evidence]) -> Result<Verif
     })
 }
 
-/// Counts different neighbours.
+/// Counts runs of equal consecutive values.
 #[derive(Default)]
 struct Counted {
     count: u64,
@@ -131,7 +130,7 @@ impl Counted {
     }
 }
 
-/// The evidence, by the entries that it is about.
+/// The evidence, by the entries that it concerns.
 struct Holding<'a> {
     receipts: BTreeMap<Lsn, Vec<&'a Evidence>>,
     answers: BTreeMap<Lsn, Vec<&'a Evidence>>,
@@ -165,7 +164,7 @@ impl<'a> Holding<'a> {
         }
     }
 
-    /// What was never met lies behind the end, or before the beginning.
+    /// Evidence that was never met is behind the log's end, or before its beginning.
     fn finish(mut self, history: &History) -> Vec<Contradiction> {
         let (end, store) = (self.end, history.log.store);
         for (lsn, all) in self.receipts.into_iter().filter(|(lsn, _)| *lsn > history.from) {

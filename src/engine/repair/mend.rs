@@ -1,9 +1,11 @@
-//! What can be done about a store that a start refuses: nothing needs to be, without loss, with loss, or not by a tool.
+//! The remedy for a store that a start refuses: none needed, a repair without loss, a repair with loss, or none by a
+//! tool.
 //!
-//! Files that say nothing of their own (a segment's header, an untouched segment, the manifest, a snapshot's marker) are
-//! made anew in a view of the disk; the store in that view is judged as a start judges it; and only if it is sound, and
-//! nothing that was answered can have been in what is made anew, is that done in place, after everything that is changed
-//! was copied beside the store. Left out: dropping what stands behind the good part (`repair/mod.rs`), and telling (`cli/`).
+//! Files without data of their own (a segment's header, an untouched segment, the manifest, a snapshot's marker) are
+//! made anew in a view of the disk, and the store in that view is judged as a start judges it. They are made anew in
+//! place only if that store is sound, and if they cannot have held anything that was answered, after every changed file
+//! was copied beside the store.
+//! Left out: dropping the tail behind the good part (`repair/mod.rs`), and printing (`cli/`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,42 +22,42 @@ use crate::env::Disk;
 use crate::model::types::Lsn;
 use crate::wal::{self, Fix, Mended, Proof, SegmentScan};
 
-/// What can be done.
+/// The remedy for a store.
 pub enum Remedy {
-    /// A start takes the store as it is; in words, what it says to it.
+    /// None needed: a start accepts the store. With a sentence on its state.
     Sound(String),
-    /// Files can be made anew, and nothing is lost by it.
+    /// Files can be made anew, without loss.
     Mend(Box<Mend>),
-    /// A good part is there, and something behind it must be dropped for the store to go on.
+    /// A good part is there, and the tail behind it must be dropped.
     DropTail(Box<Repair>),
-    /// No tool can do it; what is damaged, and what to do next.
+    /// No tool can repair it; what is damaged, and what to do next.
     Restore(String),
 }
 
-/// A repair that loses nothing. The store stays locked as long as it lives.
+/// A repair without loss. The store stays locked until it is dropped.
 pub struct Mend {
     env: StoreEnv,
     dir: PathBuf,
-    /// What a start says.
+    /// Why a start refuses the store, or what it reports.
     why: String,
     fixes: Vec<Fix>,
-    /// The manifest's damaged slot is written anew, too.
+    /// Whether the manifest's damaged slot is written anew, too.
     heals_slot: bool,
-    /// A start refuses the store as it is.
+    /// Whether a start refuses the store as it is.
     is_refused: bool,
     /// Checkpoint files that are put aside: the store is sound without them.
     damaged: Vec<DamagedFile>,
-    /// The last entry that the store has with it.
+    /// The last entry of the store after the repair.
     lsn: Lsn,
     _lock: Box<dyn Send>,
 }
 
-/// Takes the store's lock, judges it as a start does, and tells what can be done. Changes nothing.
+/// Takes the store's lock, judges it as a start does, and returns the remedy. Changes nothing.
 ///
 /// # Errors
-/// As [`crate::engine::open`], for whatever is no damage: no store, a lock, another version, the system.
+/// As [`crate::engine::open`], for all errors but damage: no store, a lock, another version, I/O.
 pub fn find_remedy(env: &StoreEnv, dir: &Path) -> Result<Remedy, StoreError> {
-    // `store/` and `store` name the same directory, but only from one of them a neighbour's name can be made.
+    // `store/` and `store` name the same directory, but only the latter yields a neighbour's name.
     let dir = dir.components().as_path();
     if dir.file_name().is_none() {
         return Err(StoreError::CannotRepair(format!("{} has no name of its own, beside which copies could stand", dir.display())));
@@ -89,7 +91,7 @@ pub fn find_remedy(env: &StoreEnv, dir: &Path) -> Result<Remedy, StoreError> {
                 let what = "the segments alone do not prove that no later one is missing, since the last of them is in use";
                 return Ok(Remedy::Restore(advice(&format!("{why}; {what}"), dir)));
             }
-            // What is missing before the end is not for a repair to drop.
+            // A repair must not drop what is missing before the end.
             if fixes.iter().any(|fix| fix.proof == Proof::Closed && !fix.is_behind(&found.tail().end)) {
                 return Ok(Remedy::Restore(advice(&why, dir)));
             }
@@ -103,7 +105,7 @@ pub fn find_remedy(env: &StoreEnv, dir: &Path) -> Result<Remedy, StoreError> {
     }
 }
 
-/// A store that a start takes: what else there is to say or to heal.
+/// The remedy for a store that a start accepts: none, or healing what a start does not need.
 fn sound(env: &StoreEnv, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Result<Remedy, StoreError> {
     let lsn = judged.bank.applied();
     let damaged = checkpoint::find_damaged(&*env.disk, dir, judged.recovered.store, &*env.watch)?;
@@ -124,7 +126,7 @@ fn sound(env: &StoreEnv, dir: &Path, judged: &Judged, lock: Box<dyn Send>) -> Re
     }))
 }
 
-/// Adds a snapshot's marker, if it is damaged and the manifest says what was in it.
+/// Adds a snapshot's marker, if it is damaged and the manifest has its contents.
 fn with_marker(env: &StoreEnv, dir: &Path, mut fixes: Vec<Fix>) -> Result<Vec<Fix>, StoreError> {
     let view = Mended::new(Arc::clone(&env.disk), dir, &fixes);
     if let Err(StoreError::Damaged(_)) = Marker::read(&view, dir) {
@@ -138,7 +140,8 @@ fn with_marker(env: &StoreEnv, dir: &Path, mut fixes: Vec<Fix>) -> Result<Vec<Fi
     Ok(fixes)
 }
 
-/// Whether the store in the view is sound, and nothing that was answered can have been in what is made anew: its last entry.
+/// The last entry of the store in the view, if that store is sound, and nothing that was answered can have been in the
+/// files that are made anew.
 fn loses_nothing(env: &StoreEnv, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]) -> Result<Option<Lsn>, StoreError> {
     let judged = match judge::judge(env, &**view, dir) {
         Ok(judged) => judged,
@@ -157,7 +160,8 @@ fn loses_nothing(env: &StoreEnv, view: &Arc<dyn Disk>, dir: &Path, fixes: &[Fix]
     Ok(fixes.iter().all(holds).then(|| judged.bank.applied()))
 }
 
-/// If the log was closed where its good part ends: zeros behind it, and everything else, if that makes it sound.
+/// For a log that was closed at the end of its good part: the fixes with zeros behind that end, if they make the store
+/// sound.
 fn closed_there(env: &StoreEnv, dir: &Path, fixes: &[Fix], found: &Found) -> Result<Option<(Vec<Fix>, Lsn)>, StoreError> {
     let view = Mended::new(Arc::clone(&env.disk), dir, fixes);
     let survey = SegmentScan::read(&view, dir)?;
@@ -177,7 +181,7 @@ fn mend(env: &StoreEnv, dir: &Path, why: String, fixes: Vec<Fix>, lsn: Lsn, lock
     Ok(Remedy::Mend(Box::new(Mend { env, dir, why, fixes, heals_slot: false, is_refused: true, damaged, lsn, _lock: lock })))
 }
 
-/// What to restore where the log does not begin with its first segment, and no checkpoint is left to begin with.
+/// The advice for a log whose first segments were dropped, if no usable checkpoint is left.
 fn needs_checkpoint(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Option<String>, StoreError> {
     let survey = SegmentScan::read(disk, dir)?;
     match checkpoint::oldest(disk, dir, &survey, &*env.watch) {
@@ -195,7 +199,7 @@ fn needs_checkpoint(env: &StoreEnv, disk: &dyn Disk, dir: &Path) -> Result<Optio
     )))
 }
 
-/// What to do about a first look that fails for good.
+/// The remedy when even the first read fails.
 fn refused(error: StoreError, why: &str, dir: &Path) -> Result<Remedy, StoreError> {
     match error {
         StoreError::Damaged(_) => Ok(Remedy::Restore(advice(why, dir))),
@@ -203,7 +207,7 @@ fn refused(error: StoreError, why: &str, dir: &Path) -> Result<Remedy, StoreErro
     }
 }
 
-/// What a person can do about damage that no tool undoes.
+/// The advice for damage that no tool undoes.
 fn advice(why: &str, dir: &Path) -> String {
     format!(
         "{why}; no tool can bring back what only that file held: if a snapshot or backup of this store has the named file, put it back beside the others (a finished segment is the same to the byte in each of them) and run `bankd wal verify --data-dir {dir}`; otherwise start the newest snapshot, in a directory of its own, with `bankd serve --data-dir SNAPSHOT`: it has everything up to the entry that it names, and its earlier sessions end",
@@ -212,7 +216,7 @@ fn advice(why: &str, dir: &Path) -> String {
 }
 
 impl Mend {
-    /// What a start says to the store as it is.
+    /// Why a start refuses the store, or what it reports.
     #[must_use]
     pub fn why(&self) -> &str {
         &self.why
@@ -224,7 +228,7 @@ impl Mend {
         self.is_refused
     }
 
-    /// What is done, file by file.
+    /// The steps of the repair, file by file.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let fixes = self.fixes.iter().map(|fix| format!("{}: {}", fix.name, fix.what));
@@ -233,17 +237,17 @@ impl Mend {
         fixes.chain(slot).chain(damaged).collect()
     }
 
-    /// The last entry that the store has afterwards: the last that it ever answered for.
+    /// The last entry of the store after the repair: the last for which an answer was ever sent.
     #[must_use]
     pub const fn lsn(&self) -> Lsn {
         self.lsn
     }
 
-    /// Does it, after everything that is changed was copied; gives where the copies are, if anything was to be copied. A
-    /// crash leaves the store refused as before, or mended; checkpoint files are put aside last, one by one.
+    /// Repairs the store, after copying every changed file; returns the directory of the copies, if there are any. A
+    /// crash leaves the store refused as before, or repaired; checkpoint files are put aside last, one by one.
     ///
     /// # Errors
-    /// [`StoreError`]; also if the store is not sound afterwards, which the view said it would be.
+    /// [`StoreError`]; also if the store is not sound afterwards, though the view was.
     pub fn apply(self) -> Result<Option<PathBuf>, StoreError> {
         let disk = &*self.env.disk;
         let copies = if self.heals_slot || !self.fixes.is_empty() { Some(self.make_anew()?) } else { None };
@@ -258,7 +262,7 @@ impl Mend {
         Ok(copies)
     }
 
-    /// Copies what is changed, and changes it.
+    /// Copies the changed files, and changes them.
     fn make_anew(&self) -> Result<PathBuf, StoreError> {
         let Self { env, dir, fixes, .. } = self;
         let disk = &*env.disk;
@@ -276,14 +280,14 @@ impl Mend {
     }
 }
 
-/// Copies the file as it is, and makes it what it is to be, durably.
+/// Copies the file, and then writes its new contents, durably.
 pub(in crate::engine) fn make(env: &StoreEnv, dir: &Path, copies: &Path, fix: &Fix) -> Result<(), StoreError> {
     let disk = &*env.disk;
     let (path, aside) = (dir.join(&fix.name), copies.join(&fix.name));
     let is_file = match disk.open_read(&path) {
         Ok(_) => true,
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            // No file: nothing of it can be copied, and nothing of the log is in it.
+            // Not a regular file: it cannot be copied, and holds nothing of the log.
             disk.rename(&path, &aside).map_err(io_error("put aside", &path))?;
             disk.sync_dir(dir).map_err(io_error("sync", dir))?;
             false
@@ -314,10 +318,10 @@ pub(in crate::engine) fn make(env: &StoreEnv, dir: &Path, copies: &Path, fix: &F
     disk.sync_dir(dir).map_err(io_error("sync", dir))
 }
 
-/// How much is written at a time, in bytes.
+/// The size of one write, in bytes.
 const CHUNK: u64 = 1 << 20;
 
-/// Writes over a file that was copied what it is to be.
+/// Overwrites a file, which was copied before, with its new contents.
 fn write(disk: &dyn Disk, path: &Path, fix: &Fix, length: u64) -> Result<(), StoreError> {
     let file = disk.open(path).map_err(io_error("open", path))?;
     if !fix.head.is_empty() {

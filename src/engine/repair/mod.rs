@@ -1,10 +1,11 @@
-//! Repairs a store whose log is damaged behind a good part: copies what is dropped, then makes it void.
+//! Repairs a store whose log is damaged behind a good part: copies the tail, then makes it void.
 //!
-//! Order: lock; read everything; copy every segment with something to drop, and a list of it, into a directory beside
-//! the store, synced and read back; then one batch in a fresh segment, whose voucher makes the rest void and whose entry
-//! draws a new lineage, and a seal behind it. Until that batch is durable the store is refused as before, afterwards it
-//! is sound; nothing is ever written over what is there.
-//! Left out: finding the good part (`wal/`), asking whether the operator means it (`cli/`).
+//! Order: lock; read everything; copy every segment of the tail, with a list of the dropped requests, into a directory
+//! beside the store, synced and read back; then one batch in a fresh segment, whose voucher makes the tail void and
+//! whose entry draws a new lineage, and a seal behind it. Until that batch is durable the store is refused as before,
+//! afterwards it is sound. No byte of the log is overwritten; damaged files without data of their own are made anew
+//! last.
+//! Left out: finding the good part (`wal/`), asking the operator (`cli/`).
 
 pub(super) mod mend;
 
@@ -28,51 +29,51 @@ use crate::model::invariant::to_len;
 use crate::model::types::{Epoch, Lineage, Lsn, RequestId};
 use crate::wal::{Batch, Diagnosis, DroppedBatch, Fix, Known, Log, Position, SegmentScan, SegmentSizes, Tail, WalError, diagnose};
 
-/// The list of what was dropped, beside the copies. Written last: where it stands, the copies are whole.
+/// The list of what was dropped, beside the copies. Written last: if it is there, the copies are whole.
 const LIST: &str = "DROPPED";
 
-/// A numbered request that a repair drops.
+/// A numbered request that the repair drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DroppedRequest {
     /// Its id.
     pub request: RequestId,
     /// Its command; none for a cancellation.
     pub command: Option<Command>,
-    /// Where its batch stands.
+    /// The position of its batch.
     pub position: Position,
-    /// Whether that batch is whole: then it was executed, and probably answered.
+    /// Whether that batch is whole: then the request was executed, and probably answered.
     pub is_whole: bool,
 }
 
-/// A repair that could be done. The store stays locked as long as it lives.
+/// A repair that is ready to be applied. The store stays locked until it is dropped.
 pub struct Repair {
     env: StoreEnv,
     dir: PathBuf,
     bank: Bank,
     tail: Box<Tail>,
     requests: Vec<DroppedRequest>,
-    /// Batches in the tail that can be read at least in part.
+    /// Batches in the tail that can be read, at least in part.
     batches: u64,
     /// Entries of those.
     entries: u64,
-    /// Files without which not even the first look at the log succeeds. They are made after the repair is durable: until
-    /// both are done, the store is refused.
+    /// Files without which the log cannot even be opened. They are made anew after the repair is durable: until both
+    /// are done, the store is refused.
     fixes: Vec<Fix>,
     _lock: Box<dyn Send>,
 }
 
-/// What a repair did.
+/// The result of a repair.
 #[derive(Clone, Debug)]
 pub struct Repaired {
-    /// Where the copies are.
+    /// The directory of the copies.
     pub copies: PathBuf,
     /// The new lineage.
     pub lineage: Lineage,
-    /// The entry that draws it.
+    /// Its entry.
     pub lsn: Lsn,
 }
 
-/// A good part of a log, and what a repair drops behind it.
+/// The good part of a log, and the tail that a repair drops.
 pub(super) struct Found {
     bank: Bank,
     tail: Box<Tail>,
@@ -81,9 +82,9 @@ pub(super) struct Found {
     entries: u64,
 }
 
-/// Looks for the good part of a log that a start refuses, from the newest place on from which it can be read; none if there
-/// is no such part, and the `Err` of the inner result where no repair may drop what stands behind it. `disk` shows the store
-/// with `fixes` done; `lost` says what they have replaced.
+/// Finds the good part of a log that a start refuses, read from the newest possible base; none if there is no such
+/// part. The inner `Err` says why no repair may drop the tail. `disk` shows the store with the fixes done; `lost` names
+/// what they replaced.
 pub(super) fn find_good_part(
     env: &StoreEnv,
     disk: &dyn Disk,
@@ -125,26 +126,26 @@ pub(super) fn find_good_part(
             _ => None,
         }
     })?;
-    // What the system refuses says nothing about the log.
+    // An I/O error says nothing about the log.
     failed.filter(|_| found.is_none()).map_or(Ok(found), |error| Err(error.into()))
 }
 
 impl Found {
-    /// What stands behind the good part, and where that ends.
+    /// The tail behind the good part, and its end.
     pub(super) fn tail(&self) -> &Tail {
         &self.tail
     }
 }
 
 impl Repair {
-    /// The repair that drops what stands behind the good part, and makes `fixes`.
+    /// The repair that drops the tail, and applies `fixes`.
     pub(super) fn new(env: &StoreEnv, dir: &Path, found: Found, fixes: Vec<Fix>, lock: Box<dyn Send>) -> Self {
         let Found { bank, tail, dropped, batches, entries } = found;
         let requests = in_epochs(bank.epochs().clone(), dropped);
         Self { env: env.clone(), dir: dir.to_owned(), bank, tail, requests, batches, entries, fixes, _lock: lock }
     }
 
-    /// The files that are made anew with it.
+    /// The files that are made anew by it.
     #[must_use]
     pub fn fixes(&self) -> &[Fix] {
         &self.fixes
@@ -152,19 +153,19 @@ impl Repair {
 }
 
 impl Repair {
-    /// What is damaged, and where the good part ends.
+    /// The damage, and the end of the good part.
     #[must_use]
     pub const fn tail(&self) -> &Tail {
         &self.tail
     }
 
-    /// The numbered requests that would be dropped, as far as they can be read.
+    /// The numbered requests that the repair drops, as far as they can be read.
     #[must_use]
     pub fn requests(&self) -> &[DroppedRequest] {
         &self.requests
     }
 
-    /// How many batches and entries would be dropped, as far as they can be read.
+    /// How many batches and entries the repair drops, as far as they can be read.
     #[must_use]
     pub const fn counts(&self) -> (u64, u64) {
         (self.batches, self.entries)
@@ -176,16 +177,16 @@ impl Repair {
         self.bank.decimals()
     }
 
-    /// The number of the first batch that would be dropped.
+    /// The number of the first dropped batch.
     #[must_use]
     pub const fn first_dropped(&self) -> u64 {
         self.tail.end.batch_number.saturating_add(1)
     }
 
-    /// Does it. `list` goes with the copies.
+    /// Applies the repair. `list` is stored with the copies.
     ///
     /// # Errors
-    /// [`StoreError`]; the store is then damaged as before, or repaired, and never anything between.
+    /// [`StoreError`]; the store is then damaged as before, or repaired, never in between.
     pub fn apply(self, list: &str) -> Result<Repaired, StoreError> {
         let copies = self.copy(list)?;
         let (mut lineage, mut incarnation) = ([0; 8], [0; 8]);
@@ -202,7 +203,7 @@ impl Repair {
         Ok(Repaired { copies, lineage: drawn, lsn })
     }
 
-    /// Copies every segment with something to drop, then the list, all durable.
+    /// Copies every segment of the tail, then the list, all durable.
     fn copy(&self, list: &str) -> Result<PathBuf, StoreError> {
         let disk = &*self.env.disk;
         let copies = free_name(&self.env, &self.dir)?;
@@ -231,7 +232,7 @@ impl Repair {
     }
 }
 
-/// Copies a file durably, and compares the copy with it.
+/// Copies a file durably, and compares the copy with the original.
 pub(super) fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), StoreError> {
     let source = disk.open_read(from).map_err(io_error("open", from))?;
     let length = source.len().map_err(io_error("measure", from))?;
@@ -252,7 +253,7 @@ pub(super) fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), S
     Ok(())
 }
 
-/// The first of `DIR.repair-1`, `DIR.repair-2` ... that is not there yet.
+/// The first unused name of `DIR.repair-1`, `DIR.repair-2` ...
 pub(super) fn free_name(env: &StoreEnv, dir: &Path) -> Result<PathBuf, StoreError> {
     let mut number = 0_u32;
     loop {
@@ -266,7 +267,7 @@ pub(super) fn free_name(env: &StoreEnv, dir: &Path) -> Result<PathBuf, StoreErro
     }
 }
 
-/// Something in a dropped batch: a request of the epochs that were then known, or a new lineage or start.
+/// A part of a dropped batch: a request, with the epochs known there, or a new lineage or start.
 enum Dropped {
     Request(Origin, Option<Command>, Position, bool),
     Lineage(Lineage),
@@ -288,7 +289,7 @@ fn requests_in(batch: &DroppedBatch<'_>) -> Vec<Dropped> {
     dropped.collect()
 }
 
-/// Names each request by the epochs that were known where it stood, `epochs` at the beginning.
+/// Resolves each request's id by the epochs that were known at its place, starting from `epochs`.
 fn in_epochs(mut epochs: Epochs, found: Vec<Dropped>) -> Vec<DroppedRequest> {
     let requests = found.into_iter().filter_map(|dropped| match dropped {
         Dropped::Lineage(new) => {
@@ -296,7 +297,7 @@ fn in_epochs(mut epochs: Epochs, found: Vec<Dropped>) -> Vec<DroppedRequest> {
             None
         }
         Dropped::Start(lsn, epoch) => {
-            // In damage anything may stand: one that does not fit names nothing.
+            // Damaged bytes may decode to any epoch: one that does not fit is ignored.
             epochs.start(lsn, epoch);
             None
         }

@@ -1,4 +1,4 @@
-//! The file `SNAPSHOT` in a directory that is a copy of a store: whose, and where its log must end.
+//! The file `SNAPSHOT` in a copy of a store: the store's id, and where its log must end.
 //!
 //! ```text
 //! 0   8  magic "BKDSNAPS"            12  2 format version, 2 zero
@@ -8,8 +8,8 @@
 //! 96  8  incarnation counter         104 8 incarnation random  112 8 bank time of the last batch
 //! 120 .. 0xFF to 512
 //! ```
-//! It is the first file of a snapshot and goes when a start has drawn a new lineage. Left out: both (`snapshot/mod.rs`,
-//! `open.rs`).
+//! It is the snapshot's first file, and is removed when a start has drawn a new lineage. Left out: both
+//! (`snapshot/mod.rs`, `open.rs`).
 
 use std::path::Path;
 
@@ -19,18 +19,18 @@ use crate::env::Disk;
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 use crate::wal::{Anchor, Incarnation, Known, LogEnd, Position};
 
-/// Its name.
+/// The marker's file name.
 pub(in crate::engine) const SNAPSHOT: &str = "SNAPSHOT";
 const LENGTH: usize = 512;
 const FORMAT_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"BKDSNAPS";
 
-/// What it says.
+/// The marker's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Marker {
     /// The store that was copied.
     pub(in crate::engine) store: StoreId,
-    /// Where its log ended.
+    /// The end of its log.
     pub(in crate::engine) end: LogEnd,
 }
 
@@ -40,7 +40,7 @@ impl Marker {
         Lsn(self.end.next_lsn.0.saturating_sub(1))
     }
 
-    /// What the log of the copy must go through.
+    /// The end that the log of the copy must go through.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the copy is of another store.
@@ -51,7 +51,7 @@ impl Marker {
         Ok(Known { by: "the snapshot's marker", anchor: Anchor { last_batch: self.end.position, end: self.end } })
     }
 
-    /// Writes it, durably but for its name.
+    /// Writes the file and syncs it; the directory is not synced.
     pub(in crate::engine) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
         let path = dir.join(SNAPSHOT);
         let file = disk.create(&path).map_err(io_error("create", &path))?;
@@ -59,10 +59,10 @@ impl Marker {
         file.sync().map_err(io_error("sync", &path))
     }
 
-    /// Reads it from the device; none if the directory is no snapshot.
+    /// Reads the file from the device; none if the directory is not a snapshot.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; [`StoreError::Damaged`] for one that is not whole.
+    /// [`StoreError::Io`]; [`StoreError::Damaged`] for a damaged one.
     pub(in crate::engine) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(SNAPSHOT);
         if !disk.exists(&path).map_err(io_error("look for", &path))? {
@@ -86,7 +86,7 @@ impl Marker {
         Self::decode(&bytes).map(Some).ok_or_else(|| damaged("it does not say what a snapshot's marker says"))
     }
 
-    /// Its bytes.
+    /// The file's bytes.
     pub(in crate::engine) fn encode(&self) -> Vec<u8> {
         let Self { store, end } = self;
         let mut bytes = Vec::with_capacity(LENGTH);
@@ -123,12 +123,12 @@ impl Marker {
             incarnation: Incarnation { counter: array(96)?, random: array(104)? },
         };
         let marker = Self { store, end };
-        // Every byte of it follows from what it says, checksum and version included.
+        // Every byte follows from the fields, checksum and version included.
         (marker.encode() == bytes).then_some(marker)
     }
 }
 
-/// The format version of a marker that is whole, if it is another.
+/// The format version of a sound marker of another version.
 fn other_version(bytes: &[u8]) -> Option<u16> {
     let (crc, body) = (bytes.get(8..)?.first_chunk().copied().map(u32::from_le_bytes)?, bytes.get(12..)?);
     let version = body.first_chunk().copied().map(u16::from_le_bytes)?;

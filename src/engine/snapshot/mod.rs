@@ -1,9 +1,10 @@
-//! Copies a store, also while a daemon runs over it, to a directory that a start can go on from.
+//! Copies a store, also beside a running daemon, to a directory that a start accepts.
 //!
-//! Order: the directory; the marker `SNAPSHOT`, so that whatever of the copy is there is never taken for the store itself;
-//! the checkpoints; the segments, the last one as far as the log is sealed; all of it synced, read back from the device and
-//! replayed; and only then the manifest, which makes it a store. The key file is not copied: whoever has the snapshot has
-//! no PINs. Left out: the marker's bytes (`marker.rs`), and the first start from a snapshot (`open.rs`).
+//! Order: the directory; the marker `SNAPSHOT`, so that a partial copy is never taken for the store itself; the
+//! checkpoints; the segments, the last one up to its last sealed batch; all of it synced, read back from the device and
+//! replayed; and only then the manifest, which makes it a store. The key file is not copied: the snapshot alone reveals
+//! no PINs.
+//! Left out: the marker's bytes (`marker.rs`), and the first start from a snapshot (`open.rs`).
 
 pub(super) mod marker;
 
@@ -24,17 +25,17 @@ use crate::env::{Disk, File, ReadOnly};
 use crate::model::types::{Chain, Lsn, StoreId};
 use crate::wal::{self, Anchor, Hold, Inspected, LogEnd, SegmentScan, Writer};
 
-/// How often a segment is looked for that is just being packed.
+/// How often to retry opening a segment that is just being compressed.
 const LOOKS: usize = 4;
 
-/// How often a daemon's seal is looked for, and how long between two looks.
+/// How often to look for a daemon's seal, and the pause between two looks.
 const SEAL_LOOKS: usize = 25;
 const SEAL_LOOK: Duration = Duration::from_millis(20);
 
-/// A snapshot that was made and verified.
+/// The result of a snapshot, written and verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The store that it is a copy of.
+    /// The store that was copied.
     pub store: StoreId,
     /// Its last entry.
     pub lsn: Lsn,
@@ -42,21 +43,21 @@ pub struct Snapshot {
     pub chain: Chain,
     /// How many segments it has.
     pub segments: u64,
-    /// How many checkpoints.
+    /// How many checkpoints it has.
     pub checkpoints: usize,
-    /// What its files take, in bytes.
+    /// The length of its files in bytes.
     pub bytes: u64,
 }
 
-/// Makes a snapshot of the store in `dir` in `target`, which must be empty or not there yet. Beside a running daemon it
-/// holds everything that was answered before the call. Nothing in `dir` is changed, and no request waits for it.
+/// Copies the store in `dir` to `target`, which must be empty or missing. Beside a running daemon the copy holds
+/// everything that was answered before the call. Nothing in `dir` is changed, and no request waits for it.
 ///
 /// # Errors
-/// [`StoreError`]; what was made until then is removed again, as far as that works, and is no store.
+/// [`StoreError`]; the partial copy is removed, if possible, and is not a store.
 pub fn snapshot(env: &StoreEnv, dir: &Path, target: &Path) -> Result<Snapshot, StoreError> {
     let env = &env.beside(dir)?;
     judge::look_for_store(env, dir)?;
-    // Opened before the log is read: so the log is known to go on beyond each of them, and none can vanish.
+    // Opened before the log is read: so the log goes on beyond each of them, and none can vanish.
     let source: Arc<dyn Disk> = match env.holder(dir)? {
         Some(_) => Arc::new(Hold::new(Arc::clone(&env.disk), dir)?),
         None => {
@@ -80,9 +81,9 @@ pub fn snapshot(env: &StoreEnv, dir: &Path, target: &Path) -> Result<Snapshot, S
     made
 }
 
-/// Reads the log of the store to its end, which the snapshot ends with. Beside a daemon, that is the end of what is sealed,
-/// once it holds everything that could have been answered before this call: a daemon seals 100 ms after its last answer. One
-/// that does not, for lack of space, leaves a last batch that stands whole; it is taken.
+/// Reads the store's log up to the end of the snapshot. Beside a daemon, that is the last seal, once it covers every
+/// answer sent before this call: a daemon seals 100 ms after its last answer. Without room for a seal, the last whole
+/// batch counts too.
 fn sealed(env: &StoreEnv, source: &dyn Disk, dir: &Path, survey: &SegmentScan, from: Option<&Anchor>) -> Result<Inspected, StoreError> {
     let mut answered = None;
     let mut looks = 0;
@@ -106,10 +107,10 @@ fn sealed(env: &StoreEnv, source: &dyn Disk, dir: &Path, survey: &SegmentScan, f
     }
 }
 
-/// A copy on its way.
+/// A copy that is being made.
 struct Copying<'a> {
     env: &'a StoreEnv,
-    /// The disk as the store is seen on it.
+    /// The disk of the store.
     source: &'a dyn Disk,
     dir: &'a Path,
     target: &'a Path,
@@ -139,7 +140,8 @@ impl Copying<'_> {
         Ok(Snapshot { store: self.marker.store, lsn: self.marker.lsn(), chain, segments, checkpoints, bytes })
     }
 
-    /// Copies a segment as it is kept; the last one unpacked, without what stands behind the end.
+    /// Copies a segment, compressed or not, as it is stored; the last one uncompressed, without the bytes behind the
+    /// end.
     fn segment(&self, sequence: u64) -> Result<u64, StoreError> {
         let disk = &*self.env.disk;
         let end = self.marker.end.position;
@@ -155,7 +157,7 @@ impl Copying<'_> {
         Ok(length)
     }
 
-    /// Opens the file that a segment is kept in, and gives its name.
+    /// Opens a segment's file, compressed or not; returns its name.
     fn open_as_kept(&self, sequence: u64) -> Result<(String, Box<dyn File>), StoreError> {
         let disk = self.source;
         let mut looks = 0;
@@ -165,14 +167,14 @@ impl Copying<'_> {
             let from = self.dir.join(&name);
             match disk.open_read(&from) {
                 Ok(file) => return Ok((name, file)),
-                // It was packed just now.
+                // It was compressed just now: look again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && looks < LOOKS => {}
                 Err(error) => return Err(io_error("open", &from)(error)),
             }
         }
     }
 
-    /// Replays the copy from the device, and tells how many checkpoints it has.
+    /// Replays the copy from the device; returns how many checkpoints it has.
     fn verify(&self) -> Result<usize, StoreError> {
         let (disk, target) = (&*self.env.disk, self.target);
         let survey = SegmentScan::part(disk, target, self.marker.store, self.first, self.marker.end.position.segment)?;
@@ -193,7 +195,7 @@ impl Copying<'_> {
     }
 }
 
-/// Only the lock that was just taken may be there.
+/// Refuses a directory with any file but the lock that was just taken.
 fn refuse_content(env: &StoreEnv, target: &Path) -> Result<(), StoreError> {
     let names = env.disk.list(target).map_err(io_error("list", target))?;
     match names.into_iter().find(|name| name != LOCK) {
@@ -202,7 +204,7 @@ fn refuse_content(env: &StoreEnv, target: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Removes the parts of a copy that came to nothing; the marker last.
+/// Removes the files of a failed copy; the marker last.
 fn discard(env: &StoreEnv, target: &Path) {
     let Ok(names) = env.disk.list(target) else { return };
     for name in names.iter().filter(|name| *name != SNAPSHOT) {

@@ -1,9 +1,9 @@
 //! The lab's front end: the dialogues of the report's three servers, as a state machine from text to text.
 //!
-//! It turns what a client types into the questions that any client may ask, and the replies into the report's words.
-//! A dialogue goes step by step: while a question of its is unanswered, nothing further is read.
-//! Left out: where a message ends (`line_ends.rs`), lines and words (`text.rs`), chance (`rules.rs`), sending the questions (`session.rs`), and
-//! all of the bank.
+//! It turns a client's text into the requests that any client may send, and the replies into the report's wording. A
+//! dialogue goes step by step: while its request is unanswered, nothing further is read.
+//! Left out: where a message ends (`line_ends.rs`), lines and wording (`text.rs`), random errors (`rules.rs`), sending
+//! the requests (`session.rs`), and the bank.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -44,7 +44,7 @@ impl Port {
     }
 }
 
-/// What a dialogue needs to know of the bank and the rules.
+/// The settings of the bank and of the lab's rules that a dialogue needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// Decimals of every amount.
@@ -55,9 +55,9 @@ pub struct Terms {
 
 /// One client's dialogue.
 ///
-/// Invariants: `question` is there only in the state `Asked`, from the moment when it arises until it is taken over;
-/// the number of a customer's next request counts the recorded answers of its session, so that an unrecorded refusal
-/// leaves the number free; in the bytes that are kept for it only line ends end a message.
+/// Invariants: `question` is set only in the state `Asked`, from its creation until it is listed; the number of a
+/// customer's next request counts the recorded answers of its session, so an unrecorded refusal leaves the number free;
+/// in the bytes that are kept for it only line ends end a message.
 #[derive(Debug)]
 pub struct Dialogue {
     port: Port,
@@ -68,7 +68,7 @@ pub struct Dialogue {
     silent_at: Option<Duration>,
 }
 
-/// What the client is to say next, or what the bank was asked.
+/// What the client says next, or which request is in flight.
 #[derive(Debug)]
 enum State {
     /// Lower-casing and numbers: the only message.
@@ -94,7 +94,7 @@ enum About {
     Leaving,
 }
 
-/// Who has logged in.
+/// A customer who has logged in.
 #[derive(Clone, Copy, Debug)]
 struct Customer {
     account: AccountId,
@@ -111,21 +111,21 @@ enum Movement {
     Deposit,
 }
 
-/// What became of a message.
+/// The result of reading one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// There was none yet.
+    /// There is no whole message yet.
     Nothing,
     /// It was answered at once, or it needs no answer.
     Answered,
-    /// There is a question for the bank: [`Dialogue::question`].
+    /// It became a request to the bank: [`Dialogue::question`].
     Question,
     /// The dialogue is over.
     Over,
 }
 
 impl Dialogue {
-    /// A new dialogue. What the client is told first is put into `out`.
+    /// A new dialogue. Its first words are appended to `out`.
     pub fn start(port: Port, terms: Terms, out: &mut Vec<u8>) -> Self {
         let state = match port {
             Port::Lower | Port::Number => State::Only,
@@ -137,12 +137,13 @@ impl Dialogue {
         Self { port, terms, state, question: None, habit: Habit::Unknown, silent_at: None }
     }
 
-    /// Appends what one read brought to bytes that are kept from earlier ones.
+    /// Appends the bytes of one read to the bytes that are kept from earlier ones.
     pub fn join(&mut self, kept: &mut Vec<u8>, read: &[u8]) {
         self.habit.join(kept, read);
     }
 
-    /// Notes when the client counts as silent, if it has begun a message and shown no habit. Returns the time noted before.
+    /// Notes when the client counts as silent, if it has begun a message and its habit is unknown. Returns the time
+    /// noted before.
     pub const fn note_silence(&mut self, at: Duration) -> Option<Duration> {
         self.silent_at.replace(at)
     }
@@ -153,34 +154,34 @@ impl Dialogue {
         self.habit == Habit::Unknown
     }
 
-    /// The client has sent nothing more up to `at`. Returns whether that ends a message in the bytes that are kept.
+    /// Notes that the client has sent nothing more up to `at`. Returns whether that ends a message in the kept bytes.
     pub fn end_by_silence(&mut self, at: Duration, kept: &mut Vec<u8>) -> bool {
         self.silent_at.take_if(|silent_at| *silent_at == at).is_some() && self.habit.end_by_silence(kept)
     }
 
-    /// The client sends no more. Returns whether that ends a message in the bytes that are kept.
+    /// Notes that the client sends no more. Returns whether that ends a message in the kept bytes.
     pub fn end_by_end(kept: &mut Vec<u8>) -> bool {
         line_ends::end_by_end(kept)
     }
 
-    /// The question that is to be asked now. It stays until [`Dialogue::asked`].
+    /// The request to send now. It stays until [`Dialogue::asked`].
     #[must_use]
     pub const fn question(&self) -> Option<&Ask> {
         self.question.as_ref()
     }
 
-    /// Notes that the question is on its way: [`Dialogue::reply`] comes next.
+    /// Notes that the request is listed: [`Dialogue::reply`] comes next.
     ///
     /// # Errors
-    /// [`Fatal::Broken`] where there is none.
+    /// [`Fatal::Broken`] if there is none.
     pub fn asked(&mut self) -> Result<(), Fatal> {
         self.question.take().map(drop).ok_or(Fatal::Broken("a dialogue's question is asked that does not exist"))
     }
 
-    /// Hears the message at the front of `bytes`, and says how many bytes it took. Answers are put into `out`.
+    /// Handles the message at the front of `bytes`; returns how many bytes it took. Answers are appended to `out`.
     ///
     /// # Errors
-    /// [`Fatal::Broken`] while a question is unanswered.
+    /// [`Fatal::Broken`] while a request is unanswered.
     pub fn next(&mut self, bytes: &[u8], chance: &mut Chance, out: &mut Vec<u8>) -> Result<(usize, Heard), Fatal> {
         if self.question.is_some() {
             return Ok((0, Heard::Question));
@@ -218,7 +219,7 @@ impl Dialogue {
         })
     }
 
-    /// The only message of a client that is answered once.
+    /// Handles the only message of the ports that answer once.
     fn hear_only(&mut self, message: &str, out: &mut Vec<u8>) -> Heard {
         if self.port == Port::Lower {
             return self.ask(About::Lower, Ask::Lower { text: message.to_owned() });
@@ -260,12 +261,12 @@ impl Dialogue {
         match command.map(|command| (command, command.check())) {
             Err(error) => say_of(out, "Invalid amount: ", &error),
             Ok((_, Err(malformed))) => say_of(out, "Invalid amount: ", &malformed),
-            // Decided before the request has a number: nothing of it ever happened.
+            // Drawn before the request takes a number: it leaves no trace in the session.
             Ok(_) if chance.strikes() => say(out, text::TRANSACTION_ERROR),
             Ok((command, Ok(()))) => {
                 let number = customer.next;
-                // These clients cannot ask again, so each request acknowledges its own reply too: a session that is
-                // left behind can be evicted.
+                // These clients cannot resend, so each request acknowledges its own reply too: a session that is left
+                // behind can be evicted.
                 let acked_below = number.next().unwrap_or(number);
                 return self.ask(About::Movement(customer), Ask::Request { number, acked_below, command });
             }
@@ -273,10 +274,10 @@ impl Dialogue {
         self.wait(State::Menu(customer))
     }
 
-    /// Takes the reply to the question. `true`: the dialogue is over. Answers are put into `out`.
+    /// Handles the reply to the request. Returns true when the dialogue is over. Answers are appended to `out`.
     ///
     /// # Errors
-    /// [`Fatal::Broken`] where there was no question, or not one that can have this reply.
+    /// [`Fatal::Broken`] if there was no request, or it cannot have this reply.
     pub fn reply(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Result<bool, Fatal> {
         let State::Asked(about) = self.state else {
             return Err(Fatal::Broken("a dialogue has a reply without a question"));

@@ -1,4 +1,4 @@
-//! Dialogues word by word, with a bank that says what the test wants.
+//! Dialogues word by word, with a bank whose replies the test chooses.
 
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
@@ -31,7 +31,7 @@ impl Talk {
         Self { dialogue, chance: Chance::new(&LabRules { error_rate: error_rate.parse().unwrap(), ..LabRules::default() }) }
     }
 
-    /// A teller machine whose customer stands at the menu.
+    /// A teller machine with a customer at the menu.
     fn at_the_menu(terms: Terms, error_rate: &str) -> Self {
         let mut talk = Self::new(Port::Atm, terms, error_rate);
         talk.says("Sami", "Enter Your Account Pin : ");
@@ -50,20 +50,20 @@ impl Talk {
         (taken, heard, String::from_utf8(out).unwrap())
     }
 
-    /// Hears a line and answers it at once.
+    /// Sends a line that is answered at once.
     #[track_caller]
     fn says(&mut self, message: &str, answer: &str) {
         let line = line(message);
         assert_eq!(self.hears(line.as_bytes()), (line.len(), Heard::Answered, answer.to_owned()));
     }
 
-    /// Hears a message, answers it, and it is the last.
+    /// Sends a message that is answered at once, and is the last.
     #[track_caller]
     fn ends(&mut self, message: &[u8], answer: &str) {
         assert_eq!(self.hears(message), (message.len(), Heard::Over, answer.to_owned()));
     }
 
-    /// Hears a line that becomes a question.
+    /// Sends a line that becomes a request.
     #[track_caller]
     fn asks(&mut self, message: &str, question: &Ask) {
         let line = line(message);
@@ -71,7 +71,7 @@ impl Talk {
         self.takes(question);
     }
 
-    /// There is a question, it stays until it is taken, and nothing is heard meanwhile.
+    /// Takes the request: it is there, it stays until it is taken, and nothing is read meanwhile.
     #[track_caller]
     fn takes(&mut self, question: &Ask) {
         assert_eq!(self.hears(b"later"), (0, Heard::Question, String::new()));
@@ -132,7 +132,7 @@ fn an_amount_that_is_none_takes_no_number() {
     talk.moves(true, 5, 1, Outcome::Done, "New balance is 500");
 }
 
-/// An unrecorded refusal leaves the number free; one that says that the session is gone ends the dialogue.
+/// An unrecorded refusal leaves the number free; one for a lost session ends the dialogue.
 #[test]
 fn refusals_in_words() {
     let mut talk = Talk::at_the_menu(TERMS, "0");
@@ -208,7 +208,7 @@ fn bytes_that_are_no_message() {
     Talk::new(Port::Lower, TERMS, "0").ends(b"\xff\n", text::NOT_UTF8);
     let mut talk = Talk::at_the_menu(TERMS, "0");
     assert_eq!(talk.hears(b"\xff\xfe\n"), (3, Heard::Answered, text::NOT_UTF8.to_owned()));
-    // The client stands where it stood.
+    // The dialogue's state is unchanged.
     assert_eq!(talk.hears(b""), (0, Heard::Nothing, String::new()));
     talk.moves(true, 5, 1, Outcome::Done, "New balance is 500");
 }

@@ -1,26 +1,26 @@
-//! A client's habit: whether it ends its lines, as people with `nc` or `telnet` do, or sends one message at a time without
-//! an end, as the report's clients do.
+//! A client's habit: whether it ends its lines, as people with `nc` or `telnet` do, or sends one message at a time
+//! without a line end, as the report's clients do.
 //!
-//! Where there is no line end, a message ends where a line end is put behind it here, so that only line ends count in what
-//! is kept. Left out: where a line ends (`text.rs`), the time of silences (`session.rs`).
+//! Where a message without a line end is complete, a line end is appended to it here, so that only line ends count in
+//! the kept bytes. Left out: where a line ends (`text.rs`), how long a silence is (`session.rs`).
 
 use crate::server::lab::text;
 
-/// What a client has shown of its habit.
+/// What is known of a client's habit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// It has neither ended a line nor been silent after a beginning.
+    /// It has neither ended a line nor been silent after the beginning of a message.
     Unknown,
     /// It has ended a line: only line ends end its messages.
     Lines,
-    /// It was silent without having ended a line: each read is a message, until it ends a line.
+    /// It was silent without having ended a line: each read is a message, until the client ends a line.
     Reads,
 }
 
 impl Habit {
-    /// Appends what one read brought to the bytes that are kept from earlier ones.
+    /// Appends the bytes of one read to the bytes that are kept from earlier ones.
     pub fn join(&mut self, kept: &mut Vec<u8>, read: &[u8]) {
-        // A CR that is kept may be the beginning of a line end.
+        // A kept CR may be the first byte of a line end.
         let before = kept.len().saturating_sub(1);
         kept.extend_from_slice(read);
         match self {
@@ -32,7 +32,7 @@ impl Habit {
         }
     }
 
-    /// The client is silent after a beginning. Returns whether that ends a message.
+    /// Notes that the client is silent after the beginning of a message. Returns whether that ends the message.
     pub fn end_by_silence(&mut self, kept: &mut Vec<u8>) -> bool {
         if *self != Self::Unknown || !text::is_open(kept) {
             return false;
@@ -43,7 +43,7 @@ impl Habit {
     }
 }
 
-/// The client sends no more: what it began is a message. Returns whether it had begun one.
+/// Notes that the client sends no more: an incomplete line is a message. Returns whether there was one.
 pub fn end_by_end(kept: &mut Vec<u8>) -> bool {
     let is_open = text::is_open(kept);
     end_line(kept);
@@ -60,7 +60,7 @@ fn end_line(kept: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// What is kept after these reads, and the habit.
+    /// The kept bytes after these reads, and the habit.
     fn kept(mut habit: Habit, reads: &[&[u8]]) -> (Vec<u8>, Habit) {
         let mut kept = Vec::new();
         for read in reads {

@@ -1,4 +1,4 @@
-//! The lab's front end: text dialogues on three ports over the same requests as every other client's.
+//! The lab's front end: text dialogues on three ports. They become the same requests as any other client's.
 
 pub(super) mod dialogue;
 #[cfg(test)]

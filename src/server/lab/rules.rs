@@ -1,6 +1,7 @@
-//! What `serve --lab` can set: how often a transaction fails on purpose, and after how many a login ends.
+//! The settings of `serve --lab`: how often a transaction fails on purpose, and after how many transactions a login
+//! ends.
 //!
-//! Left out: the dialogue that keeps these rules (`lab/mod.rs`).
+//! Left out: the dialogue that follows these rules (`dialogue.rs`).
 
 use std::str::FromStr;
 
@@ -10,14 +11,15 @@ use crate::model::amount::Amount;
 const DECIMALS: u8 = 9;
 const WHOLE: u64 = 1_000_000_000;
 
-/// The rules of the lab's teller machine. By default nothing fails on purpose, and a login ends when its customer says so.
+/// The rules of the lab's teller machine. By default nothing fails on purpose, and a login ends when its customer
+/// leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LabRules {
     /// The share of deposits and withdrawals that are answered with an error and not executed.
     pub error_rate: ErrorRate,
     /// A login ends after this many successful deposits and withdrawals.
     pub max_transactions: Option<u64>,
-    /// Where chance begins: the same seed, the same errors.
+    /// Random seed: the same seed draws the same errors.
     pub seed: u64,
 }
 
@@ -40,7 +42,8 @@ impl FromStr for ErrorRate {
     }
 }
 
-/// Chance by seed (splitmix64), one for the whole daemon: the n-th transaction fails or not, whoever asks it.
+/// Random numbers from the seed (splitmix64), one sequence for the whole daemon: whether the n-th transaction fails
+/// does not depend on the client.
 #[derive(Debug)]
 pub struct Chance {
     rate: ErrorRate,
@@ -48,7 +51,7 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// Chance as the rules say.
+    /// The sequence of the rules' seed.
     pub const fn new(rules: &LabRules) -> Self {
         Self { rate: rules.error_rate, state: rules.seed }
     }

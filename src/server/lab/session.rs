@@ -1,7 +1,7 @@
-//! Dialogues of the lab in the turn: their messages become questions like anybody's, one at a time, and no session
+//! Lab dialogues in the turn: their messages become requests like those of any client, one at a time, and no session
 //! outlives its connection.
 //!
-//! Left out: what is said (`lab/mod.rs`), judging and answering questions (`arrival.rs`, `turn.rs`).
+//! Left out: the wording (`dialogue.rs`, `text.rs`), admitting and answering requests (`turn.rs`, `requests/`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,20 +17,21 @@ use crate::server::turn::{Admitted, Item, Logged};
 use crate::wal::Full;
 use crate::wire::message::Reply;
 
-/// Without a further byte for this long, what a client began without ever having ended a line is a message.
+/// A client that has never ended a line ends its message by sending nothing for this long.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// What all dialogues share.
+/// The state that all dialogues share.
 pub(in crate::server) struct Lab {
     rules: LabRules,
     chance: Chance,
-    /// Sessions whose connections are gone: they are closed as soon as a batch takes it.
+    /// Sessions whose connections are gone: each is closed as soon as a batch has room.
     abandoned: Vec<Abandoned>,
-    /// Not before this are they tried again.
+    /// Closing them is not tried again before this time.
     retry_at: Duration,
-    /// When the turn began: what had arrived by then is read in it.
+    /// When the turn began: what had arrived by then is read in this turn.
     turn_began: Duration,
-    /// When clients that began a message count as silent, and their slots. A time counts only if its dialogue has noted it.
+    /// When clients with an incomplete message count as silent, with their slots. An element counts only if its
+    /// dialogue has noted the same time.
     silences: BTreeSet<(Duration, usize)>,
 }
 
@@ -65,7 +66,7 @@ impl Lab {
         self.turn_began = now;
     }
 
-    /// Begins to wait for the rest of what a client began, or waits anew.
+    /// Starts, or restarts, the wait for the rest of a message.
     fn await_rest(&mut self, slot: usize, dialogue: &mut Dialogue) {
         let at = self.turn_began.saturating_add(SILENCE);
         if let Some(before) = dialogue.note_silence(at) {
@@ -76,13 +77,13 @@ impl Lab {
 }
 
 impl Service {
-    /// Begins a dialogue; its first words are put into `out`.
+    /// Begins a dialogue; its first words are appended to `out`.
     pub(in crate::server) fn begin_dialogue(&self, port: Port, out: &mut Vec<u8>) -> FrontEnd {
         let terms = Terms { decimals: self.engine.bank().decimals(), max_transactions: self.lab.rules.max_transactions };
         FrontEnd::Lab(Box::new(Dialogue::start(port, terms, out)))
     }
 
-    /// Hears messages at the front of `bytes` until one becomes a question; returns how many bytes they took.
+    /// Handles messages at the front of `bytes` until one becomes a request; returns how many bytes they took.
     ///
     /// # Errors
     /// [`Fatal`], as `Engine::new_tag`, and [`Fatal::Broken`].
@@ -129,15 +130,15 @@ impl Service {
         Ok(consumed)
     }
 
-    /// The question is in the turn's list: nothing is read until it is answered.
+    /// Notes that the request is in the turn's list: nothing is read before it is answered.
     fn is_asked(&mut self, id: ConnectionId) -> Result<(), Fatal> {
         let Some(connection) = self.connection(id) else { return Ok(()) };
         connection.is_blocked = true;
         connection.dialogue().map_or(Ok(()), |(dialogue, _)| dialogue.asked())
     }
 
-    /// Goes on with clients that are silent after the beginning of a message. What had arrived when the turn began is
-    /// read by now, or is noted as unread, so that the bank's own delays are no silence.
+    /// Ends the messages of clients that are silent. What had arrived when the turn began is read by now, or is noted
+    /// as unread, so the bank's own delays do not count as silence.
     pub(in crate::server) fn end_silences(&mut self) {
         while let Some((at, slot)) = self.lab.silences.pop_first() {
             if at > self.lab.turn_began {
@@ -157,7 +158,7 @@ impl Service {
         }
     }
 
-    /// Puts a reply into words. A question that follows from it waits for the next turn, since the batch is closed.
+    /// Puts a reply into words. A request that follows from it waits for the next turn, since the batch is closed.
     ///
     /// # Errors
     /// [`Fatal::Broken`], as [`Dialogue::reply`].
@@ -186,7 +187,7 @@ impl Service {
         }
     }
 
-    /// Puts the closing of abandoned sessions into the batch, as many as it takes.
+    /// Puts the closing of abandoned sessions into the batch, as many as fit.
     pub(in crate::server) fn close_abandoned(&mut self, now: Duration) {
         if self.lab.retry_at > now {
             return;
@@ -194,7 +195,7 @@ impl Service {
         while let Some(Abandoned { id, owner, session }) = self.lab.abandoned.pop() {
             match self.engine.submit_close(owner, session) {
                 Ok(Admission::Logged) => self.list(id, Item::Logged { id, logged: Logged::Close(session) }),
-                // Somebody else has closed it.
+                // Closed already, by the owner or the operator.
                 Ok(Admission::Listed) => {}
                 Err(full) => {
                     self.lab.abandoned.push(Abandoned { id, owner, session });
@@ -208,7 +209,7 @@ impl Service {
         }
     }
 
-    /// Ends all dialogues and closes their sessions, as far as the disk takes it: the daemon ends.
+    /// Ends all dialogues and closes their sessions before the daemon ends, as far as the disk has room.
     ///
     /// # Errors
     /// [`Fatal`], as [`Service::finish_turn`].

@@ -1,17 +1,17 @@
-//! The lab's text: where a line ends in the bytes that a client sends, and the words that it is answered.
+//! The lab's text: where a line ends, and the wording of the answers.
 //!
-//! TCP may cut and merge what a client sends anywhere, so here only line ends count. Left out: messages without a line end
-//! (`line_ends.rs`), and what the messages mean (`lab/mod.rs`).
+//! TCP may cut and merge a client's bytes anywhere, so only line ends count here. Left out: messages without a line end
+//! (`line_ends.rs`), and the meaning of messages (`dialogue.rs`).
 
-/// The longest message, in bytes without its line end; as much as the report's server reads at a time.
+/// The longest message, in bytes without its line end: what the report's server reads at a time.
 pub const MAX_MESSAGE: usize = 1024;
 
-/// What stands at the front of the bytes that a client sent.
+/// What is at the front of a client's bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Front<'a> {
     /// Nothing, or the beginning of a line.
     Incomplete,
-    /// A line without its end, and the bytes that it takes with it.
+    /// A line without its end, and its length with it.
     Message(&'a [u8], usize),
     /// More than [`MAX_MESSAGE`].
     TooLong,
@@ -22,7 +22,7 @@ pub fn front(bytes: &[u8]) -> Front<'_> {
     let reach = bytes.get(..MAX_MESSAGE + 2).unwrap_or(bytes);
     let (line, taken) = match line_end(reach) {
         Some((end, taken)) => (reach.get(..end).unwrap_or_default(), taken),
-        // A CR may be the beginning of the end.
+        // A CR may be the first byte of the line end.
         None if bytes.strip_suffix(b"\r").unwrap_or(bytes).len() > MAX_MESSAGE => return Front::TooLong,
         None => return Front::Incomplete,
     };
@@ -56,7 +56,7 @@ fn line_end(bytes: &[u8]) -> Option<(usize, usize)> {
 pub const NAME_PROMPT: &str = "Enter Your Account Name : ";
 /// After the name.
 pub const PIN_PROMPT: &str = "Enter Your Account Pin : ";
-/// After a wrong name or PIN; the first prompt follows in the same breath, since a client may read once only.
+/// After a wrong name or PIN. The first prompt follows in the same write, since a client may read only once.
 pub const BAD_LOGIN: &str = "Incorrect account name/pin\nEnter Your Account Name : ";
 /// After the right ones, indented as in the report's code.
 pub const LOGGED_IN: &str = "Successfully Logged in
@@ -77,7 +77,7 @@ pub const TRANSACTION_ERROR: &str = "Transaction error. Please try again.";
 pub const BAD_INPUT: &str = "Invalid input. Please send an integer and operation.";
 /// To bytes that are no text.
 pub const NOT_UTF8: &str = "Invalid input. Please send UTF-8 text.";
-/// The last words to whoever sends more than [`MAX_MESSAGE`].
+/// The last words to a client that sends more than [`MAX_MESSAGE`].
 pub const TOO_LONG: &str = "Invalid input. Please send at most 1024 bytes at a time.";
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
             let bytes = [&longest[..], b"x", end.as_bytes()].concat();
             assert_eq!(front(&bytes), Front::TooLong, "{end:?}");
         }
-        // A rest that no line end can make short enough is refused before one comes.
+        // A rest that is too long whatever line end follows is refused before one comes.
         for (rest, found) in
             [("", Front::Incomplete), ("\r", Front::Incomplete), ("x", Front::TooLong), ("\rx", Front::TooLong), ("xx", Front::TooLong)]
         {

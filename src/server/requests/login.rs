@@ -1,6 +1,6 @@
-//! Logins: how an attempt is admitted, and what its outcome makes of the connection.
+//! Logins: admission of an attempt, and its effect on the connection.
 //!
-//! Left out: secrets and how failures are counted (`bank/auth/`), the list of the turn (`turn.rs`).
+//! Left out: secrets and counting failures (`bank/auth/`), the turn's list (`turn.rs`).
 
 use crate::bank::Login;
 use crate::bank::auth::credential::Party;
@@ -36,7 +36,7 @@ impl Service {
         }
     }
 
-    /// The reply to a login attempt. An accepted one makes `owner` the connection's.
+    /// The reply to a login attempt. An accepted attempt sets the connection's owner.
     pub(in crate::server) fn answer_login(&mut self, id: ConnectionId, owner: Owner, login: Login) -> Reply {
         let accepted = login == Login::Accepted;
         if let Some(connection) = self.connection(id) {

@@ -1,4 +1,4 @@
-//! The requests by kind: for each, when it is admitted and what it is answered stand in one file.
+//! The requests by kind: one file for each has both its admission and its answer.
 
 mod login;
 mod money;

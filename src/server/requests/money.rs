@@ -1,7 +1,7 @@
-//! Money requests: one, several that follow each other, or a run; cancellations and acknowledgements. How each is admitted
-//! to the batch, and how it is answered once the batch is applied.
+//! Money requests: single, consecutive, or a run; cancellations and acknowledgements. Each is admitted to the batch
+//! here, and answered once the batch is applied.
 //!
-//! Left out: the list of the turn (`turn.rs`), and how an entry is executed (`bank/`).
+//! Left out: the turn's list (`turn.rs`), and the execution of an entry (`bank/`).
 
 use std::ops::Range;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl Service {
             (Some(Owner::Operator(_)), None) => return self.refused(id, Refusal::NotPermitted),
             (_, None) => return self.refused(id, Refusal::NoSession),
         };
-        // The lab's dialogue may acknowledge the reply to the request itself.
+        // A lab dialogue's request may acknowledge its own reply.
         let is_lab = self.connection(id).is_some_and(|connection| connection.front_end.is_lab());
         let numbers = if is_lab { Ok(()) } else { check_numbers(number, acked_below) };
         if let Err(refusal) = numbers.and_then(|()| check_command(&command, owner)) {
@@ -54,8 +54,8 @@ impl Service {
         Admitted::Yes
     }
 
-    /// Judges the new requests at the front of `bytes` that follow each other, up to the first that is not simply put into
-    /// the batch, and at most `most`; returns how many bytes they took.
+    /// Admits the new requests of consecutive numbers at the front of `bytes`, at most `most`, up to the first that
+    /// needs a decision of its own; returns how many bytes they took.
     pub(in crate::server) fn admit_following(&mut self, id: ConnectionId, owner: Owner, session: Lsn, bytes: &[u8], most: usize) -> usize {
         let Some(first) = self.engine.next_number(owner, session) else { return 0 };
         self.following.clear();
@@ -70,7 +70,7 @@ impl Service {
         frame::length_of(bytes, count)
     }
 
-    /// Judges a run whose commands are the last in `run_commands`.
+    /// Admits a run whose commands are the last in `run_commands`.
     pub(in crate::server) fn admit_run(
         &mut self,
         id: ConnectionId,
@@ -99,8 +99,8 @@ impl Service {
         refusal.map_or(Admitted::NextTurn, |refusal| self.refused(id, refusal))
     }
 
-    /// Puts into the batch what is new of a run: gives which of its commands those are, or none where they do not fit
-    /// any more.
+    /// Puts the new commands of a run into the batch. Returns their range in the run, or none if the run no longer fits
+    /// the batch.
     fn put_run(
         &mut self,
         id: ConnectionId,
@@ -124,7 +124,8 @@ impl Service {
         if self.engine.pending() > 0 && !self.engine.has_batch_room(commands.len()) {
             return Ok(None);
         }
-        // Numbers are consecutive, so what is new is, too: behind the duplicates, before the first that is not put there.
+        // Numbers are consecutive, so the new commands are, too: behind the duplicates, before the first that is not
+        // admitted.
         let next = self.engine.next_number(owner, session).and_then(|next| next.0.checked_sub(first.0));
         let start = next.and_then(|next| usize::try_from(next).ok()).filter(|start| *start < commands.len()).unwrap_or(commands.len());
         let new = commands.get(start..).unwrap_or_default();
@@ -188,7 +189,7 @@ impl Service {
                 }
                 _ => broken = NOT_A_REQUESTS_RESULT,
             }
-            // Behind the last number of all none follows.
+            // There is no number after the largest.
             number = number.next().unwrap_or(number);
         })?;
         broken?;
@@ -245,7 +246,7 @@ impl Service {
         self.reply(id, &reply, now)
     }
 
-    /// Gives the output back to its connection, if that is still there.
+    /// Puts the output back into its connection, if that is still there.
     fn give_back(&mut self, id: ConnectionId, output: Vec<u8>) {
         if let Some(connection) = self.connection(id) {
             *connection.output() = output;
@@ -253,15 +254,15 @@ impl Service {
         }
     }
 
-    /// What a command of a run gets that is not new.
+    /// The outcome of a run's command that is not new.
     fn decide_command(&mut self, who: Option<(Owner, Lsn)>, number: RequestNumber, command: &Command) -> Result<(Body, bool), Refusal> {
-        // The connection is gone or lost its session meanwhile: nobody will read this.
+        // The connection is gone or has lost its session: the answer is dropped.
         let (owner, session) = who.ok_or(Refusal::NoSession)?;
         check_command(command, owner)?;
         self.decide_numbered(session, number, Some(command))
     }
 
-    /// What a number that is not new gets. `command` is none for a cancellation.
+    /// The outcome of a number that is not new. `command` is none for a cancellation.
     pub(in crate::server) fn decide_numbered(
         &mut self,
         session: Lsn,
@@ -271,14 +272,14 @@ impl Service {
         match self.engine.bank().lookup(session, number) {
             Lookup::Recorded(recorded) => match (recorded.command, command) {
                 (Some(executed), Some(asked)) if executed != *asked => Err(Refusal::Conflict),
-                // Under a cancelled number every late copy gets this, whatever its command; and a cancellation that
-                // came too late gets what the number did.
+                // Every late copy of a cancelled number receives the cancellation, whatever its command; a cancellation
+                // that came too late receives the number's outcome.
                 _ => Ok((recorded.body, true)),
             },
             Lookup::Acknowledged => Err(Refusal::Acknowledged),
             Lookup::Ahead { expected } => Err(Refusal::Gap { expected }),
             Lookup::NoSession => Err(Refusal::UnknownSession),
-            // It is the next, and yet was not admitted: for want of room in the window, the disk or the batch.
+            // The number is the next, and yet was not admitted: the window, the disk or the batch had no room.
             Lookup::Next if !self.engine.has_room() => Err(Refusal::NoSpace),
             Lookup::Next => {
                 let bank = self.engine.bank();

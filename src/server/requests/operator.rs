@@ -1,6 +1,6 @@
-//! The operator's requests: how each is admitted, and what it changes for connections once it is applied.
+//! The operator's requests: admission, and the effect on connections once one is applied.
 //!
-//! Left out: the Unix socket (`sockets.rs`), the list of the turn (`turn.rs`).
+//! Left out: the Unix socket (`sockets.rs`), the turn's list (`turn.rs`).
 
 use crate::bank::Refused;
 use crate::bank::auth::credential::Party;
@@ -34,7 +34,7 @@ impl Service {
         })
     }
 
-    /// The reply to an operation that was done. A revoked teller's connections end.
+    /// The reply to an operation that was executed. The connections of a revoked teller are closed.
     pub(in crate::server) fn answer_operation(&mut self, lsn: Lsn) -> Reply {
         self.close_revoked();
         Reply::Operated { lsn }
@@ -92,7 +92,7 @@ impl Service {
         }
     }
 
-    /// Ends the connections of tellers that are tellers no more.
+    /// Closes the connections of revoked tellers.
     fn close_revoked(&mut self) {
         let bank = self.engine.bank();
         let revoked = |owner: Option<Owner>| matches!(owner, Some(Owner::Teller(teller)) if bank.teller_revoked(teller) == Some(true));

@@ -1,6 +1,6 @@
-//! Queries: what reads applied state or nothing at all. Each is answered in its place; none becomes an entry.
+//! Queries: requests that read applied state, or no state. Each is answered in order; none becomes an entry.
 //!
-//! Left out: the utilities themselves (`model/utilities.rs`), the list of the turn (`turn.rs`).
+//! Left out: the utilities (`model/utilities.rs`), the turn's list (`turn.rs`).
 
 use crate::model::entry::Setting;
 use crate::model::types::{AccountId, Owner};
@@ -10,7 +10,7 @@ use crate::wire::frame::MAX_PAYLOAD;
 use crate::wire::message::{self, Ask, Limits, MAX_RUN, MAX_TEXT, Refusal, Reply, Welcome};
 
 impl Service {
-    /// Admits the greeting, if it asks for the one version that there is.
+    /// Admits the greeting, if it asks for the one supported version.
     pub(in crate::server) fn admit_hello(&mut self, id: ConnectionId, version: u32) -> Admitted {
         if version != message::VERSION {
             let refused = self.refused(id, Refusal::UnsupportedVersion { supported: message::VERSION });
@@ -23,7 +23,7 @@ impl Service {
         self.admit_query(id, Ask::Hello { version })
     }
 
-    /// Refuses what comes before the greeting, or a second greeting.
+    /// Refuses a request before the greeting, or a second greeting.
     pub(in crate::server) fn refuse_hello_first(&mut self, id: ConnectionId) -> Admitted {
         let refused = self.refused(id, Refusal::HelloFirst);
         self.hang_up(id);
@@ -62,7 +62,7 @@ impl Service {
         Ok(Reply::Balance { balance: view.balance, lsn: bank.applied() })
     }
 
-    /// The id of the account of that name.
+    /// The id of the account with that name.
     pub(in crate::server) fn find_account(&self, name: &str) -> Result<Reply, Refusal> {
         self.engine.bank().find_account(name).map(|account| Reply::Account { account }).ok_or(Refusal::NoSuchAccount)
     }

@@ -1,6 +1,6 @@
-//! Sessions: how opening, resuming, closing and listing them is admitted and answered, and which connection has which.
+//! Sessions: opening, resuming, closing and listing them, and which connection has which session.
 //!
-//! Left out: the session table (`bank/`), the list of the turn (`turn.rs`).
+//! Left out: the session table (`bank/`), the turn's list (`turn.rs`).
 
 use crate::engine::Admission;
 use crate::model::types::{Lsn, Owner, RequestNumber, SessionId};
@@ -20,7 +20,7 @@ impl Service {
         }
     }
 
-    /// The reply to a session that was opened; it is the connection's from now on.
+    /// The reply to a session that was opened; it becomes the connection's.
     pub(in crate::server) fn answer_opened(&mut self, id: ConnectionId, lsn: Lsn, ends_with_connection: bool) -> Reply {
         if ends_with_connection && self.connection(id).is_none() {
             self.abandon_opened(id, lsn);
@@ -37,7 +37,7 @@ impl Service {
         Admitted::Yes
     }
 
-    /// The reply to a resumption; the session is the connection's from now on, if it is `owner`'s.
+    /// The reply to a resumption; the session becomes the connection's, if it is `owner`'s.
     pub(in crate::server) fn answer_resume(&mut self, id: ConnectionId, owner: Owner, session: SessionId) -> Result<Reply, Refusal> {
         let resumed = self.resumable(owner, session);
         if let Some(connection) = self.connection(id) {
@@ -67,7 +67,7 @@ impl Service {
         Reply::Closed
     }
 
-    /// The owner's sessions that entries after `after` opened, oldest first, `most` at most.
+    /// The owner's sessions opened by entries after `after`, oldest first, at most `most`.
     pub(in crate::server) fn sessions(&self, owner: Owner, after: Lsn, most: usize) -> Vec<SessionInfo> {
         let bank = self.engine.bank();
         let info = |lsn: Lsn| {

@@ -23,7 +23,7 @@ fn sessions(daemon: &Daemon, name: &str) -> Vec<SessionInfo> {
     }
 }
 
-/// Waits until nobody's session is left.
+/// Waits until that customer has no session left.
 #[track_caller]
 fn no_session_is_left(daemon: &Daemon, name: &str) {
     let began = Instant::now();
@@ -124,7 +124,7 @@ fn five_hundred_at_once() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (daemon, ports) = serve(&store, &[]);
     let mut clients: Vec<Text> = (0..500).map(|_| Text::connect(ports.atm)).collect();
-    // Everybody speaks before anybody listens.
+    // Every client sends before any client reads.
     let names: Vec<String> = (0..500).map(|index| format!("c{index}")).collect();
     let words = ["1234", "3", "1000", "1", "4"];
     assert!(clients.iter_mut().all(|client| client.receive() == "Enter Your Account Name : "));
@@ -332,7 +332,7 @@ fn a_message_that_is_no_text_or_too_long_gets_a_line() {
 }
 
 #[test]
-fn the_silent_disturb_nobody() {
+fn silent_clients_delay_no_other() {
     let store = Store::new();
     let (_daemon, ports) = serve(&store, &[]);
     let silent: Vec<Text> =
@@ -344,7 +344,7 @@ fn the_silent_disturb_nobody() {
     assert_eq!(client.moves("3", "1"), "New balance is 45722");
 }
 
-/// Somebody else who may do so closes the session, or takes it over.
+/// Another client of the same customer closes the session, or takes it over.
 #[test]
 fn a_session_that_is_gone_ends_the_dialogue() {
     let store = Store::new();

@@ -85,7 +85,7 @@ pub fn at_the_menu(address: SocketAddr, name: &str) -> Text {
     text
 }
 
-/// Plays a transcript against a daemon of its own, and gives the daemon's log.
+/// Plays a transcript against a daemon of its own; returns the daemon's log.
 pub fn play(name: &str, script: &str) -> String {
     let store = Store::new();
     let flags: Vec<&str> =

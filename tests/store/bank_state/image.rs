@@ -1,4 +1,4 @@
-//! Images: the same state gives the same bytes, they give the same bank again, and nothing else is taken for one.
+//! Images: the same state has the same bytes, they load as the same bank again, and no other bytes are accepted.
 
 use bankd::bank::{Bank, ImageDigest, ImageError};
 use bankd::model::amount::Amount;
@@ -134,7 +134,7 @@ fn counts_are_held_against_the_length() {
 }
 
 #[test]
-fn another_version_is_told_by_name() {
+fn another_version_is_named() {
     let (mut bytes, _) = image(&example().bank);
     bytes[8] = 9;
     assert!(matches!(read(&bytes, &digest_of(&bytes)), Err(ImageError::Version(9))));

@@ -124,7 +124,8 @@ fn closing_an_account_ends_it() {
     }
     assert_eq!(logged.operate(Action::AccountPin(AccountId(0), Box::new(tag(1)))), Applied::Refused(Refused::AccountClosed));
     assert_eq!(logged.operate(Action::AccountClose(AccountId(2))), Applied::Refused(Refused::NoSuchAccount));
-    // Its session lives on, so that what is in doubt can be resolved; but it gets no new one, and nobody logs in.
+    // Its session lives on, so that what is in doubt can be resolved; but it gets no new one, and every login is
+    // refused.
     assert_eq!(logged.request(customer(0), session, 2, 2, deposit(0, 1)).outcome, Outcome::AccountClosed);
     assert_eq!(logged.apply(&plain(customer(0), Action::OpenSession { evicted: None })), Ok(Applied::Refused(Refused::AccountClosed)));
     assert_eq!(attempt(&mut logged, customer(0), 1), Login::Wrong);
@@ -162,7 +163,7 @@ fn five_wrong_pins_lock_until_the_operator_unlocks() {
     assert!(logged.bank.account(AccountId(0)).unwrap().login_locked && logged.bank.login_locked(customer(0)));
     assert_eq!(attempt(&mut logged, customer(0), 1), Login::Locked);
     assert_eq!(attempt(&mut logged, customer(1), 2), Login::Accepted);
-    // Somebody else's guessing does not block the customer at work, nor the next session of one who is logged in.
+    // Wrong guesses by others do not block the customer at work, nor the next session of a customer who is logged in.
     assert_eq!(logged.request(customer(0), session, 1, 1, withdraw(0, 1)).outcome, Outcome::Done);
     logged.open(customer(0));
     assert!(logged.replay().login_locked(customer(0)), "a restart does not unlock");

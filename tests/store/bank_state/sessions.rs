@@ -24,7 +24,7 @@ fn room(logged: &Logged, owner: Owner) -> Room {
     logged.bank.room_for_session(owner, &mut |_| false)
 }
 
-/// What a duplicate gets is what the first copy got, whatever has happened since; a replayed log gives it as well.
+/// A duplicate receives what the first copy received, whatever has happened since; after a replay of the log as well.
 #[test]
 fn a_recorded_answer_stays() {
     let mut logged = Logged::new();

@@ -186,7 +186,7 @@ fn a_power_cut_leaves_nothing_or_all() {
     assert!(none > 0 && unfinished > 0 && whole > 0, "{none} {unfinished} {whole}");
 }
 
-/// The power fails during the first start from it: whoever comes next has a new lineage and the same money.
+/// The power fails during the first start from it: the next start has a new lineage and the same money.
 #[test]
 fn a_power_cut_during_the_first_start() {
     let (disk, engine, _) = running(6);

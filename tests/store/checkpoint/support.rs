@@ -104,12 +104,12 @@ impl Load {
     }
 }
 
-/// The bank that the store gives, through its checkpoints.
+/// The bank that a start loads from the store, through its checkpoints.
 pub fn bank(disk: &SimDisk) -> Bank {
     open(&disk.snapshot()).bank().clone()
 }
 
-/// The bank that its log alone gives.
+/// The bank that a start replays from the log alone.
 pub fn bank_without(disk: &SimDisk) -> Bank {
     let copy = disk.snapshot();
     for name in checkpoints(&copy) {

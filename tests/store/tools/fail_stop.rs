@@ -12,7 +12,7 @@ use super::support::{Bank, CUSTOMERS, OPENING, deposit, fresh_disk, open, reques
 const WRITING: [Operation; 7] =
     [Operation::Write, Operation::Sync, Operation::Rename, Operation::Create, Operation::SyncDir, Operation::Remove, Operation::SetLen];
 
-/// What the customers were told, and what was under way when the daemon ended.
+/// The answers that the customers received, and what was in flight when the daemon ended.
 #[derive(Default)]
 struct Told {
     answered: Vec<(SessionId, u64, Body)>,

@@ -20,7 +20,7 @@ fn records(disk: &SimDisk, skip: u64) -> Vec<u32> {
     counts
 }
 
-/// Asks all in one turn, and tells what the log then holds of it and what was answered. A start finds the same bank.
+/// Sends all in one turn; returns how the log holds them, and the replies. A start finds the same bank.
 fn turn(disk: &SimDisk, asks: &[(u32, Ask)]) -> (Vec<u32>, Vec<Reply>) {
     let mut bank = Bank::serve(disk, 1).unwrap();
     let before = bank.service.engine().bank().applied();
@@ -73,11 +73,11 @@ fn whatever_comes_between_ends_the_record() {
     let cancel = |number| Ask::Cancel { number: RequestNumber(number), acked_below: RequestNumber(1) };
     let ack = |acked_below| Ask::Ack { acked_below: RequestNumber(acked_below) };
     for (between, expected) in [
-        // Another session, a cancellation, a login as nobody: entries of their own.
+        // Another session, a cancellation, a login of [`Owner::Nobody`]: entries of their own.
         (vec![(1, request(1, deposit(1, 1)))], vec![2, 1, 2]),
         (vec![(0, cancel(3)), (1, request(1, deposit(1, 1)))], vec![2, 1, 1, 1]),
         (vec![(0, cancel(3))], vec![2, 1, 1]),
-        // What was not told is not acknowledged, but it is known that all before is.
+        // A reply that was not sent is not acknowledged, but it is known that all before are.
         (vec![(0, ack(2))], vec![2, 1, 2]),
         // What is no entry does not.
         (vec![(0, Ask::Ping), (1, Ask::Ping)], vec![4]),

@@ -36,7 +36,7 @@ pub fn segment(sequence: u64) -> PathBuf {
     dir().join(file_name(sequence))
 }
 
-/// Time that goes on by a millisecond whenever somebody looks.
+/// Time that advances by a millisecond at every look.
 struct SimClock(AtomicU64);
 
 impl Clock for SimClock {

@@ -15,7 +15,7 @@ pub enum Lie {
     SyncDir,
 }
 
-/// A disk that lies about one thing and tells the truth about everything else.
+/// A disk that lies about one thing and is truthful about everything else.
 pub struct LyingDisk {
     pub disk: Arc<dyn Disk>,
     pub lie: Lie,

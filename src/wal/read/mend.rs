@@ -223,7 +223,11 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
 }
 
 fn size_of(disk: &dyn Disk, dir: &Path, sequence: u64) -> Option<u64> {
-    crate::wal::format::compressed::open_unpacked(disk, dir, sequence).ok()?.len().ok().filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
+    crate::wal::format::compressed::open_decompressed(disk, dir, sequence)
+        .ok()?
+        .len()
+        .ok()
+        .filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
 }
 
 /// Rewrites a damaged slot of the manifest from the other one, durably. A crash leaves at least one intact slot.

@@ -32,7 +32,7 @@ fn main() {
         let began = Instant::now();
         let (mut from, mut to) = (0, 0);
         for sequence in 1..=last {
-            let shrunk = wal::pack(&OsDisk, &dir, STORE, sequence, &AtomicBool::new(false)).unwrap().unwrap();
+            let shrunk = wal::compress(&OsDisk, &dir, STORE, sequence, &AtomicBool::new(false)).unwrap().unwrap();
             from += shrunk.from;
             to += shrunk.to;
         }

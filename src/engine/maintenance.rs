@@ -47,15 +47,15 @@ impl Upkeep {
     /// Compresses every finished segment; returns how many it compressed.
     ///
     /// # Errors
-    /// As [`wal::pack`]. Segments that were compressed before the error stay so.
+    /// As [`wal::compress`]. Segments that were compressed before the error stay so.
     pub(super) fn pack(&self, finished: &Finished, cancelled: &AtomicBool) -> Result<u64, WalError> {
         let mut packed = 0;
         if !self.keeping.packs {
             return Ok(packed);
         }
-        let all = wal::unpacked(&*self.disk, &self.dir, finished.end.position.segment)?;
+        let all = wal::uncompressed(&*self.disk, &self.dir, finished.end.position.segment)?;
         for sequence in all.into_iter().filter(|sequence| *sequence >= self.droppable_below()) {
-            if let Some(shrunk) = wal::pack(&*self.disk, &self.dir, self.store, sequence, cancelled)? {
+            if let Some(shrunk) = wal::compress(&*self.disk, &self.dir, self.store, sequence, cancelled)? {
                 packed += 1;
                 log::info!("packed {}: {} bytes in {}", wal::file_name(sequence), shrunk.from, shrunk.to);
             }

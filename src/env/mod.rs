@@ -17,7 +17,7 @@ mod throttled_disk;
 pub mod worker;
 
 pub use crate::env::throttled_disk::ThrottledDisk;
-pub use read_only::ReadOnly;
+pub use read_only::{ReadFile, ReadOnly, ReadView, Untouched};
 
 use std::io;
 use std::path::{Path, PathBuf};

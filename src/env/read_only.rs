@@ -1,17 +1,44 @@
-//! A read-only view of a disk, which leaves even the page cache unchanged: for tools that inspect a store in use.
+//! Read-only views of a disk, and the one that leaves even the page cache unchanged: for tools that inspect a store in use.
 //!
+//! A view states what it shows; every change is refused here, for all of them.
 //! Reads may come from the page cache. Only a start, which syncs and evicts, is certain to read the device.
-//! Left out: the disk itself.
+//! Left out: the disk itself, and views of one store (`wal/read/`).
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Disk, File, FileSystem, Lock};
 
-/// A read-only view. Every call that would change something fails; syncs and evicts do nothing.
-pub struct ReadOnly<'a>(pub &'a dyn Disk);
+/// A read-only view of a disk. It is a [`Disk`] that refuses every change.
+pub trait ReadView: Send + Sync {
+    /// The disk below.
+    fn base(&self) -> &dyn Disk;
 
-impl Disk for ReadOnly<'_> {
+    /// [`Disk::open_read`] of the view; [`Disk::open`] opens for reading only as well.
+    ///
+    /// # Errors
+    /// As [`Disk::open_read`].
+    fn view_file(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// [`Disk::list`] of the view.
+    ///
+    /// # Errors
+    /// As [`Disk::list`].
+    fn view_names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.base().list(dir)
+    }
+
+    /// [`Disk::exists`] of the view.
+    ///
+    /// # Errors
+    /// As [`Disk::exists`].
+    fn view_exists(&self, path: &Path) -> io::Result<bool> {
+        self.base().exists(path)
+    }
+}
+
+impl<V: ReadView> Disk for V {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
         Err(refused())
     }
@@ -21,19 +48,19 @@ impl Disk for ReadOnly<'_> {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.open_read(path)
+        self.view_file(path)
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(Untouched(self.0.open_read(path)?)))
+        self.view_file(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
+        self.view_names(dir)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.0.exists(path)
+        self.view_exists(path)
     }
 
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
@@ -56,41 +83,54 @@ impl Disk for ReadOnly<'_> {
         Err(refused())
     }
 
-    fn lock_dir(&self, _: &Path, _: &str) -> io::Result<Lock> {
-        Err(refused())
-    }
-
     fn mode(&self, path: &Path) -> io::Result<u32> {
-        self.0.mode(path)
+        self.base().mode(path)
     }
 
     fn holder(&self, path: &Path) -> io::Result<Option<String>> {
-        self.0.holder(path)
+        self.base().holder(path)
     }
 
     fn dir_holder(&self, file: &Path) -> io::Result<Option<String>> {
-        self.0.dir_holder(file)
+        self.base().dir_holder(file)
     }
 
     fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
-        self.0.file_system(path)
+        self.base().file_system(path)
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<Option<u64>> {
-        self.0.free_space(dir)
+        self.base().free_space(dir)
     }
 }
 
-/// A file opened for reading.
-struct Untouched(Box<dyn File>);
+/// The contents of a read-only file. It is a [`File`] that refuses every change.
+pub trait ReadFile: Send + Sync {
+    /// [`File::len`].
+    ///
+    /// # Errors
+    /// As [`File::len`].
+    fn length(&self) -> io::Result<u64>;
 
-impl File for Untouched {
+    /// [`File::read_exact_at`].
+    ///
+    /// # Errors
+    /// As [`File::read_exact_at`].
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// The file that receives syncs and evicts; without one they do nothing.
+    fn device(&self) -> Option<&dyn File> {
+        None
+    }
+}
+
+impl<F: ReadFile> File for F {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.length()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buf, offset)
+        self.read_at(buf, offset)
     }
 
     fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
@@ -98,15 +138,41 @@ impl File for Untouched {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(())
+        self.device().map_or(Ok(()), File::sync)
     }
 
     fn evict(&self) -> io::Result<()> {
-        Ok(())
+        self.device().map_or(Ok(()), File::evict)
     }
 
     fn set_len(&self, _: u64) -> io::Result<()> {
         Err(refused())
+    }
+}
+
+/// The view of a whole disk. Syncs and evicts do nothing.
+pub struct ReadOnly<'a>(pub &'a dyn Disk);
+
+impl ReadView for ReadOnly<'_> {
+    fn base(&self) -> &dyn Disk {
+        self.0
+    }
+
+    fn view_file(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(Untouched(self.0.open_read(path)?.into())))
+    }
+}
+
+/// A read-only file that several readers can share. Syncs and evicts do nothing.
+pub struct Untouched(pub Arc<dyn File>);
+
+impl ReadFile for Untouched {
+    fn length(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
     }
 }
 

@@ -54,7 +54,7 @@ use std::fmt;
 
 pub use error::{WalError, is_no_space};
 pub use format::batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
-pub use format::compressed::{compressed_name, kept_in, open_unpacked};
+pub use format::compressed::{compressed_name, kept_in, open_decompressed};
 pub use format::record::Record;
 pub use format::segment::file_name;
 pub use read::anchor::{Anchor, Finished, Known, Replay};
@@ -67,7 +67,7 @@ pub use read::segment_scan::{SegmentScan, Stored};
 pub use read::size::Extent;
 pub use read::tail_check::Torn;
 pub use write::committer::InFlight;
-pub use write::compress::{Shrunk, pack, unpacked};
+pub use write::compress::{Shrunk, compress, uncompressed};
 pub use write::log::{Full, Log, exists};
 pub use write::segment_pool::Preparer;
 pub use write::segment_writer::{discard_unpublished, publish_copy, remove_dropped};

@@ -5,8 +5,7 @@ use std::sync::atomic::AtomicBool;
 use bankd::env::Disk;
 use bankd::env::sim::{Fault, Random, SimDisk};
 use bankd::model::types::BankTime;
-use bankd::wal::pack;
-use bankd::wal::{Shrunk, WalError, compressed_name, open_unpacked, unpacked};
+use bankd::wal::{Shrunk, WalError, compress, compressed_name, open_decompressed, uncompressed};
 
 use crate::support::{STORE, commit, dir, essence, file, is_damage, new_store, put, read, reopen, segment, start};
 
@@ -17,7 +16,7 @@ fn packed(sequence: u64) -> std::path::PathBuf {
 }
 
 fn pack_one(disk: &SimDisk, sequence: u64) -> Result<Option<Shrunk>, WalError> {
-    pack(disk, dir(), STORE, sequence, &GO)
+    compress(disk, dir(), STORE, sequence, &GO)
 }
 
 /// A log over several segments: the last one is in use.
@@ -45,7 +44,7 @@ fn several(seed: u64) -> SimDisk {
 
 /// The highest segment with a batch in it: the log has moved on from all before.
 fn in_use(disk: &SimDisk) -> u64 {
-    let mut last = unpacked(disk, dir(), u64::MAX).unwrap().into_iter().rev();
+    let mut last = uncompressed(disk, dir(), u64::MAX).unwrap().into_iter().rev();
     last.find(|sequence| disk.peek(&segment(*sequence)).unwrap()[4096] != 0).unwrap()
 }
 
@@ -66,7 +65,7 @@ fn a_packed_log_is_the_same_log() {
     assert!(last > 3, "{last}");
     for (sequence, bytes) in (1..).zip(&before) {
         assert!(disk.peek(&segment(sequence)).is_none());
-        let file = open_unpacked(&disk, dir(), sequence).unwrap();
+        let file = open_decompressed(&disk, dir(), sequence).unwrap();
         assert_eq!(file.len().unwrap(), bytes.len() as u64);
         let mut random = Random::new(sequence);
         for _ in 0..200 {
@@ -125,7 +124,7 @@ fn what_is_no_segment_is_not_packed() {
         disk.poke(&segment(2), at, &bytes[at as usize..=at as usize]);
     }
     let cancelled = AtomicBool::new(true);
-    assert_eq!(pack(&disk, dir(), STORE, 2, &cancelled).unwrap(), None);
+    assert_eq!(compress(&disk, dir(), STORE, 2, &cancelled).unwrap(), None);
     assert!(disk.peek(&segment(2)).unwrap() == bytes);
     assert!(disk.list(dir()).unwrap().iter().all(|name| !name.contains("zst")), "nothing is left behind");
 }
@@ -245,13 +244,13 @@ fn a_golden_packed_segment_reads_back() {
         let store = bankd::model::types::StoreId(golden[16..32].try_into().unwrap());
         disk.open(&segment(1)).unwrap().set_len(0).unwrap();
         disk.open(&segment(1)).unwrap().write_all_at(golden, 0).unwrap();
-        pack(&disk, dir(), store, 1, &GO).unwrap().unwrap();
+        compress(&disk, dir(), store, 1, &GO).unwrap().unwrap();
         std::fs::write(path, disk.peek(&packed(1)).unwrap()).unwrap();
     }
     let bytes = std::fs::read(path).unwrap();
     let disk = crate::support::empty_disk();
     disk.create(&packed(1)).unwrap().write_all_at(&bytes, 0).unwrap();
-    let file = open_unpacked(&disk, dir(), 1).unwrap();
+    let file = open_decompressed(&disk, dir(), 1).unwrap();
     let mut unpacked = vec![0; golden.len()];
     file.read_exact_at(&mut unpacked, 0).unwrap();
     assert!(unpacked == golden && file.len().unwrap() == golden.len() as u64);

@@ -146,7 +146,7 @@ impl Copying<'_> {
         let disk = &*self.env.disk;
         let end = self.marker.end.position;
         let (name, source) = if sequence == end.segment {
-            (wal::file_name(sequence), wal::open_unpacked(self.source, self.dir, sequence)?)
+            (wal::file_name(sequence), wal::open_decompressed(self.source, self.dir, sequence)?)
         } else {
             self.open_as_kept(sequence)?
         };

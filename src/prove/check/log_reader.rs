@@ -283,7 +283,7 @@ mod tests {
         assert!(image.end.0 > 3, "the log went on from segment to segment");
         for sequence in 1..image.end.0 {
             let go_on = std::sync::atomic::AtomicBool::new(false);
-            wal::pack(&*disk, dir, StoreId([3; 16]), sequence, &go_on).unwrap().unwrap();
+            wal::compress(&*disk, dir, StoreId([3; 16]), sequence, &go_on).unwrap().unwrap();
         }
         let packed = read_log(&*disk, dir).unwrap();
         assert!(packed.entries == image.entries && packed.chains == image.chains && packed.end == image.end);

@@ -50,7 +50,7 @@ pub(in crate::wal) struct Opened {
     /// Its uncompressed contents.
     pub(in crate::wal) file: Box<dyn File>,
     /// The size of its file in bytes, if it is compressed.
-    pub(in crate::wal) packed: Option<u64>,
+    pub(in crate::wal) compressed: Option<u64>,
 }
 
 /// Opens a segment, compressed or not. Where both files exist, compression has not yet removed the original, and the
@@ -61,19 +61,19 @@ pub(in crate::wal) struct Opened {
 pub(in crate::wal) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Opened, WalError> {
     let plain = file_name(sequence);
     match disk.open_read(&dir.join(&plain)) {
-        Ok(file) => return Ok(Opened { name: plain, file, packed: None }),
+        Ok(file) => return Ok(Opened { name: plain, file, compressed: None }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(WalError::open(&plain, error)),
     }
     let name = compressed_name(sequence);
     match disk.open_read(&dir.join(&name)) {
         Ok(file) => {
-            let packed = Compressed::open(file, &name)?;
-            if packed.sequence != sequence {
-                return Err(damaged(&name, 40, format!("it says that it is segment {}", packed.sequence)));
+            let compressed = Compressed::open(file, &name)?;
+            if compressed.sequence != sequence {
+                return Err(damaged(&name, 40, format!("it says that it is segment {}", compressed.sequence)));
             }
-            let length = packed.length;
-            Ok(Opened { name, file: Box::new(packed), packed: Some(length) })
+            let length = compressed.length;
+            Ok(Opened { name, file: Box::new(compressed), compressed: Some(length) })
         }
         // Both are missing: report the original name.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(WalError::open(&plain, error)),
@@ -84,7 +84,7 @@ pub(in crate::wal) fn open_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -
 /// The name of the file that stores a segment.
 ///
 /// # Errors
-/// As for [`open_unpacked`].
+/// As for [`open_decompressed`].
 pub fn kept_in(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<String, WalError> {
     Ok(open_segment(disk, dir, sequence)?.name)
 }
@@ -93,7 +93,7 @@ pub fn kept_in(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<String, Wal
 ///
 /// # Errors
 /// [`WalError::Io`]; [`WalError::Damaged`] for an incomplete compressed file.
-pub fn open_unpacked(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Box<dyn File>, WalError> {
+pub fn open_decompressed(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<Box<dyn File>, WalError> {
     Ok(open_segment(disk, dir, sequence)?.file)
 }
 
@@ -149,12 +149,12 @@ pub(in crate::wal) struct Compressed {
     length: u64,
     /// The offset of each frame in the file, and its index entry.
     frames: Vec<(u64, Frame)>,
-    last: Mutex<Unpacked>,
+    last: Mutex<Decompressed>,
 }
 
 /// A cache of the frame read last: sequential reads often continue within a frame.
 #[derive(Default)]
-struct Unpacked {
+struct Decompressed {
     index: Option<usize>,
     bytes: Vec<u8>,
     frame: Vec<u8>,
@@ -203,11 +203,11 @@ impl Compressed {
         if at != length {
             return Err(damaged(name, 0, format!("it is {length} bytes long, and its frames take {at}")));
         }
-        Ok(Self { file, sequence, size, length, frames, last: Mutex::new(Unpacked::default()) })
+        Ok(Self { file, sequence, size, length, frames, last: Mutex::new(Decompressed::default()) })
     }
 
     /// Decompresses a frame into `last`, unless it is there already.
-    fn unpack(&self, index: usize, last: &mut Unpacked) -> io::Result<()> {
+    fn decompress(&self, index: usize, last: &mut Decompressed) -> io::Result<()> {
         if last.index == Some(index) {
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl File for Compressed {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut rest, mut at) = (buf, to_len(offset));
         while !rest.is_empty() {
-            self.unpack(at / FRAME, &mut last)?;
+            self.decompress(at / FRAME, &mut last)?;
             let found = last.bytes.get(at % FRAME..).ok_or(io::ErrorKind::UnexpectedEof)?;
             let count = found.len().min(rest.len());
             let (Some(found), Some((head, tail))) = (found.get(..count), rest.split_at_mut_checked(count)) else { break };
@@ -276,8 +276,8 @@ fn fields(mut take: Take<'_>) -> Option<(u64, u64, Vec<Frame>)> {
     let zero = take.u16()?;
     take.bytes(16)?;
     let (sequence, size) = (take.u64()?, take.u64()?);
-    let (count, unpacked) = (to_len(u64::from(take.u32()?)), to_len(u64::from(take.u32()?)));
-    let is_legal = zero == 0 && sequence > 0 && (MIN_SIZE..=MAX_SIZE).contains(&size) && unpacked == FRAME;
+    let (count, decompressed) = (to_len(u64::from(take.u32()?)), to_len(u64::from(take.u32()?)));
+    let is_legal = zero == 0 && sequence > 0 && (MIN_SIZE..=MAX_SIZE).contains(&size) && decompressed == FRAME;
     if !is_legal || count != frames_of(size) || take.0.len() != count.saturating_mul(8) {
         return None;
     }

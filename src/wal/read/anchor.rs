@@ -40,30 +40,30 @@ pub struct Known {
 
 /// All known ends: the log must pass through each of them.
 pub(in crate::wal) struct Vouched<'a> {
-    survey: &'a SegmentScan,
+    scan: &'a SegmentScan,
     from: Option<&'a Anchor>,
     known: Vec<Known>,
 }
 
 impl<'a> Vouched<'a> {
     /// For a recovery that starts at `from`. Adds the end in the manifest.
-    pub(in crate::wal) fn new(survey: &'a SegmentScan, from: Option<&'a Anchor>, known: &[Known]) -> Self {
-        Self { survey, from, known: known.iter().copied().chain(survey.known_end()).collect() }
+    pub(in crate::wal) fn new(scan: &'a SegmentScan, from: Option<&'a Anchor>, known: &[Known]) -> Self {
+        Self { scan, from, known: known.iter().copied().chain(scan.known_end()).collect() }
     }
 
     /// Checks the batch just read against the known ends with its number.
     ///
     /// # Errors
     /// [`WalError::Damaged`].
-    pub(in crate::wal) fn check_passed(&self, walk: &LogCursor<'_>) -> Result<(), WalError> {
+    pub(in crate::wal) fn check_passed(&self, cursor: &LogCursor<'_>) -> Result<(), WalError> {
         let contradicts = |known: &&Known| {
             let end = &known.anchor.end;
-            end.batch_number == walk.end.batch_number && *end != walk.end
+            end.batch_number == cursor.end.batch_number && *end != cursor.end
         };
-        match self.known.iter().find(|known| contradicts(known) && !self.survey.is_void(&known.anchor)) {
+        match self.known.iter().find(|known| contradicts(known) && !self.scan.is_void(&known.anchor)) {
             Some(known) => {
-                let what = format!("{} says that another batch {} stood in the log", known.by, walk.end.batch_number);
-                Err(damaged(walk.last_batch, &walk.end, what))
+                let what = format!("{} says that another batch {} stood in the log", known.by, cursor.end.batch_number);
+                Err(damaged(cursor.last_batch, &cursor.end, what))
             }
             None => Ok(()),
         }
@@ -77,7 +77,7 @@ impl<'a> Vouched<'a> {
         // The checkpoint at which reading started already takes older repairs into account.
         let counts = |repair: u64| repairs.contains(&repair) || self.from.is_some_and(|from| from.end.position.segment >= repair);
         for Known { by, anchor } in self.known.iter().filter(|known| known.anchor.end.batch_number > end.batch_number) {
-            if !self.survey.repairs_of(anchor).any(counts) {
+            if !self.scan.repairs_of(anchor).any(counts) {
                 let LogEnd { position, batch_number, .. } = anchor.end;
                 return Err(damaged(end.position, end, format!("{by} says that the log went on to batch {batch_number} at {position}")));
             }
@@ -154,14 +154,14 @@ impl SegmentScan {
         let mut reader = Reader::new(disk, dir);
         let vouched = Vouched::new(&self, from, known);
         let end = self.begin(&mut reader, from)?;
-        let mut walk = LogCursor::new(&self, reader, end);
+        let mut cursor = LogCursor::new(&self, reader, end);
         let stop = loop {
-            if let Some(stop) = walk.step(replay)? {
+            if let Some(stop) = cursor.step(replay)? {
                 break stop;
             }
-            vouched.check_passed(&walk)?;
+            vouched.check_passed(&cursor)?;
         };
-        let LogCursor { mut reader, end, batches, entries, bytes, repairs, .. } = walk;
+        let LogCursor { mut reader, end, batches, entries, bytes, repairs, .. } = cursor;
         let tail = judge(&mut reader, &self, &end, &stop)?;
         if end.batch_number == 0 {
             return Err(damaged(self.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
@@ -195,17 +195,17 @@ impl SegmentScan {
     ) -> Result<Anchor, WalError> {
         let mut reader = Reader::new(disk, dir);
         let end = self.begin(&mut reader, from)?;
-        let mut walk = LogCursor::new(self, reader, end);
-        walk.last_batch = from.map_or(end.position, |anchor| anchor.last_batch);
-        while walk.end.batch_number < to.batch_number {
-            if let Some(stop) = walk.step(replay)? {
-                return Err(damaged(stop.at, &walk.end, format!("the log went on here to batch {}: {}", to.batch_number, stop.what)));
+        let mut cursor = LogCursor::new(self, reader, end);
+        cursor.last_batch = from.map_or(end.position, |anchor| anchor.last_batch);
+        while cursor.end.batch_number < to.batch_number {
+            if let Some(stop) = cursor.step(replay)? {
+                return Err(damaged(stop.at, &cursor.end, format!("the log went on here to batch {}: {}", to.batch_number, stop.what)));
             }
         }
-        if walk.end != *to {
-            return Err(damaged(walk.last_batch, &walk.end, "it is not the batch that was written here".to_owned()));
+        if cursor.end != *to {
+            return Err(damaged(cursor.last_batch, &cursor.end, "it is not the batch that was written here".to_owned()));
         }
-        Ok(Anchor { last_batch: walk.last_batch, end: walk.end })
+        Ok(Anchor { last_batch: cursor.last_batch, end: cursor.end })
     }
 
     /// Whether the log's first segments were dropped, so that recovery needs a checkpoint.

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::env::{Disk, File, FileSystem, Lock};
+use crate::env::{Disk, File, ReadFile, ReadView, Untouched};
 use crate::model::invariant::{to_len, to_u64};
 use crate::wal::WalError;
 use crate::wal::format::compressed::{compressed_name, sequence_of_any};
@@ -109,124 +109,39 @@ fn read_whole(disk: &dyn Disk, dir: &Path) -> Result<Vec<u8>, WalError> {
     Ok(bytes)
 }
 
-impl Disk for Hold {
-    fn create_dir(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
+impl ReadView for Hold {
+    fn base(&self) -> &dyn Disk {
+        &*self.disk
     }
 
-    fn create(&self, _: &Path) -> io::Result<Box<dyn File>> {
-        Err(refused())
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.open_read(path)
-    }
-
-    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+    fn view_file(&self, path: &Path) -> io::Result<Box<dyn File>> {
         match self.held(path) {
-            Some(file) => Ok(Box::new(Shared(Arc::clone(file)))),
+            Some(file) => Ok(Box::new(Untouched(Arc::clone(file)))),
             None => self.disk.open_read(path),
         }
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+    fn view_names(&self, dir: &Path) -> io::Result<Vec<String>> {
         if dir == self.dir { Ok(self.names.clone()) } else { self.disk.list(dir) }
     }
 
-    fn exists(&self, path: &Path) -> io::Result<bool> {
+    fn view_exists(&self, path: &Path) -> io::Result<bool> {
         if self.held(path).is_some() { Ok(true) } else { self.disk.exists(path) }
-    }
-
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn lock(&self, _: &Path, _: &str) -> io::Result<Lock> {
-        Err(refused())
-    }
-
-    fn mode(&self, path: &Path) -> io::Result<u32> {
-        self.disk.mode(path)
-    }
-
-    fn holder(&self, path: &Path) -> io::Result<Option<String>> {
-        self.disk.holder(path)
-    }
-
-    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
-        self.disk.file_system(path)
-    }
-}
-
-/// A file that is opened once and shared by several readers.
-struct Shared(Arc<dyn File>);
-
-impl File for Shared {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buf, offset)
-    }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn evict(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(refused())
     }
 }
 
 /// A read-only file in memory.
-pub(in crate::wal) struct Bytes(pub(in crate::wal) Vec<u8>);
+struct Bytes(Vec<u8>);
 
-impl File for Bytes {
-    fn len(&self) -> io::Result<u64> {
+impl ReadFile for Bytes {
+    fn length(&self) -> io::Result<u64> {
         Ok(to_u64(self.0.len()))
     }
 
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let from = to_len(offset);
         let found = self.0.get(from..from.saturating_add(buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
         buf.copy_from_slice(found);
         Ok(())
     }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn evict(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(refused())
-    }
-}
-
-fn refused() -> io::Error {
-    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "this only looks")
 }

@@ -15,7 +15,7 @@ use crate::wal::read::anchor::{Anchor, Known, Vouched};
 use crate::wal::read::reader::Reader;
 use crate::wal::read::recover::{LogCursor, LogEnd, damaged};
 use crate::wal::read::segment_scan::{SegmentScan, Stored};
-use crate::wal::read::tail_check::{Stop, Torn, judge, scan};
+use crate::wal::read::tail_check::{Stop, Torn, find_region, judge};
 use crate::wal::{Position, WalError};
 
 /// The most attempts to read files that a daemon is changing.
@@ -82,30 +82,30 @@ pub fn inspect(
     let mut looks = 0;
     loop {
         looks += 1;
-        let survey = survey(disk, dir, writer)?;
+        let scan = survey(disk, dir, writer)?;
         let mut reader = Reader::new(disk, dir);
         let begin = match end {
             Some(end) => end,
-            None => survey.begin(&mut reader, from)?,
+            None => scan.begin(&mut reader, from)?,
         };
-        let vouched = Vouched::new(&survey, from, known);
-        let mut walk = LogCursor::new(&survey, reader, begin);
-        let stop = go(&mut walk, &vouched, &mut held, visit)?;
-        repairs.append(&mut walk.repairs);
-        let stood = end.replace(walk.end) == Some(walk.end);
+        let vouched = Vouched::new(&scan, from, known);
+        let mut cursor = LogCursor::new(&scan, reader, begin);
+        let stop = go(&mut cursor, &vouched, &mut held, visit)?;
+        repairs.append(&mut cursor.repairs);
+        let stood = end.replace(cursor.end) == Some(cursor.end);
         match writer {
             Writer::None => {
-                let tail = judge(&mut walk.reader, &survey, &walk.end, &stop)?;
-                vouched.check_reached(&walk.end, &repairs)?;
-                return finish(&survey, walk.end, held, tail.torn, writer, visit);
+                let tail = judge(&mut cursor.reader, &scan, &cursor.end, &stop)?;
+                vouched.check_reached(&cursor.end, &repairs)?;
+                return finish(&scan, cursor.end, held, tail.torn, writer, visit);
             }
-            Writer::Running => match proof_beyond(&mut Reader::new(disk, dir), &survey, &walk.end)? {
+            Writer::Running => match proof_beyond(&mut Reader::new(disk, dir), &scan, &cursor.end)? {
                 // The end did not move since the previous look, so the batch there must be intact by now.
-                Some(what) if stood => return Err(damaged(stop.at, &walk.end, format!("{}, and {what}", stop.what))),
+                Some(what) if stood => return Err(damaged(stop.at, &cursor.end, format!("{}, and {what}", stop.what))),
                 Some(_) if looks < LOOKS => {}
                 _ => {
-                    vouched.check_reached(&walk.end, &repairs)?;
-                    return finish(&survey, walk.end, held, None, writer, visit);
+                    vouched.check_reached(&cursor.end, &repairs)?;
+                    return finish(&scan, cursor.end, held, None, writer, visit);
                 }
             },
         }
@@ -113,11 +113,11 @@ pub fn inspect(
 }
 
 /// Reads all good batches; passes each to `visit` once the next is found.
-fn go(walk: &mut LogCursor<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut Visit<'_>) -> Result<Stop, WalError> {
+fn go(cursor: &mut LogCursor<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &mut Visit<'_>) -> Result<Stop, WalError> {
     loop {
-        let before = walk.end;
+        let before = cursor.end;
         let mut refused = None;
-        let stop = walk.step(&mut |batch| {
+        let stop = cursor.step(&mut |batch| {
             if let Err(error) = held.hand_on(true, visit) {
                 refused = Some(error);
             }
@@ -130,12 +130,12 @@ fn go(walk: &mut LogCursor<'_>, vouched: &Vouched<'_>, held: &mut Held, visit: &
         if let Some(stop) = stop {
             return Ok(stop);
         }
-        vouched.check_passed(walk)?;
+        vouched.check_passed(cursor)?;
     }
 }
 
 fn finish(
-    survey: &SegmentScan,
+    scan: &SegmentScan,
     end: LogEnd,
     mut held: Held,
     torn: Option<Torn>,
@@ -143,20 +143,20 @@ fn finish(
     visit: &mut Visit<'_>,
 ) -> Result<Inspected, WalError> {
     if end.batch_number == 0 {
-        return Err(damaged(survey.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
+        return Err(damaged(scan.origin(), &end, "the manifest says that there is a store, but there is no batch".to_owned()));
     }
     // A batch without entries proves the one before it, and needs no proof itself.
     let has_unsealed = held.header.as_ref().is_some_and(|(header, _)| header.count > 0);
     let sealed_end = if has_unsealed { held.before } else { end };
     held.hand_on(!has_unsealed, visit)?;
     Ok(Inspected {
-        store: survey.manifest.store,
+        store: scan.manifest.store,
         end: if writer == Writer::Running { sealed_end } else { end },
         good_end: end,
         has_unsealed,
         torn,
-        has_damaged_slot: survey.has_damaged_slot,
-        segments: survey.segments().to_vec(),
+        has_damaged_slot: scan.has_damaged_slot,
+        segments: scan.segments().to_vec(),
     })
 }
 
@@ -175,10 +175,10 @@ pub fn survey(disk: &dyn Disk, dir: &Path, writer: Writer) -> Result<SegmentScan
 }
 
 /// Describes a batch whose existence proves that another batch was complete at `end`; `None` if there is no such batch.
-fn proof_beyond(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd) -> Result<Option<String>, WalError> {
+fn proof_beyond(reader: &mut Reader<'_>, scan: &SegmentScan, end: &LogEnd) -> Result<Option<String>, WalError> {
     let mut at = end.position;
-    while let Some(size) = survey.size(at.segment) {
-        if let Some((offset, number)) = scan(reader, at, size)?.first_batch {
+    while let Some(size) = scan.size(at.segment) {
+        if let Some((offset, number)) = find_region(reader, at, size)?.first_batch {
             let is_next = number.is_some_and(|number| number <= end.batch_number.saturating_add(1));
             if offset > at.offset || !is_next {
                 let number = number.map_or_else(|| "another batch".to_owned(), |number| format!("batch {number}"));

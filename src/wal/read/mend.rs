@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::env::{Disk, File, FileSystem, Lock};
+use crate::env::{Disk, File, ReadFile, ReadView};
 use crate::model::invariant::{held, to_len, to_u64};
 use crate::model::types::StoreId;
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, SECTOR};
@@ -223,7 +223,11 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Found, WalError> {
 }
 
 fn size_of(disk: &dyn Disk, dir: &Path, sequence: u64) -> Option<u64> {
-    crate::wal::format::compressed::open_unpacked(disk, dir, sequence).ok()?.len().ok().filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
+    crate::wal::format::compressed::open_decompressed(disk, dir, sequence)
+        .ok()?
+        .len()
+        .ok()
+        .filter(|size| (MIN_SIZE..=MAX_SIZE).contains(size))
 }
 
 /// Rewrites a damaged slot of the manifest from the other one, durably. A crash leaves at least one intact slot.
@@ -266,27 +270,19 @@ impl Mended {
     }
 }
 
-impl Disk for Mended {
-    fn create_dir(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
+impl ReadView for Mended {
+    fn base(&self) -> &dyn Disk {
+        &*self.disk
     }
 
-    fn create(&self, _: &Path) -> io::Result<Box<dyn File>> {
-        Err(refused())
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.open_read(path)
-    }
-
-    fn open_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
+    fn view_file(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let Some(fix) = self.fix(path) else { return self.disk.open_read(path) };
         let Some(length) = fix.length else { return Err(io::ErrorKind::NotFound.into()) };
         let base = if fix.keeps { Some(self.disk.open_read(path)?) } else { None };
         Ok(Box::new(MendedFile { base, fix: Arc::clone(fix), length }))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+    fn view_names(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = self.disk.list(dir)?;
         if dir == self.dir {
             names.retain(|name| !self.fixes.contains_key(name));
@@ -296,36 +292,8 @@ impl Disk for Mended {
         Ok(names)
     }
 
-    fn exists(&self, path: &Path) -> io::Result<bool> {
+    fn view_exists(&self, path: &Path) -> io::Result<bool> {
         self.fix(path).map_or_else(|| self.disk.exists(path), |fix| Ok(fix.length.is_some()))
-    }
-
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Err(refused())
-    }
-
-    fn lock(&self, _: &Path, _: &str) -> io::Result<Lock> {
-        Err(refused())
-    }
-
-    fn mode(&self, path: &Path) -> io::Result<u32> {
-        self.disk.mode(path)
-    }
-
-    fn holder(&self, path: &Path) -> io::Result<Option<String>> {
-        self.disk.holder(path)
-    }
-
-    fn file_system(&self, path: &Path) -> io::Result<FileSystem> {
-        self.disk.file_system(path)
     }
 }
 
@@ -336,12 +304,12 @@ struct MendedFile {
     length: u64,
 }
 
-impl File for MendedFile {
-    fn len(&self) -> io::Result<u64> {
+impl ReadFile for MendedFile {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.length)
     }
 
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         if offset.saturating_add(to_u64(buf.len())) > self.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -358,23 +326,7 @@ impl File for MendedFile {
         }
     }
 
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(refused())
+    fn device(&self) -> Option<&dyn File> {
+        self.base.as_deref()
     }
-
-    fn sync(&self) -> io::Result<()> {
-        self.base.as_ref().map_or(Ok(()), |base| base.sync())
-    }
-
-    fn evict(&self) -> io::Result<()> {
-        self.base.as_ref().map_or(Ok(()), |base| base.evict())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(refused())
-    }
-}
-
-fn refused() -> io::Error {
-    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "this only looks")
 }

@@ -82,7 +82,7 @@ pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -
 
 /// How a batch continues the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wal) enum Place {
+pub(in crate::wal) enum Continuation {
     /// Next in order, in the same incarnation.
     Next,
     /// First in a segment, as the first of a later incarnation whose voucher names the end before it.
@@ -91,7 +91,7 @@ pub(in crate::wal) enum Place {
 
 /// A cursor that reads the log batch by batch.
 pub(in crate::wal) struct LogCursor<'a> {
-    survey: &'a SegmentScan,
+    scan: &'a SegmentScan,
     pub(in crate::wal) reader: Reader<'a>,
     /// The end of the log read so far.
     pub(in crate::wal) end: LogEnd,
@@ -107,8 +107,8 @@ pub(in crate::wal) struct LogCursor<'a> {
 
 impl<'a> LogCursor<'a> {
     /// A cursor at `end`, which is known to be good.
-    pub(in crate::wal) fn new(survey: &'a SegmentScan, reader: Reader<'a>, end: LogEnd) -> Self {
-        Self { survey, reader, end, last_batch: end.position, batches: 0, entries: 0, bytes: 0, repairs: Vec::new() }
+    pub(in crate::wal) fn new(scan: &'a SegmentScan, reader: Reader<'a>, end: LogEnd) -> Self {
+        Self { scan, reader, end, last_batch: end.position, batches: 0, entries: 0, bytes: 0, repairs: Vec::new() }
     }
 
     /// Reads the next batch. Returns a [`Stop`] if there is no good one.
@@ -145,16 +145,16 @@ impl<'a> LogCursor<'a> {
     /// The verified first batch of a later incarnation whose voucher names exactly this end. Bytes in between are void even if
     /// they look sound: that incarnation did not see them, and acknowledged requests without them.
     fn vouching_start(&mut self) -> Result<Option<(Position, BatchHeader)>, WalError> {
-        let survey = self.survey;
+        let scan = self.scan;
         let mut chosen = None;
-        for (voucher, segment) in survey.starts_from(self.end.position) {
+        for (voucher, segment) in scan.starts_from(self.end.position) {
             if *segment <= self.end.position.segment {
                 continue;
             }
             let at = Position { segment: *segment, offset: BLOCK };
             // A start continues another start's sound batch; only a repair may drop it.
             if (chosen.is_none() || voucher.kind == VoucherKind::Repair)
-                && let Ok(header) = self.verify(at, Place::Start)?
+                && let Ok(header) = self.verify(at, Continuation::Start)?
             {
                 chosen = Some((at, header));
             }
@@ -168,7 +168,7 @@ impl<'a> LogCursor<'a> {
         let end = self.end.position;
         let size = self.size(end.segment)?;
         if !is_zero(self.reader.window(end.segment, size, end.offset, BLOCK_LEN)?) {
-            let found = self.verify(end, Place::Next)?;
+            let found = self.verify(end, Continuation::Next)?;
             return Ok(found.map(|header| (end, header)).map_err(|what| Stop { at: end, rest_is_zero: false, what }));
         }
         if !self.is_zero_from(end, size)? {
@@ -176,18 +176,18 @@ impl<'a> LogCursor<'a> {
         }
         let at = Position { segment: end.segment.saturating_add(1), offset: BLOCK };
         let stop = |what| Stop { at, rest_is_zero: true, what };
-        let Some(size) = self.survey.size(at.segment) else {
+        let Some(size) = self.scan.size(at.segment) else {
             return Ok(Err(stop(String::new())));
         };
         if is_zero(self.reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
             return Ok(Err(stop("a batch without a header".to_owned())));
         }
-        Ok(self.verify(at, Place::Next)?.map(|header| (at, header)).map_err(stop))
+        Ok(self.verify(at, Continuation::Next)?.map(|header| (at, header)).map_err(stop))
     }
 
     /// The size of a scanned segment in bytes.
     fn size(&self, sequence: u64) -> Result<u64, WalError> {
-        self.survey.size(sequence).ok_or(WalError::Misuse("to read a segment that was not surveyed"))
+        self.scan.size(sequence).ok_or(WalError::Misuse("to read a segment that was not surveyed"))
     }
 
     fn is_zero_from(&mut self, from: Position, size: u64) -> Result<bool, WalError> {
@@ -203,13 +203,13 @@ impl<'a> LogCursor<'a> {
     }
 
     /// Verifies that the batch at `at` is intact and continues the log. Returns its header, or what is wrong with it.
-    fn verify(&mut self, at: Position, place: Place) -> Result<Result<BatchHeader, String>, WalError> {
+    fn verify(&mut self, at: Position, continuation: Continuation) -> Result<Result<BatchHeader, String>, WalError> {
         let size = self.size(at.segment)?;
         let header = match BatchHeader::decode(self.reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
             Ok(header) => header,
             Err(bad) => return unsupported(at, bad).map_or_else(|| Ok(Err(describe(bad))), Err),
         };
-        if let Some(what) = misfit(&header, self.survey.manifest.store, &self.end, place) {
+        if let Some(what) = misfit(&header, self.scan.manifest.store, &self.end, continuation) {
             return Ok(Err(what));
         }
         let bytes = self.reader.window(at.segment, size, at.offset, header.extent())?;
@@ -218,7 +218,7 @@ impl<'a> LogCursor<'a> {
 }
 
 /// How a header contradicts the log before it; `None` if it does not.
-pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, place: Place) -> Option<String> {
+pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, continuation: Continuation) -> Option<String> {
     if header.store != store {
         return Some(format!("a batch of another store, {}", header.store));
     }
@@ -234,20 +234,20 @@ pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd,
     if header.bank_time < end.bank_time {
         return Some(format!("the bank time of batch {} goes back", header.number));
     }
-    let is_incarnation_right = match (place, end.batch_number) {
-        (Place::Next, 0) => header.incarnation.counter == 1,
-        (Place::Next, _) => header.incarnation == end.incarnation,
-        (Place::Start, _) => header.incarnation.counter > end.incarnation.counter,
+    let is_incarnation_right = match (continuation, end.batch_number) {
+        (Continuation::Next, 0) => header.incarnation.counter == 1,
+        (Continuation::Next, _) => header.incarnation == end.incarnation,
+        (Continuation::Start, _) => header.incarnation.counter > end.incarnation.counter,
     };
     if !is_incarnation_right {
         return Some(format!("batch {} is of an incarnation that does not belong there", header.number));
     }
-    let is_voucher_right = match (place, header.voucher) {
-        (Place::Next, voucher) => voucher.is_none(),
-        (Place::Start, Some(voucher)) => {
+    let is_voucher_right = match (continuation, header.voucher) {
+        (Continuation::Next, voucher) => voucher.is_none(),
+        (Continuation::Start, Some(voucher)) => {
             voucher.end == end.position && voucher.batch_number == end.batch_number && voucher.chain == end.chain
         }
-        (Place::Start, None) => false,
+        (Continuation::Start, None) => false,
     };
     (!is_voucher_right).then(|| format!("the voucher of batch {} does not fit", header.number))
 }

@@ -75,19 +75,19 @@ pub fn diagnose(
     replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>,
     dropped: &mut dyn FnMut(&DroppedBatch<'_>),
 ) -> Result<Diagnosis, WalError> {
-    let survey = SegmentScan::read(disk, dir)?;
-    let vouched = Vouched::new(&survey, from, known);
+    let scan = SegmentScan::read(disk, dir)?;
+    let vouched = Vouched::new(&scan, from, known);
     let mut reader = Reader::new(disk, dir);
-    let begin = survey.begin(&mut reader, from)?;
-    let mut walk = LogCursor::new(&survey, reader, begin);
+    let begin = scan.begin(&mut reader, from)?;
+    let mut cursor = LogCursor::new(&scan, reader, begin);
     let stop = loop {
-        if let Some(stop) = walk.step(replay)? {
+        if let Some(stop) = cursor.step(replay)? {
             break stop;
         }
-        vouched.check_passed(&walk)?;
+        vouched.check_passed(&cursor)?;
     };
-    let LogCursor { mut reader, end, repairs, .. } = walk;
-    let judged = judge(&mut reader, &survey, &end, &stop);
+    let LogCursor { mut reader, end, repairs, .. } = cursor;
+    let judged = judge(&mut reader, &scan, &end, &stop);
     let why = match judged.and_then(|tail| vouched.check_reached(&end, &repairs).map(|()| tail)) {
         Ok(tail) => match lost {
             Some(why) if end.batch_number > 0 => why,
@@ -96,9 +96,9 @@ pub fn diagnose(
         Err(why @ WalError::Damaged { .. }) if end.batch_number > 0 => why,
         Err(other) => return Err(other),
     };
-    let mut tail = Tail { store: survey.manifest.store, end, why, parts: Vec::new(), holds_batches: false, manifest: survey.manifest };
+    let mut tail = Tail { store: scan.manifest.store, end, why, parts: Vec::new(), holds_batches: false, manifest: scan.manifest };
     let mut at = end.position;
-    while let Some(size) = survey.size(at.segment) {
+    while let Some(size) = scan.size(at.segment) {
         tail.look(&mut reader, at, size, dropped)?;
         at = Position { segment: at.segment.saturating_add(1), offset: BLOCK };
     }

@@ -16,7 +16,7 @@ use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::{SegmentHeader, file_name};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::tail_check::scan;
+use crate::wal::read::tail_check::find_region;
 use crate::wal::{Position, WalError};
 
 /// The message for a missing segment.
@@ -30,7 +30,7 @@ pub struct Stored {
     /// Its uncompressed size in bytes.
     pub size: u64,
     /// The size of its file in bytes, if it is compressed.
-    pub packed: Option<u64>,
+    pub compressed: Option<u64>,
 }
 
 /// The manifest and the segments of a store, before any batch is read.
@@ -64,19 +64,19 @@ impl SegmentScan {
             };
         }
         let (manifest, has_damaged_slot) = Manifest::read(disk, dir)?;
-        let mut survey = Self { manifest, has_damaged_slot, stored: Vec::new(), starts: Vec::new() };
+        let mut scan = Self { manifest, has_damaged_slot, stored: Vec::new(), starts: Vec::new() };
         for sequence in manifest.first_retained..=manifest.highest {
             if !present.contains(&sequence) {
                 return Err(damaged(&file_name(sequence), 0, MISSING));
             }
-            survey.segment(disk, dir, sequence)?;
+            scan.segment(disk, dir, sequence)?;
         }
-        survey.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
+        scan.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
         // Segments below the range are leftovers of dropping them, and are ignored.
         for sequence in present.into_iter().filter(|sequence| *sequence > manifest.highest) {
             refuse_batches_above(disk, dir, sequence, &manifest)?;
         }
-        Ok(survey)
+        Ok(scan)
     }
 
     /// Scans only the segments from `first` to `last` of a log that is in use. All of them must be finished.
@@ -85,12 +85,12 @@ impl SegmentScan {
     /// As [`crate::wal::recover`].
     pub fn part(disk: &dyn Disk, dir: &Path, store: StoreId, first: u64, last: u64) -> Result<Self, WalError> {
         let manifest = Manifest { store, generation: 0, first_retained: first, highest: last, known: None };
-        let mut survey = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };
+        let mut scan = Self { manifest, has_damaged_slot: false, stored: Vec::new(), starts: Vec::new() };
         for sequence in first..=last {
-            survey.segment(disk, dir, sequence)?;
+            scan.segment(disk, dir, sequence)?;
         }
-        survey.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
-        Ok(survey)
+        scan.starts.sort_by_key(|(voucher, segment)| (voucher.end, *segment));
+        Ok(scan)
     }
 
     /// The start of the log.
@@ -118,7 +118,7 @@ impl SegmentScan {
     }
 
     fn segment(&mut self, disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(), WalError> {
-        let Opened { name, file, packed } = open_segment(disk, dir, sequence)?;
+        let Opened { name, file, compressed } = open_segment(disk, dir, sequence)?;
         let io = |call| WalError::io(call, name.as_str());
         file.sync().map_err(io("sync"))?;
         file.evict().map_err(io("evict"))?;
@@ -143,7 +143,7 @@ impl SegmentScan {
         if size != length {
             return Err(damaged(&name, 40, &format!("it is {length} bytes long, and its header says {size}")));
         }
-        self.stored.push(Stored { sequence, size, packed });
+        self.stored.push(Stored { sequence, size, compressed });
         if let Ok(BatchHeader { store, voucher: Some(voucher), .. }) = BatchHeader::decode(first)
             && store == self.manifest.store
         {
@@ -160,7 +160,7 @@ pub(in crate::wal) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence
     file.sync().map_err(io("sync"))?;
     file.evict().map_err(io("evict"))?;
     let size = file.len().map_err(io("measure"))?;
-    let region = scan(&mut Reader::new(disk, dir), Position { segment: sequence, offset: 0 }, size)?;
+    let region = find_region(&mut Reader::new(disk, dir), Position { segment: sequence, offset: 0 }, size)?;
     match region.first_batch {
         None => Ok(()),
         Some((offset, _)) => {

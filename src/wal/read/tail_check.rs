@@ -12,7 +12,7 @@ use crate::model::invariant::to_u64;
 use crate::wal::format::batch::BatchHeader;
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, SECTOR, is_zero};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{LogEnd, Place, damaged, describe, misfit};
+use crate::wal::read::recover::{Continuation, LogEnd, damaged, describe, misfit};
 use crate::wal::read::segment_scan::{SegmentScan, is_whole, unsupported};
 use crate::wal::{MAX_BATCH, Position, WalError};
 
@@ -67,20 +67,20 @@ pub(in crate::wal) struct Tail {
 }
 
 /// Judges everything from the end of the good batches to the end of the last segment.
-pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
+pub(in crate::wal) fn judge(reader: &mut Reader<'_>, scan: &SegmentScan, end: &LogEnd, stop: &Stop) -> Result<Tail, WalError> {
     let mut tail = Tail { torn: None, spares: Vec::new() };
     let mut at = end.position;
     let mut is_rest_zero = stop.rest_is_zero;
-    while let Some(size) = survey.size(at.segment) {
+    while let Some(size) = scan.size(at.segment) {
         let is_first = at.segment == end.position.segment;
         // The log may continue behind the last batch; in the next segment, if the rest of this one is zero; and at the front
         // of any later segment, with a later incarnation.
-        let places: &[Place] = match at.segment.saturating_sub(end.position.segment) {
-            0 => &[Place::Next],
-            1 if is_rest_zero => &[Place::Next, Place::Start],
-            _ => &[Place::Start],
+        let continuations: &[Continuation] = match at.segment.saturating_sub(end.position.segment) {
+            0 => &[Continuation::Next],
+            1 if is_rest_zero => &[Continuation::Next, Continuation::Start],
+            _ => &[Continuation::Start],
         };
-        let torn = if is_first && is_rest_zero { None } else { torn_part(reader, survey, end, (at, size), places, stop)? };
+        let torn = if is_first && is_rest_zero { None } else { torn_part(reader, scan, end, (at, size), continuations, stop)? };
         match (torn, tail.spares.last()) {
             (None, _) if is_first => is_rest_zero = true,
             (None, _) => tail.spares.push((at.segment, size)),
@@ -88,7 +88,7 @@ pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: 
                 return Err(damaged(at, end, format!("something was written here, but nothing to segment {spare} before it")));
             }
             // A start clears the mark of a closed log before it writes, so no crash leaves anything here.
-            (Some(_), None) if survey.was_closed_at(end) => {
+            (Some(_), None) if scan.was_closed_at(end) => {
                 return Err(damaged(at, end, "the log was closed here, and something stands behind its end".to_owned()));
             }
             (Some(torn), None) => match &mut tail.torn {
@@ -110,13 +110,13 @@ pub(in crate::wal) fn judge(reader: &mut Reader<'_>, survey: &SegmentScan, end: 
 /// Judges the tail within one segment: zero (`None`), torn, or damage (an error).
 fn torn_part(
     reader: &mut Reader<'_>,
-    survey: &SegmentScan,
+    scan: &SegmentScan,
     end: &LogEnd,
     (at, size): (Position, u64),
-    places: &[Place],
+    continuations: &[Continuation],
     stop: &Stop,
 ) -> Result<Option<Torn>, WalError> {
-    let region = scan(reader, at, size)?;
+    let region = find_region(reader, at, size)?;
     let Some(last_written) = region.last_written else {
         return Ok(None);
     };
@@ -128,9 +128,10 @@ fn torn_part(
     }
     let extent = match BatchHeader::decode(reader.window(at.segment, size, at.offset, BLOCK_LEN)?) {
         Ok(header) => {
-            let misfits: Vec<String> = places.iter().filter_map(|place| misfit(&header, survey.manifest.store, end, *place)).collect();
+            let misfits: Vec<String> =
+                continuations.iter().filter_map(|continuation| misfit(&header, scan.manifest.store, end, *continuation)).collect();
             match misfits.last() {
-                Some(what) if misfits.len() == places.len() => return refuse(what),
+                Some(what) if misfits.len() == continuations.len() => return refuse(what),
                 _ => to_u64(header.extent()),
             }
         }
@@ -162,7 +163,7 @@ pub(in crate::wal) struct Region {
 }
 
 /// Scans a segment of `size` bytes from `from` on. A header at `from` itself is reported only if no other follows.
-pub(in crate::wal) fn scan(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
+pub(in crate::wal) fn find_region(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
     let mut region = Region::default();
     let mut offset = from.offset;
     while offset < size {

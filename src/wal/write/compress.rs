@@ -33,7 +33,7 @@ pub struct Shrunk {
 /// # Errors
 /// [`WalError::Io`]; [`WalError::Damaged`] for a segment whose header does not match it, and for a compressed file that
 /// does not read back. The original is kept.
-pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelled: &AtomicBool) -> Result<Option<Shrunk>, WalError> {
+pub fn compress(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelled: &AtomicBool) -> Result<Option<Shrunk>, WalError> {
     let (plain, name) = (file_name(sequence), compressed_name(sequence));
     let (path, temporary) = (dir.join(&plain), format!("{name}.tmp"));
     let segment = match disk.open_read(&path) {
@@ -53,12 +53,12 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
     drop(segment);
     match written {
         Ok(Some(length)) => {
-            let packed = dir.join(&name);
+            let compressed = dir.join(&name);
             // Left by an earlier run that did not remove the original. The original still exists and is authoritative.
-            if disk.exists(&packed).map_err(WalError::io("look for", name.as_str()))? {
-                disk.remove(&packed).map_err(WalError::io("remove", name.as_str()))?;
+            if disk.exists(&compressed).map_err(WalError::io("look for", name.as_str()))? {
+                disk.remove(&compressed).map_err(WalError::io("remove", name.as_str()))?;
             }
-            disk.rename_new(&leftover, &packed).map_err(WalError::io("rename", temporary.as_str()))?;
+            disk.rename_new(&leftover, &compressed).map_err(WalError::io("rename", temporary.as_str()))?;
             disk.sync_dir(dir).map_err(WalError::io("sync the directory of", name))?;
             match disk.remove(&path) {
                 // Dropped meanwhile, with all segments before it.
@@ -79,7 +79,7 @@ pub fn pack(disk: &dyn Disk, dir: &Path, store: StoreId, sequence: u64, cancelle
 ///
 /// # Errors
 /// [`WalError::Io`].
-pub fn unpacked(disk: &dyn Disk, dir: &Path, last: u64) -> Result<Vec<u64>, WalError> {
+pub fn uncompressed(disk: &dyn Disk, dir: &Path, last: u64) -> Result<Vec<u64>, WalError> {
     let names = disk.list(dir).map_err(WalError::io("list", dir.display().to_string()))?;
     let mut found: Vec<u64> = names.iter().filter_map(|name| sequence_of(name)).filter(|sequence| *sequence <= last).collect();
     found.sort_unstable();
@@ -134,11 +134,11 @@ impl Attempt<'_> {
         file.write_all_at(&header(store, sequence, self.size, &frames), 0).map_err(io("write"))?;
         file.sync().map_err(io("sync"))?;
         file.evict().map_err(io("evict"))?;
-        let packed = Compressed::open(file, self.temporary)?;
+        let compressed = Compressed::open(file, self.temporary)?;
         let mut again = vec![0; FRAME];
         let is_same = self.each_chunk(&mut |bytes, offset| {
             let again = held(again.get_mut(..bytes.len()), "a chunk is no longer than a frame");
-            packed.read_exact_at(again, offset).map_err(|source| WalError::read(self.temporary, offset, source))?;
+            compressed.read_exact_at(again, offset).map_err(|source| WalError::read(self.temporary, offset, source))?;
             if again == bytes { Ok(()) } else { Err(damaged(self.temporary, offset, "it does not read back")) }
         })?;
         Ok(is_same.then_some(at))

@@ -44,7 +44,7 @@ pub struct Log {
     incarnation: Incarnation,
     /// The voucher for this incarnation's first batch. `None` once that batch is written.
     voucher: Option<Voucher>,
-    supplier: SegmentPool,
+    pool: SegmentPool,
     committer: Committer,
     /// The segment in use, and where its next batch goes. None before the first batch.
     current: Option<(Arc<Segment>, u64)>,
@@ -84,13 +84,13 @@ impl Log {
         random: u64,
         preparer: Preparer,
     ) -> Result<Self, WalError> {
-        let maker = SegmentWriter::create(disk, dir, store)?;
-        let mut supplier = SegmentPool::new(maker, VecDeque::new(), sizes, preparer)?;
-        if !supplier.obtain()? {
-            return Err(supplier.take_no_space().unwrap_or(WalError::Misuse("a log without space")));
+        let writer = SegmentWriter::create(disk, dir, store)?;
+        let mut pool = SegmentPool::new(writer, VecDeque::new(), sizes, preparer)?;
+        if !pool.obtain()? {
+            return Err(pool.take_no_space().unwrap_or(WalError::Misuse("a log without space")));
         }
         let incarnation = Incarnation { counter: 1, random };
-        Ok(Self::new(store, incarnation, None, (supplier, Committer::new(preparer)?), &LogEnd::default()))
+        Ok(Self::new(store, incarnation, None, (pool, Committer::new(preparer)?), &LogEnd::default()))
     }
 
     /// Starts the next incarnation on a recovered log. Its first batch goes to an untouched segment and records where the log
@@ -137,27 +137,27 @@ impl Log {
             let file = disk.open(&dir.join(&name)).map_err(WalError::io("open", name))?;
             ready.push_back(Segment { sequence, size, file });
         }
-        let maker = SegmentWriter::resume(disk, dir, recovered.manifest)?;
-        let mut supplier = SegmentPool::new(maker, ready, sizes, preparer)?;
-        supplier.obtain()?;
+        let writer = SegmentWriter::resume(disk, dir, recovered.manifest)?;
+        let mut pool = SegmentPool::new(writer, ready, sizes, preparer)?;
+        pool.obtain()?;
         let (end, bytes) = (recovered.end, recovered.bytes);
         let incarnation = Incarnation { counter: end.incarnation.counter + 1, random };
         let voucher = Voucher { kind, end: end.position, batch_number: end.batch_number, chain: end.chain };
-        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (supplier, Committer::new(preparer)?), &end) })
+        Ok(Self { bytes, ..Self::new(recovered.store, incarnation, Some(voucher), (pool, Committer::new(preparer)?), &end) })
     }
 
     fn new(
         store: StoreId,
         incarnation: Incarnation,
         voucher: Option<Voucher>,
-        (supplier, committer): (SegmentPool, Committer),
+        (pool, committer): (SegmentPool, Committer),
         end: &LogEnd,
     ) -> Self {
         Self {
             store,
             incarnation,
             voucher,
-            supplier,
+            pool,
             committer,
             current: None,
             buffer: OpenBatch::new(),
@@ -183,7 +183,7 @@ impl Log {
         self.check()?;
         let published = match self.batch_number {
             0 => Err(WalError::Misuse("to publish a log without a batch")),
-            _ => self.supplier.publish(),
+            _ => self.pool.publish(),
         };
         published.map_err(|error| self.latch(error))
     }
@@ -198,7 +198,7 @@ impl Log {
         self.committer.check()?;
         if self.pending == 0 && self.end.batch_number > 0 {
             let end = self.end;
-            self.supplier.record_end(&end).map_err(|error| self.latch(error))?;
+            self.pool.record_end(&end).map_err(|error| self.latch(error))?;
         }
         self.latch(WalError::Misuse("to go on with a log that was closed"));
         Ok(())
@@ -252,13 +252,13 @@ impl Log {
     /// caller commits and receives the error.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.latched.is_some() || BLOCK <= self.rest() || !self.supplier.lacks_space()
+        self.latched.is_some() || BLOCK <= self.rest() || !self.pool.lacks_space()
     }
 
     /// The bytes of records that still fit into the open batch. An estimate: does not request a segment.
     #[must_use]
     pub fn room(&self) -> usize {
-        let largest = self.rest().max(self.supplier.next_capacity());
+        let largest = self.rest().max(self.pool.next_capacity());
         to_len(largest).min(MAX_BATCH).saturating_sub(self.buffer.len())
     }
 
@@ -333,7 +333,7 @@ impl Log {
     /// As [`Log::commit`].
     pub fn poll(&mut self) -> Result<(), WalError> {
         self.check()?;
-        self.supplier.look().map_err(|error| self.latch(error))
+        self.pool.look().map_err(|error| self.latch(error))
     }
 
     /// Removes the segments before `first` from the manifest, for good. Only for segments that recovery never reads again: those
@@ -344,13 +344,13 @@ impl Log {
     pub fn retain_from(&mut self, first: u64) -> Result<(), WalError> {
         self.check()?;
         let in_use = self.current.as_ref().map_or(0, |(segment, _)| segment.sequence);
-        let dropped = if first > in_use { Err(WalError::Misuse("to drop the segment in use")) } else { self.supplier.retain(first) };
+        let dropped = if first > in_use { Err(WalError::Misuse("to drop the segment in use")) } else { self.pool.retain(first) };
         dropped.map_err(|error| self.latch(error))
     }
 
     /// The segment before which [`crate::wal::remove_dropped`] may remove all files, if that changed since the last call.
     pub const fn take_dropped(&mut self) -> Option<u64> {
-        self.supplier.take_dropped()
+        self.pool.take_dropped()
     }
 
     /// Appends `count` entries with `put`, which returns false if they are invalid.
@@ -372,7 +372,7 @@ impl Log {
                 self.pending += u32::from(count);
                 return Ok(lsn);
             }
-            Ok(false) if self.supplier.lacks_space() => Full::NoSpace,
+            Ok(false) if self.pool.lacks_space() => Full::NoSpace,
             Ok(false) => Full::Batch,
             Err(error) => {
                 self.latch(error);
@@ -385,14 +385,14 @@ impl Log {
 
     /// `goes_on`: the caller has other work meanwhile, so a large batch goes to the thread.
     fn write(&mut self, bank_time: BankTime, outcome_digest: u64, goes_on: bool) -> Result<InFlight, WalError> {
-        self.supplier.poll()?;
+        self.pool.poll()?;
         let total = round_up(self.buffer.len());
         if !self.find_room(total)? {
             // Only a seal can meet this: entries were given room when they were appended.
             return if self.pending == 0 { Ok(InFlight::DURABLE) } else { Err(WalError::Misuse("a batch without room")) };
         }
         if to_u64(total) > self.rest() {
-            self.current = self.supplier.ready.pop_front().map(|segment| (Arc::new(segment), BLOCK));
+            self.current = self.pool.ready.pop_front().map(|segment| (Arc::new(segment), BLOCK));
             if let Some((segment, _)) = &self.current {
                 // Direct I/O: recovery reads the device, and the copy to the page cache would cost more than the sync.
                 segment.file.set_direct(true).map_err(|source| WalError::Io {
@@ -407,7 +407,7 @@ impl Log {
         };
         if *offset == BLOCK {
             // Request the next segment while this one fills.
-            self.supplier.request();
+            self.pool.request();
         }
         let mut header = BatchHeader {
             format_version: FORMAT_VERSION,
@@ -466,7 +466,7 @@ impl Log {
         if to_u64(total) <= self.rest() {
             return Ok(true);
         }
-        Ok(to_u64(total) <= self.supplier.next_capacity() && self.supplier.obtain()?)
+        Ok(to_u64(total) <= self.pool.next_capacity() && self.pool.obtain()?)
     }
 
     /// The free bytes of the current segment.

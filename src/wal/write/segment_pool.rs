@@ -75,14 +75,14 @@ enum Answer {
 impl SegmentPool {
     /// `ready` are untouched segments of an earlier incarnation. They count as the first of this one.
     pub(in crate::wal) fn new(
-        maker: SegmentWriter,
+        writer: SegmentWriter,
         ready: VecDeque<Segment>,
         sizes: SegmentSizes,
         preparer: Preparer,
     ) -> Result<Self, WalError> {
         let backend = match preparer {
-            Preparer::Inline => Backend::Inline(Box::new(maker)),
-            Preparer::Background => Backend::Background(Thread::spawn(maker)?),
+            Preparer::Inline => Backend::Inline(Box::new(writer)),
+            Preparer::Background => Backend::Background(Thread::spawn(writer)?),
         };
         let made = held(u32::try_from(ready.len()).ok(), "few segments are made ahead of need");
         Ok(Self { ready, sizes, made, no_space: None, dropped: None, backend })
@@ -157,7 +157,7 @@ impl SegmentPool {
         let size = self.sizes.nth(self.made);
         while self.ready.is_empty() {
             let answer = match &mut self.backend {
-                Backend::Inline(maker) => match maker.make(size)? {
+                Backend::Inline(writer) => match writer.make(size)? {
                     Made::Segment(segment) => Answer::Made(segment),
                     Made::NoSpace(error) => Answer::NoSpace(error),
                     Made::Cancelled => return Err(gone()),
@@ -185,8 +185,8 @@ impl SegmentPool {
     /// [`WalError`], from this call or from a later [`SegmentPool::poll`]. Fatal.
     pub(in crate::wal) fn retain(&mut self, first: u64) -> Result<(), WalError> {
         match &mut self.backend {
-            Backend::Inline(maker) => {
-                maker.retain(first)?;
+            Backend::Inline(writer) => {
+                writer.retain(first)?;
                 self.dropped = Some(first);
                 Ok(())
             }
@@ -203,7 +203,7 @@ impl SegmentPool {
     /// Any error is fatal.
     pub(in crate::wal) fn publish(&mut self) -> Result<(), WalError> {
         match &mut self.backend {
-            Backend::Inline(maker) => return maker.publish(),
+            Backend::Inline(writer) => return writer.publish(),
             Backend::Background(thread) => thread.send(Request::Publish),
         }
         self.await_published()
@@ -215,7 +215,7 @@ impl SegmentPool {
     /// [`WalError::Io`]; [`WalError::Latched`] if the thread has ended.
     pub(in crate::wal) fn record_end(&mut self, end: &LogEnd) -> Result<(), WalError> {
         match &mut self.backend {
-            Backend::Inline(maker) => return maker.record_end(end, true),
+            Backend::Inline(writer) => return writer.record_end(end, true),
             Backend::Background(thread) => {
                 thread.worker.cancel();
                 thread.send(Request::End(*end));
@@ -261,11 +261,11 @@ impl SegmentPool {
 }
 
 impl Thread {
-    fn spawn(maker: SegmentWriter) -> Result<Self, WalError> {
+    fn spawn(writer: SegmentWriter) -> Result<Self, WalError> {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = mpsc::channel();
-        let (hurried, cancelled) = (Arc::clone(&maker.hurried), Arc::clone(&maker.cancelled));
-        let worker = Worker::spawn("segments", requests, cancelled, move || serve(maker, &inbox, &outbox))
+        let (hurried, cancelled) = (Arc::clone(&writer.hurried), Arc::clone(&writer.cancelled));
+        let worker = Worker::spawn("segments", requests, cancelled, move || serve(writer, &inbox, &outbox))
             .map_err(WalError::io("start a thread for", "segments"))?;
         Ok(Self { worker, answers, is_asked: false, hurried })
     }
@@ -286,7 +286,7 @@ impl Thread {
 }
 
 /// The thread: makes requested segments until the channel is closed, or an error occurs.
-fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
+fn serve(mut writer: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<Answer>) {
     let mut wanted = None;
     let mut reported = false;
     loop {
@@ -297,19 +297,19 @@ fn serve(mut maker: SegmentWriter, inbox: &Receiver<Request>, outbox: &Sender<An
         let mut answer = None;
         match request {
             Ok(Request::Make(size)) => (wanted, reported) = (Some(size), false),
-            Ok(Request::Publish) => answer = Some(maker.publish().map_or_else(Answer::Failed, |()| Answer::Published)),
+            Ok(Request::Publish) => answer = Some(writer.publish().map_or_else(Answer::Failed, |()| Answer::Published)),
             Ok(Request::End(end)) => {
                 wanted = None;
-                answer = Some(maker.record_end(&end, true).map_or_else(Answer::Failed, |()| Answer::Published));
+                answer = Some(writer.record_end(&end, true).map_or_else(Answer::Failed, |()| Answer::Published));
             }
-            Ok(Request::Retain(first)) => answer = Some(maker.retain(first).map_or_else(Answer::Failed, |()| Answer::Retained(first))),
+            Ok(Request::Retain(first)) => answer = Some(writer.retain(first).map_or_else(Answer::Failed, |()| Answer::Retained(first))),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         if answer.is_none()
             && let Some(size) = wanted
         {
-            match maker.make(size) {
+            match writer.make(size) {
                 Ok(Made::Segment(segment)) => (wanted, answer) = (None, Some(Answer::Made(segment))),
                 Ok(Made::NoSpace(_)) if reported => {}
                 Ok(Made::NoSpace(error)) => (reported, answer) = (true, Some(Answer::NoSpace(error))),

@@ -88,13 +88,13 @@ impl SegmentWriter {
     /// For a recovered store.
     pub(in crate::wal) fn resume(disk: Arc<dyn Disk>, dir: &Path, manifest: Manifest) -> Result<Self, WalError> {
         let file = disk.open(&dir.join(manifest::NAME)).map_err(WalError::io("open", manifest::NAME))?;
-        let mut maker = Self::new(disk, dir, manifest.store, manifest.highest);
-        maker.manifest = Some((manifest, file));
+        let mut writer = Self::new(disk, dir, manifest.store, manifest.highest);
+        writer.manifest = Some((manifest, file));
         if let Some(KnownEnd { end, is_last: true }) = manifest.known {
             // Batches may follow the known end from now on.
-            maker.record_end(&end, false)?;
+            writer.record_end(&end, false)?;
         }
-        Ok(maker)
+        Ok(writer)
     }
 
     /// Records in the manifest a log end that is durable; `is_last` if the log is closed there.

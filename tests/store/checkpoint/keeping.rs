@@ -47,7 +47,7 @@ fn what_is_finished_is_packed_and_the_rest_is_not() {
     assert!(bank(&disk) == now && bank_without(&disk) == now);
     let verified = engine::verify(&env(&disk, 2, Preparer::Inline), dir(), &[]).unwrap();
     assert_eq!(Lsn(verified.entries), now.applied());
-    assert!(verified.history.log.segments[0].packed.is_some_and(|bytes| bytes < verified.history.log.segments[0].size / 4));
+    assert!(verified.history.log.segments[0].compressed.is_some_and(|bytes| bytes < verified.history.log.segments[0].size / 4));
 }
 
 #[test]

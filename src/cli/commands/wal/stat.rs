@@ -60,9 +60,9 @@ impl Stat {
             .log
             .segments
             .iter()
-            .map(|Stored { sequence, size, packed }| {
+            .map(|Stored { sequence, size, compressed }| {
                 let part = written.iter().find(|part| part.sequence == *sequence).cloned().unwrap_or_default();
-                Part { sequence: *sequence, size: *size, stored: packed.unwrap_or(*size), ..part }
+                Part { sequence: *sequence, size: *size, stored: compressed.unwrap_or(*size), ..part }
             })
             .collect();
         parts.iter().for_each(|part| all.join(part));

@@ -137,7 +137,7 @@ fn a_damaged_or_busy_journal_is_refused_before_anything_is_sent() {
     assert_eq!(desk.pin(&["withdraw", "Sami", "20"]).code, 0);
     let env = Env::os();
     let mut journal = Journal::new(&env, &desk.journal());
-    let held = journal.open(&Deadline::after(&env.clock, Duration::from_secs(5))).unwrap();
+    let held = journal.open(&Deadline::after(&env.clock, Duration::from_secs(20))).unwrap();
     let told = desk.pin(&["withdraw", "Sami", "20", "--timeout", "1"]);
     assert_eq!(told.code, 7);
     assert!(told.err.contains(&format!("in use by process {}", std::process::id())), "{told:?}");

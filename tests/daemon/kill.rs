@@ -78,8 +78,8 @@ fn signals_during_commits_end_it_cleanly_or_not_at_all() {
         let began = std::time::Instant::now();
         let (code, said) = daemon.stop();
         assert_eq!(code, Some(0), "{said}");
-        // A bound on what a customer waits for, far above what it takes: not a measure of speed.
-        assert!(began.elapsed() < Duration::from_secs(5), "it took its time: {said}");
+        // A bound far above what it takes: not a measure of speed.
+        assert!(began.elapsed() < Duration::from_secs(20), "it took its time: {said}");
         assert!(said.contains("SIGHUP"), "{said}");
     });
 }

@@ -10,7 +10,7 @@
     missing_docs
 )]
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{self, BufRead, BufReader, Lines, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -27,6 +27,17 @@ pub const BANKD: &str = env!("CARGO_BIN_EXE_bankd");
 /// The demo's accounts, in order.
 pub const FARHAN: AccountId = AccountId(0);
 pub const SAMI: AccountId = AccountId(1);
+
+/// Repeats a system call that a signal interrupts. A read with a time limit is interrupted even when the process is only
+/// stopped and continued.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
 
 pub fn amount(units: u64) -> Amount {
     Amount::new(units).unwrap()
@@ -241,7 +252,7 @@ impl Client {
                 return Some(reply);
             }
             let mut buffer = [0; 65536];
-            match self.stream.read(&mut buffer) {
+            match uninterrupted(|| self.stream.read(&mut buffer)) {
                 Ok(0) => return None,
                 Ok(count) => self.input.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::Ask;
 
-use super::daemon::BANKD;
+use super::daemon::{BANKD, uninterrupted};
 
 /// A user at a terminal: a directory for the journal, a PIN file, and a server.
 pub struct Desk {
@@ -168,7 +168,7 @@ fn carry(mut client: &TcpStream, mut bank: &TcpStream, lose: Lose, times: usize,
         if loses {
             counter.fetch_add(1, Ordering::SeqCst);
             if lose == Lose::Silently {
-                let _ = client.read(&mut [0; 1]);
+                let _ = uninterrupted(|| client.read(&mut [0; 1]));
             }
             return;
         }

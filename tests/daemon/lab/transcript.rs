@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::support::daemon::{Daemon, Store};
+use crate::support::daemon::{Daemon, Store, uninterrupted};
 
 /// The three ports of a daemon with the lab's front ends.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl Text {
     /// One read; empty if the connection is closed.
     pub fn receive(&mut self) -> String {
         let mut buffer = [0; 1024];
-        let count = self.0.read(&mut buffer).unwrap();
+        let count = uninterrupted(|| self.0.read(&mut buffer)).unwrap();
         String::from_utf8(buffer[..count].to_vec()).unwrap()
     }
 

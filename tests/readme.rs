@@ -180,15 +180,13 @@ fn links(text: &str) -> Vec<&str> {
     targets.filter(|target| !target.is_empty() && !target.contains("://")).collect()
 }
 
-/// The paths and links of a page that lead nowhere. A Rust file may be named
-/// from `src/`, `tests/` or the folder of a test binary on.
+/// The paths and links of a page that lead nowhere. A path may begin at the page's folder too, a Rust file also at `src/`,
+/// `tests/` or the folder of a test binary.
 fn dead_ends(text: &str, dir: &Path) -> Vec<String> {
-    // The examples are checked once there are any.
-    let is_due = |path: &&str| !path.contains("examples/") || root().join("examples").exists() || path.contains("docs/");
     let bases = ["", "src", "tests", "tests/cli", "tests/daemon", "tests/store", "tests/server", "tests/wal", "tests/prove"];
-    let known = |path: &str| bases.iter().any(|base| root().join(base).join(path).exists());
-    let mut dead: Vec<String> = paths(text).into_iter().filter(is_due).filter(|path| !known(path)).map(str::to_owned).collect();
-    dead.extend(links(text).into_iter().filter(is_due).filter(|link| !dir.join(link).exists()).map(str::to_owned));
+    let known = |path: &str| dir.join(path).exists() || bases.iter().any(|base| root().join(base).join(path).exists());
+    let mut dead: Vec<String> = paths(text).into_iter().filter(|path| !known(path)).map(str::to_owned).collect();
+    dead.extend(links(text).into_iter().filter(|link| !dir.join(link).exists()).map(str::to_owned));
     dead
 }
 

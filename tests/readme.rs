@@ -8,10 +8,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The README's snippet, so that it is compiled.
 #[allow(dead_code)]
@@ -80,8 +81,16 @@ fn kept(promise: &str, output: &str) -> bool {
     })
 }
 
+/// A loopback address that no other run of a script uses: a free port of 127.0.0.1 could be taken before the script needs it.
+fn own_address() -> String {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    assert!(run < 4, "two bits of the address count the runs");
+    format!("{}:7070", Ipv4Addr::from(0x7F00_0000 | (std::process::id() << 2 | run) & 0x00FF_FFFF))
+}
+
 fn run(groups: &[Group], dir: &Path) -> Output {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = own_address();
     fs::create_dir_all(dir.join("target/release")).unwrap();
     symlink(env!("CARGO_BIN_EXE_bankd"), dir.join("target/release/bankd")).unwrap();
     let mut script = format!("set -e -o pipefail\nshopt -s expand_aliases\nexec 2>&1\n{AT_EXIT}\n");
@@ -91,7 +100,7 @@ fn run(groups: &[Group], dir: &Path) -> Output {
     }
     fs::write(dir.join("script"), script).unwrap();
     let mut bash = Command::new("bash");
-    bash.arg("script").current_dir(dir).env("BANKD_LISTEN", port.to_string()).env("BANKD_SERVER", port.to_string());
+    bash.arg("script").current_dir(dir).env("BANKD_LISTEN", &address).env("BANKD_SERVER", &address);
     bash.env("XDG_STATE_HOME", dir.join("state")).env("BANKD_ALLOW_TMPFS", "true");
     for name in ["BANKD_DATA_DIR", "BANKD_KEY_FILE", "BANKD_JOURNAL", "BANKD_LOG", "BANKD_TIMEOUT"] {
         bash.env_remove(name);

@@ -12,8 +12,13 @@ use crate::wal::WalError;
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The log could not be written or synced.
-    #[error("{0}; ending without an answer to anybody, since nothing is known to be on the disk any more")]
+    #[error("{0}; ending without an answer, since the state of the disk is unknown")]
     Log(#[from] WalError),
+    /// Another daemon appends to the log now.
+    #[error(
+        "this daemon no longer leads: another one appends to the log; ending without an answer, since whether the last batch counts is not known here"
+    )]
+    Deposed,
     /// The log's finished segments differ from what was written to them, as the making of a checkpoint found.
     #[error("what the log had made durable is damaged: {0}; ending, since no start could recover from it")]
     Damaged(String),

@@ -19,6 +19,7 @@ mod key_file;
 mod maintenance;
 mod new_lineage;
 mod open;
+mod ordered_log;
 mod progress;
 mod repair;
 mod replay;
@@ -37,6 +38,7 @@ pub use inspect::history::{History, Moment, look, replay};
 pub use inspect::verify::{Contradiction, Evidence, Verified, verify};
 pub use maintenance::Keeping;
 pub use open::open;
+pub use ordered_log::{LocalLog, OrderedLog, ReadBatch, Standing};
 pub use progress::{NoProgress, Progress, ProgressSink, Reading};
 pub use repair::mend::{Mend, Remedy, find_remedy};
 pub use repair::{DroppedRequest, Repair, Repaired};
@@ -50,7 +52,7 @@ use crate::model::command::Command;
 use crate::model::entry::{Action, Entry, JOINED_BYTES, Origin, Requests, Setting, Tag};
 use crate::model::secret::Secret;
 use crate::model::types::{BankTime, Epoch, Lsn, Owner, RequestNumber, StoreId};
-use crate::wal::{Full, InFlight, Log, MAX_RECORD};
+use crate::wal::{Full, MAX_RECORD};
 use crate::wire::message::Receipt;
 
 use crate::model::invariant::{held, to_len};
@@ -66,9 +68,9 @@ const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits 
 /// bank has applied exactly what was committed; nothing is submitted during the answering phase; an entry is applied
 /// once, in log order. While a commit is in flight, its batch is not known to be durable: no state of the bank may be
 /// sent before [`Engine::finish_commit`], which comes before the next batch is written.
-pub struct Engine {
+pub struct Engine<L = LocalLog> {
     bank: Bank,
-    log: Log,
+    log: L,
     key: Key,
     clock: BankClock,
     store: StoreId,
@@ -85,7 +87,7 @@ pub struct Engine {
     _lock: Box<dyn Send>,
 }
 
-impl Engine {
+impl<L: OrderedLog> Engine<L> {
     /// The applied state. Only this may be shown to a client, and not while a commit is in flight.
     #[must_use]
     pub const fn bank(&self) -> &Bank {
@@ -113,14 +115,15 @@ impl Engine {
     /// Evidence of the log's durable history.
     #[must_use]
     pub fn receipt(&self) -> Receipt {
-        Receipt { chain: self.log.chain(), lsn: self.log.end_lsn() }
+        let log = self.log.local();
+        Receipt { chain: log.chain(), lsn: log.end_lsn() }
     }
 
     /// Whether the log can take entries: false while the disk is known to have no room for the next segment.
     /// [`Engine::submit`] and its variants, and [`Engine::commit`] without entries, check again.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.log.has_room()
+        self.log.local().has_room()
     }
 
     /// Entries in the open batch.
@@ -133,7 +136,7 @@ impl Engine {
     #[must_use]
     pub fn has_batch_room(&self, count: usize) -> bool {
         // A transfer's record takes 60 bytes.
-        self.log.room() / 64 >= count
+        self.log.local().room() / 64 >= count
     }
 
     /// Puts an entry that belongs to no session into the open batch.
@@ -198,7 +201,7 @@ impl Engine {
         if let Some(left) = self.staged.goes_on(&requests) {
             let commands = commands.get(..left).unwrap_or(commands);
             let count = u16::try_from(commands.len()).map_err(|_| Full::Batch)?;
-            self.log.join(count, |out| commands.iter().for_each(|command| command.encode_into(out)))?;
+            self.log.local_mut().join(count, |out| commands.iter().for_each(|command| command.encode_into(out)))?;
             self.staged.went_on(count);
             self.batch.join(commands);
             return Ok(commands.len());
@@ -206,7 +209,7 @@ impl Engine {
         let Requests { owner, session, first: number, acked_below } = requests;
         let Some(room) = self.staged.room_behind(&self.bank, owner, session, number, acked_below) else { return Ok(0) };
         self.put_start()?;
-        self.log.append(|out| requests.entry(*first).encode_into(out))?;
+        self.log.local_mut().append(|out| requests.entry(*first).encode_into(out))?;
         self.staged.ended();
         self.staged.began(&requests, room);
         self.batch.push_requests(requests, std::slice::from_ref(first));
@@ -336,15 +339,15 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::commit`].
-    pub fn begin_commit(&mut self) -> Result<InFlight, Fatal> {
+    pub fn begin_commit(&mut self) -> Result<L::InFlight, Fatal> {
         if self.batch.is_begun() {
             return Err(Fatal::Broken("the last batch was not applied to its end before the next commit"));
         }
         self.checkpoints.poll()?;
         if self.batch.is_empty() {
             // A log that has failed takes no entries; this call returns its error.
-            self.log.poll()?;
-            return Ok(InFlight::DURABLE);
+            self.log.local_mut().poll()?;
+            return Ok(L::NOTHING);
         }
         self.batch_time = self.clock.now();
         let commit = self.log.begin_commit(self.batch_time, self.bank.outcome_digest())?;
@@ -355,16 +358,18 @@ impl Engine {
     /// Waits until the commit's batch is durable: from then on answers that depend on it may be sent.
     ///
     /// # Errors
-    /// As [`Engine::commit`].
-    pub fn finish_commit(&mut self, commit: InFlight) -> Result<(), Fatal> {
-        self.log.finish_commit(commit)?;
-        if let Some(finished) = self.log.take_finished() {
+    /// As [`Engine::commit`]; [`Fatal::Deposed`] if another daemon appends now.
+    pub fn finish_commit(&mut self, commit: L::InFlight) -> Result<(), Fatal> {
+        if self.log.finish_commit(commit)? == Standing::Deposed {
+            return Err(Fatal::Deposed);
+        }
+        if let Some(finished) = self.log.local_mut().take_finished() {
             self.checkpoints.moved_on(finished, self.bank.account_count());
         }
         if let Some(first) = self.checkpoints.take_droppable() {
-            self.log.retain_from(first)?;
+            self.log.local_mut().retain_from(first)?;
         }
-        if let Some(first) = self.log.take_dropped() {
+        if let Some(first) = self.log.local_mut().take_dropped() {
             self.checkpoints.remove_dropped(first);
         }
         Ok(())
@@ -410,7 +415,7 @@ impl Engine {
     /// Marks `count` entries as applied.
     fn applied(&mut self, count: usize) -> Result<(), Fatal> {
         if self.batch.applied(count) {
-            if self.bank.applied() != self.log.end_lsn() {
+            if self.bank.applied() != self.log.local().end_lsn() {
                 return Err(Fatal::Broken("the bank has applied another number of entries than the log holds"));
             }
             self.bank.check_totals()?;
@@ -422,7 +427,7 @@ impl Engine {
     /// Whether a batch was committed since the last seal, and there is room for a seal.
     #[must_use]
     pub fn needs_seal(&self) -> bool {
-        self.log.needs_seal()
+        self.log.local().needs_seal()
     }
 
     /// Writes a seal, an empty batch that proves the batch before it durable to readers of the log.
@@ -433,10 +438,10 @@ impl Engine {
         if !self.batch.is_empty() {
             return Err(Fatal::Broken("a seal comes between turns"));
         }
-        if self.log.needs_seal() {
+        if self.log.local().needs_seal() {
             self.checkpoints.poll()?;
-            self.log.commit(self.clock.now(), self.bank.outcome_digest())?;
-            self.finish_commit(InFlight::DURABLE)?;
+            let commit = self.log.begin_commit(self.clock.now(), self.bank.outcome_digest())?;
+            self.finish_commit(commit)?;
         }
         Ok(())
     }
@@ -447,7 +452,7 @@ impl Engine {
     /// [`Fatal`], as [`Engine::commit`].
     pub fn close(&mut self) -> Result<(), Fatal> {
         self.seal()?;
-        Ok(self.log.close()?)
+        Ok(self.log.local_mut().close()?)
     }
 
     /// Makes a checkpoint of the finished segments now, and waits for it; none if there is one already. A daemon does
@@ -471,7 +476,7 @@ impl Engine {
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
         assert!(!self.batch.is_begun(), "nothing is submitted during a walk");
         self.put_start()?;
-        let lsn = self.log.append(|out| entry.encode_into(out))?;
+        let lsn = self.log.local_mut().append(|out| entry.encode_into(out))?;
         self.staged.ended();
         self.batch.push(entry);
         Ok(lsn)

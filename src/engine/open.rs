@@ -8,7 +8,7 @@ use super::checkpoint::{Base, CheckpointMaker, Checkpoints};
 use super::clock::{BankClock, Jump};
 use super::error::StoreError;
 use super::store_dir::{CREATING, HeldDir, StoreEnv, io_error, take_lock};
-use super::{Engine, key_file};
+use super::{Engine, LocalLog, key_file};
 use crate::bank::Bank;
 use crate::engine::inspect::judge;
 use crate::engine::inspect::judge::{Judged, Present};
@@ -69,7 +69,7 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
         .map_err(io_error("start a thread for the checkpoints of", dir))?;
     Ok(Engine {
         bank,
-        log,
+        log: LocalLog::new(log, env.disk.clone(), dir),
         key,
         batch_time: clock.now(),
         clock,

@@ -2,19 +2,19 @@
 //!
 //! Left out: its effect on the bank (`bank/sessions/epochs.rs`).
 
-use super::{Engine, Fatal};
+use super::{Engine, Fatal, OrderedLog};
 use crate::bank;
 use crate::engine::batch_entries::Next;
 use crate::model::entry::{Action, Entry, Origin};
 use crate::model::types::Owner;
 use crate::wal::Full;
 
-impl Engine {
+impl<L: OrderedLog> Engine<L> {
     /// Puts the entry of this start before its first other entry. A start that logs nothing has none.
     pub(super) fn put_start(&mut self) -> Result<(), Full> {
         let Some(epoch) = self.start else { return Ok(()) };
         let entry = Entry { owner: Owner::Nobody, origin: Origin::None, action: Action::Start(epoch) };
-        self.log.append_new_kind(|out| entry.encode_into(out))?;
+        self.log.local_mut().append_new_kind(|out| entry.encode_into(out))?;
         self.start = None;
         self.batch.push(entry);
         Ok(())

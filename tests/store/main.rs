@@ -16,5 +16,6 @@ mod support;
 mod bank_state;
 mod checkpoint;
 mod judgement;
+mod ordered_log;
 mod power_cut;
 mod tools;

@@ -78,7 +78,7 @@ fn memory(shared: &mut Shared) {
 }
 
 fn sessions(shared: &mut Shared) {
-    shared.sheet.head("sessions", "resident memory of sessions and of replies that nobody acknowledged");
+    shared.sheet.head("sessions", "resident memory of sessions and of replies that were not acknowledged");
     let (_dir, bank) = used(shared);
     // Many at a time: one by one, each would be a commit.
     let mut tellers: Vec<Teller> = (0..SESSIONS / EACH).map(|_| Teller::connect(shared, &bank)).collect();

@@ -58,6 +58,6 @@ fn run() -> Result<(), Box<dyn Error>> {
         declined => println!("declined: {}, balance {balance}", declined.name()),
     }
     // From here on the same arguments mean a new withdrawal.
-    client.mark_told();
+    client.mark_delivered();
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Resource usage of a daemon while a load is measured: processor time, bytes written, memory, and the share of time that its
 //! log waits for the disk.
 //!
-//! The last is sampled: every few milliseconds it reads from the kernel whether the daemon's main thread or its thread "log"
+//! The last is sampled: every few milliseconds it reads from the kernel whether the daemon's main thread or its thread "committer"
 //! waits for the disk. These threads use the disk only to write batches and sync them. Left out: the load (`load/`).
 
 use std::io;
@@ -49,7 +49,7 @@ impl ProcessSampler {
     pub(super) fn begin(pid: u32) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_over);
-        let (before, writers) = (process_figures(pid)?, threads(pid, "log")?);
+        let (before, writers) = (process_figures(pid)?, threads(pid, "committer")?);
         let sampler = thread::spawn(move || {
             let (mut samples, mut waiting) = (0, 0);
             while !told.load(Ordering::Relaxed) {

@@ -232,14 +232,14 @@ impl Client {
 
     /// Marks the latest request as delivered in the journal: its end was shown to its customer. If the mark fails, a later run
     /// shows it once more.
-    pub fn mark_told(&mut self) {
+    pub fn mark_delivered(&mut self) {
         if let Some(id) = self.latest {
-            self.mark_all_told(&[id]);
+            self.mark_all_delivered(&[id]);
         }
     }
 
     /// Marks these requests as delivered, except those whose outcome is unknown.
-    pub fn mark_all_told(&mut self, ids: &[RequestId]) {
+    pub fn mark_all_delivered(&mut self, ids: &[RequestId]) {
         let deadline = Deadline::after(&self.env.clock, FAREWELL.min(self.timeout));
         let _ = self.journal.open(&deadline).and_then(|mut journal| journal.tell(ids));
     }

@@ -261,7 +261,7 @@ fn read_frame(socket: &mut Socket, input: &mut Vec<u8>, deadline: &Deadline) -> 
 fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        io::ErrorKind::ConnectionRefused => "no program listens there".to_owned(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the connection broke".to_owned(),
         _ => error.to_string(),
     }
@@ -295,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_and_no_answer_are_told_in_time() {
+    fn no_bank_and_no_answer_are_errors_in_time() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        assert_eq!(Connection::tcp(&free, &soon()).err(), Some(ConnectError::Unreachable("nobody listens there".to_owned())));
+        assert_eq!(Connection::tcp(&free, &soon()).err(), Some(ConnectError::Unreachable("no program listens there".to_owned())));
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let short = Deadline::after(&Env::os().clock, Duration::from_millis(50));
         let error = Connection::tcp(&silent.local_addr().unwrap().to_string(), &short).err();

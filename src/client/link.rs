@@ -389,12 +389,12 @@ mod tests {
         });
         // At the end nothing listens there any more, and the client does not wait.
         let error = Link::new(&Env::os(), &address).connect(&soon());
-        assert_eq!(error, Err(ClientError::Unreachable { address, why: "nobody listens there".to_owned() }));
+        assert_eq!(error, Err(ClientError::Unreachable { address, why: "no program listens there".to_owned() }));
         peer.join().unwrap();
     }
 
     #[test]
-    fn a_wrong_pin_is_told_and_another_may_be_tried() {
+    fn a_wrong_pin_is_an_error_and_another_may_be_tried() {
         let peer = scripted(vec![vec![Step::Reply(Reply::Refused(Refusal::BadLogin)), Step::Reply(Reply::LoggedIn { owner: OWNER })]]);
         let mut link = Link::new(&Env::os(), &peer.address);
         assert_eq!(link.log_in(login(), &soon()), Err(ClientError::Refused(Refusal::BadLogin)));

@@ -32,7 +32,7 @@
 //! for (id, command) in open {
 //!     let answer = client.resend(id, command)?;
 //!     println!("{id}: {}, balance {}", answer.body.outcome.name(), answer.body.balance.display(decimals));
-//!     client.mark_told();
+//!     client.mark_delivered();
 //! }
 //! # Ok(())
 //! # }

@@ -47,7 +47,7 @@ fn a_window_is_under_way_and_moves_on_as_answers_are_journalled() {
     assert_eq!((told, ended), (vec![(1, 99), (2, 97), (3, 94), (4, 90), (5, 85)], Ok(())));
     assert!(matches!(end(&mut client, 5), Some(End::Answered(_))));
     let deadline = client.deadline();
-    assert_eq!(client.journal().open(&deadline).unwrap().untold().count(), 0, "and what was told is marked");
+    assert_eq!(client.journal().open(&deadline).unwrap().undelivered().count(), 0, "and what was told is marked");
     drop(client);
     let asked = peer.join();
     assert_eq!(asked.last(), Some(&Ask::Ack { acked_below: RequestNumber(6) }), "the end acknowledges everything");
@@ -75,7 +75,7 @@ fn what_is_turned_away_is_gone_back_to_and_sent_again_in_order() {
 /// The bank says "busy" to a copy of 1 that it had executed before, so 2 is executed and answered: 2 is delivered after 1,
 /// and not sent again.
 #[test]
-fn an_answer_behind_a_gap_is_kept_and_told_in_its_place() {
+fn an_answer_behind_a_gap_is_kept_and_delivered_in_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let mut steps = vec![logged_in(), session()];
     steps.extend([refused(Refusal::WindowFull), answer(2, 97, false), refused(Refusal::NoSpace)]);

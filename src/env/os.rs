@@ -419,10 +419,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_told_who_has_the_lock() {
+    fn a_second_holder_learns_who_has_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("LOCK");
-        let Lock::Held(held) = OsDisk.lock(&path, "first").unwrap() else { panic!("nobody has it") };
+        let Lock::Held(held) = OsDisk.lock(&path, "first").unwrap() else { panic!("the lock is free") };
         let Lock::Taken { holder } = OsDisk.lock(&path, "second").unwrap() else { panic!("it is taken") };
         assert_eq!(holder, "first");
         assert_eq!(OsDisk.holder(&path).unwrap().as_deref(), Some("first"));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn file_systems_are_told_apart() {
+    fn file_systems_are_distinguished() {
         assert!(OsDisk.file_system(Path::new("/absent")).is_err());
         assert_eq!(OsDisk.file_system(Path::new("/proc")).unwrap(), FileSystem::Local, "no kind that is known");
         let memory = Path::new("/dev/shm");

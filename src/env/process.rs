@@ -29,7 +29,7 @@ pub fn process_figures(pid: u32) -> io::Result<ProcessFigures> {
     // Not available without permission, or on kernels without I/O accounting.
     let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     parse(&stat, &status, &io, rustix::param::clock_ticks_per_second())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the system tells nothing of the process that can be read"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "what the system reports of the process cannot be read"))
 }
 
 /// The ids of a process's main thread and of its threads named `name`.

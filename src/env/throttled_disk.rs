@@ -238,7 +238,7 @@ mod tests {
         write();
         let unannounced = disk.open_read(&path).unwrap();
         view.remove(&path).unwrap();
-        assert_eq!(unannounced.len().unwrap(), CUT, "nobody said that he reads it");
+        assert_eq!(unannounced.len().unwrap(), CUT, "no reader was announced");
         assert!(!unannounced.announce_reader().unwrap(), "too late");
         assert!(view.remove(&path).is_err());
     }

@@ -165,7 +165,7 @@ fn bad_input_is_named_and_changes_nothing() {
 /// The bank goes away for good in the middle: the first lines are printed as done, some are unknown, the rest was not
 /// sent, and `resolve` prints the unknown ones. Done, resolved and unsent lines are all lines.
 #[test]
-fn past_the_deadline_each_line_is_told_unknown_or_not_sent() {
+fn past_the_deadline_each_line_is_unknown_or_not_sent() {
     let store = Store::new();
     let daemon = store.serve();
     let proxy =
@@ -201,7 +201,7 @@ fn past_the_deadline_each_line_is_told_unknown_or_not_sent() {
 /// The client is killed in the middle: what it printed is done, and `resolve` prints everything else that it had sent
 /// or had an answer to. No line is printed twice.
 #[test]
-fn a_batch_that_is_killed_is_told_of_by_resolve() {
+fn resolve_reports_a_batch_that_was_killed() {
     let store = Store::new();
     let daemon = store.serve();
     for (at, on_doubt) in [(40, "resend"), (300, "cancel"), (700, "resend")] {

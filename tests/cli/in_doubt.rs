@@ -160,7 +160,7 @@ fn a_damaged_or_busy_journal_is_refused_before_anything_is_sent() {
 /// An answer that could not be shown, here because the printer is out of paper, is shown by the next command that logs
 /// in as the same customer, whichever command that is, and by no other customer's.
 #[test]
-fn what_was_answered_and_never_shown_is_told_by_the_next_command() {
+fn the_next_command_shows_what_was_answered_and_never_shown() {
     let store = Store::new();
     let daemon = store.serve();
     let desk = Desk::new(store.root(), daemon.address);

@@ -157,7 +157,7 @@ fn lost_replies_are_asked_for_again_and_an_unknown_outcome_ends_it() {
 /// The machine dies after it sent a withdrawal and before its answer came. The next one, on the same journal, prints
 /// that something is in doubt, and shows its customer the outcome before the menu.
 #[test]
-fn what_a_dead_machine_left_in_doubt_is_told_before_the_menu() {
+fn the_menu_comes_after_what_a_dead_machine_left_in_doubt() {
     let store = Store::new();
     let daemon = store.serve();
     for (lose, how, ending, balance) in [

@@ -23,7 +23,7 @@ fn the_demo_has_the_reports_accounts() {
 }
 
 #[test]
-fn a_second_daemon_is_told_who_holds_the_store() {
+fn a_second_daemon_names_who_holds_the_store() {
     let store = Store::new();
     let daemon = store.serve();
     let (code, said) = store.serve_fails();

@@ -1,9 +1,6 @@
 use std::time::Duration;
 
-use bankd::client::{Client, Login};
-use bankd::env::Env;
-use bankd::model::{amount::Amount, command::Command, secret::Secret};
-use bankd::wire::message::Role;
+use bankd::{Amount, Client, Command, Env, Login, Role, Secret};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut client = Client::new(&Env::os(), "127.0.0.1:7070", "journal".as_ref(), Duration::from_secs(30));

@@ -29,7 +29,7 @@ pub(in crate::bank) fn attempt(bank: &mut Bank, owner: Owner, tried: &[u8; 32]) 
 /// The victim may have been closed since; then there is nothing to evict. Admission checks the caps.
 pub(in crate::bank) fn open_session(bank: &mut Bank, lsn: Lsn, owner: Owner, evicted: Option<Lsn>) -> Step {
     if owner == Owner::Nobody {
-        return Err("a session of nobody's");
+        return Err("a session without an owner");
     }
     if let Some(refused) = standing(bank, owner)? {
         return Ok(Applied::Refused(refused));

@@ -190,7 +190,7 @@ impl Bank {
                 Owner::Nobody | Owner::Operator(_) => false,
             };
             if !may_fail || count == 0 || before.is_some_and(|before| before >= owner) {
-                return Err(input.bad("failed logins that nobody can have, or out of order"));
+                return Err(input.bad("impossible counts of failed logins, or out of order"));
             }
             before = Some(owner);
             self.logins.restore(owner, count, locked, last_wrong);

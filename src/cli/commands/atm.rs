@@ -146,7 +146,7 @@ impl Machine {
                 Err(error) => format!("{}: still in doubt: {error}", doubt_in_words(&request, self.decimals)),
             };
             if show(&words) {
-                self.client.mark_told();
+                self.client.mark_delivered();
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Machine {
                     outcome => show(declined(outcome)),
                 };
                 if is_shown {
-                    self.client.mark_told();
+                    self.client.mark_delivered();
                 }
                 if let Some(failure) = answer.journal_failure {
                     // The customer has the answer; without a journal no further request may be sent.
@@ -196,7 +196,7 @@ impl Machine {
             Err(error) => {
                 let went_on = go_on("nothing was moved", &error);
                 if went_on.is_ok() && !output::is_lost() {
-                    self.client.mark_told();
+                    self.client.mark_delivered();
                 }
                 went_on
             }

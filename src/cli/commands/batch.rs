@@ -150,7 +150,7 @@ impl Batch {
         for line in lines.iter().skip(done) {
             told.extend(teller.fate(line, fates.next()));
         }
-        client.mark_all_told(&told);
+        client.mark_all_delivered(&told);
         let unsent = rest.iter().position(|fate| matches!(fate, Fate::NotExecuted(_) | Fate::NotSent(_))).unwrap_or(rest.len());
         let unsent = lines.get(done + unsent).map_or(String::new(), |line| format!("; from line {} on nothing was sent", line.at));
         match &failure {
@@ -217,7 +217,7 @@ impl Printer<'_> {
         let (text, outcome, request, ended) = match fate {
             Some(Fate::Answered(answer)) => return show(&self.answer(line, answer)).then_some(answer.request),
             Some(Fate::InDoubt(id)) => (format!("outcome unknown (request {id})"), "unknown", Some(*id), None),
-            Some(Fate::AskTheBank(id)) => (format!("only the bank's log tells: `bankd explain {id}`"), "unknown", Some(*id), Some(*id)),
+            Some(Fate::AskTheBank(id)) => (format!("only the bank's log knows: `bankd explain {id}`"), "unknown", Some(*id), Some(*id)),
             Some(Fate::NotExecuted(id)) => ("refused, not executed".to_owned(), "not_executed", Some(*id), Some(*id)),
             Some(Fate::NotSent(id)) => ("not sent".to_owned(), "not_sent", None, Some(*id)),
             None => ("not sent".to_owned(), "not_sent", None, None),

@@ -170,7 +170,7 @@ impl How {
             }
         };
         if is_shown {
-            client.mark_told();
+            client.mark_delivered();
         }
         Ok(exit)
     }

@@ -129,7 +129,7 @@ impl Prove {
             tell(&format!("... and {} more", violations.len() - SHOWN));
         }
         match (self.broken, violations.len()) {
-            (None, 0) => tell("verdict: every request took effect exactly once and was answered with the one true answer"),
+            (None, 0) => tell("verdict: every request took effect exactly once and was answered with its one answer"),
             (None, found) => {
                 tell(&format!("verdict: NOT PROVEN, {found} violations"));
                 let Self { seed, clients, .. } = self;

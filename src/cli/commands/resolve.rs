@@ -108,7 +108,7 @@ impl Resolve {
         }
         let mut findings = Findings::default();
         if doubtful.len() > 1 && self.options.login.pin().is_one_file() {
-            let why = format!("{} logins have something in doubt or untold, and one PIN file is one login's", doubtful.len());
+            let why = format!("{} logins have something in doubt or undelivered, and one PIN file is one login's", doubtful.len());
             return Err(Failure::usage(WHAT, why, "name one: `bankd resolve NAME --pin-file FILE`"));
         }
         for name in doubtful {
@@ -118,7 +118,7 @@ impl Resolve {
             }
         }
         if !self.json || show_json(&findings.lines) {
-            self.mark_told(&findings.told);
+            self.mark_delivered(&findings.told);
         }
         Ok(findings.failure.map_or(Exit::Done, |failure| failure.exit))
     }
@@ -159,7 +159,7 @@ impl Resolve {
     }
 
     /// Marks requests as delivered. If that fails, the next run prints them again.
-    fn mark_told(&self, told: &[RequestId]) {
+    fn mark_delivered(&self, told: &[RequestId]) {
         if let Ok((mut journal, deadline)) = self.journal() {
             let _ = journal.open(&deadline).and_then(|mut journal| journal.tell(told));
         }

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_fails_is_told() {
+    fn a_source_that_fails_is_an_error() {
         struct Broken;
         impl io::Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

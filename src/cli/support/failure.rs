@@ -200,10 +200,10 @@ mod tests {
 
     #[test]
     fn every_line_says_what_why_and_what_next() {
-        let error = ClientError::Unreachable { address: "127.0.0.1:7070".to_owned(), why: "nobody listens there".to_owned() };
+        let error = ClientError::Unreachable { address: "127.0.0.1:7070".to_owned(), why: "no program listens there".to_owned() };
         let failure = Failure::client("cannot tell the balance", &error);
         assert_eq!(failure.exit, Exit::Unreachable);
-        let line = "cannot tell the balance: the bank at 127.0.0.1:7070 cannot be reached: nobody listens there; nothing was sent; ";
+        let line = "cannot tell the balance: the bank at 127.0.0.1:7070 cannot be reached: no program listens there; nothing was sent; ";
         assert!(failure.line.starts_with(line) && failure.line.contains("bankd serve"), "{}", failure.line);
     }
 

@@ -152,7 +152,7 @@ fn color(line: &mut Vec<u8>) {
 fn start(sink: impl Write + Send + 'static, room: usize, wait: Duration) -> io::Result<(Arc<Queue>, LogGuard)> {
     let queue = Arc::new(Queue { room, waiting: Mutex::default(), put: Condvar::new(), written: Condvar::new() });
     let writers = Arc::clone(&queue);
-    thread::Builder::new().name("log".to_owned()).spawn(move || writers.write_to(sink))?;
+    thread::Builder::new().name("logger".to_owned()).spawn(move || writers.write_to(sink))?;
     Ok((Arc::clone(&queue), LogGuard { queue, wait }))
 }
 
@@ -213,7 +213,7 @@ impl Queue {
             // A write error cannot be reported anywhere; the next lines are tried again.
             let _ = sink.write_all(&taken);
             if dropped > 0 {
-                let _ = writeln!(sink, "[WARN] {dropped} log lines were dropped here: nobody read them fast enough");
+                let _ = writeln!(sink, "[WARN] {dropped} log lines were dropped here: they were not read fast enough");
             }
             let _ = sink.flush();
             taken.clear();
@@ -287,7 +287,7 @@ mod tests {
             rest.push_str(&written.recv().unwrap());
             open.send(()).unwrap();
         }
-        assert_eq!(rest, "[WARN] 2 log lines were dropped here: nobody read them fast enough\nlast\n");
+        assert_eq!(rest, "[WARN] 2 log lines were dropped here: they were not read fast enough\nlast\n");
         drop(guard);
     }
 

@@ -38,7 +38,7 @@ pub fn end_in_words(request: &Request, decimals: u8) -> Option<String> {
     match request.end? {
         End::Answered(settled) => Some(ending_in_words(request, &settled.body, settled.replayed, decimals)),
         End::Closed(ClosedReason::UnknownSession | ClosedReason::StoreRolledBack | ClosedReason::Acknowledged) => {
-            Some(format!("{what}: only the bank's log tells; have the bank run `bankd explain {}`", request.intent.id))
+            Some(format!("{what}: only the bank's log knows; have the bank run `bankd explain {}`", request.intent.id))
         }
         End::Closed(_) => Some(format!("{what}: not executed")),
     }
@@ -52,7 +52,7 @@ pub fn catch_up(client: &mut Client, whose: Whose<'_>, decimals: u8, print: &dyn
     let Ok(mut journal) = client.journal().open(&at_once) else { return };
     let doubts = journal.in_doubt().filter(|request| request.intent.role == whose.role && request.intent.name == whose.name).count();
     let mut told: Vec<RequestId> = Vec::new();
-    for request in journal.untold().filter(|request| whose.is(request)) {
+    for request in journal.undelivered().filter(|request| whose.is(request)) {
         let Some(words) = end_in_words(request, decimals) else { continue };
         if print(&format!("of an earlier run: {words}")) {
             told.push(request.intent.id);

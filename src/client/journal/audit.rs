@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_told_with_its_bank_and_the_file_stays() {
+    fn every_answer_is_listed_with_its_bank_and_the_file_stays() {
         let records = [Record::Intent(intent(1)), Record::Intent(intent(2)), Record::Reply(id(1), settled())];
         let disk = journal(&records, &[87, 0, 168]);
         let before = disk.peek(Path::new("/journal"));

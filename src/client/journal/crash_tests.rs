@@ -124,11 +124,11 @@ fn a_group_is_one_sync() {
     assert_eq!(disk.count(Operation::Sync) - before, 2, "a mark is not synced");
     drop(open);
     let open = journal.open(&soon()).unwrap();
-    assert_eq!((open.in_doubt().count(), open.untold().count(), open.requests().count()), (0, 0, 300));
+    assert_eq!((open.in_doubt().count(), open.undelivered().count(), open.requests().count()), (0, 0, 300));
 }
 
 #[test]
-fn who_was_told_is_remembered_and_who_was_not_as_well() {
+fn delivered_and_undelivered_answers_are_remembered() {
     let disk = SimDisk::new();
     let mut journal = Journal::new(&env(&disk), Path::new(PATH));
     let mut open = journal.open(&soon()).unwrap();
@@ -138,14 +138,15 @@ fn who_was_told_is_remembered_and_who_was_not_as_well() {
     open.settle(id(1), settled()).unwrap();
     open.close(id(2), ClosedReason::UnknownSession).unwrap();
     open.tell(&[id(1), id(3), id(9)]).unwrap();
-    let untold = |open: &crate::client::journal::OpenJournal<'_>| open.untold().map(|request| request.intent.id).collect::<Vec<_>>();
-    assert_eq!(untold(&open), [id(2)], "what is in doubt has no end that could be told");
+    let undelivered =
+        |open: &crate::client::journal::OpenJournal<'_>| open.undelivered().map(|request| request.intent.id).collect::<Vec<_>>();
+    assert_eq!(undelivered(&open), [id(2)], "what is in doubt has no end that could be told");
     drop(open);
     let mut open = journal.open(&soon()).unwrap();
-    assert_eq!(untold(&open), [id(2)]);
+    assert_eq!(undelivered(&open), [id(2)]);
     // Settled again, it must be delivered again.
     open.settle(id(1), settled()).unwrap();
-    assert_eq!(untold(&open), [id(1), id(2)]);
+    assert_eq!(undelivered(&open), [id(1), id(2)]);
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_journal_of_version_1_is_rewritten_and_nobody_is_told_anew() {
         [0x62, 0x61, 0x6e, 0x6b, 0x64, 0x6a, 0x6e, 0x6c, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xbd, 0x92, 0xb9, 0x22].into();
     assert!(disk.poke(Path::new(PATH), 0, &golden));
     let open = journal.open(&soon()).unwrap();
-    assert_eq!((open.in_doubt().count(), open.untold().count(), open.requests().count()), (1, 0, 2));
+    assert_eq!((open.in_doubt().count(), open.undelivered().count(), open.requests().count()), (1, 0, 2));
     drop(open);
     let mut head = [0; 12];
     disk.open(Path::new(PATH)).unwrap().read_exact_at(&mut head, 0).unwrap();

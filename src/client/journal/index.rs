@@ -150,7 +150,7 @@ impl Book {
     }
 
     /// The requests that ended and were not delivered, by session and number.
-    pub(in crate::client) fn untold(&self) -> impl Iterator<Item = &Request> {
+    pub(in crate::client) fn undelivered(&self) -> impl Iterator<Item = &Request> {
         self.requests().filter(|request| request.end.is_some() && !request.is_told)
     }
 
@@ -180,8 +180,9 @@ impl Book {
             ended.sort_unstable();
             ended.iter().rev().nth(recent.saturating_sub(1)).copied().unwrap_or(0)
         };
-        let (told_from, untold_from) = (keep_from(true), keep_from(false));
-        let is_kept = |line: &&Line| line.request.end.is_none() || line.order >= if line.request.is_told { told_from } else { untold_from };
+        let (delivered_from, undelivered_from) = (keep_from(true), keep_from(false));
+        let is_kept =
+            |line: &&Line| line.request.end.is_none() || line.order >= if line.request.is_told { delivered_from } else { undelivered_from };
         let mut kept: Vec<&Line> = self.requests.values().filter(is_kept).collect();
         kept.sort_unstable_by_key(|line| line.order);
         let records = kept.into_iter().flat_map(|Line { request, .. }| {

@@ -225,8 +225,8 @@ impl OpenJournal<'_> {
     }
 
     /// The requests that ended and were not delivered, by session and number.
-    pub fn untold(&self) -> impl Iterator<Item = &Request> {
-        self.book.untold()
+    pub fn undelivered(&self) -> impl Iterator<Item = &Request> {
+        self.book.undelivered()
     }
 
     /// All requests, by session and number.

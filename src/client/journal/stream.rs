@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_told_and_an_older_file_stays() {
+    fn what_was_put_is_listed_and_an_older_file_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let env = Env::os();

@@ -118,7 +118,7 @@ fn a_full_disk_refuses_growth_and_nothing_else() {
 #[test]
 fn a_lock_dies_with_its_holder() {
     let disk = disk();
-    let Lock::Held(held) = disk.lock(&path("LOCK"), "one").unwrap() else { panic!("nobody has it") };
+    let Lock::Held(held) = disk.lock(&path("LOCK"), "one").unwrap() else { panic!("the lock is free") };
     let Lock::Taken { holder } = disk.lock(&path("LOCK"), "two").unwrap() else { panic!("it is taken") };
     assert_eq!(holder, "one");
     assert_eq!(disk.holder(&path("LOCK")).unwrap().as_deref(), Some("one"));

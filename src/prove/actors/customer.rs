@@ -107,17 +107,17 @@ fn step_of_many(arena: &Arena, client: &mut Client, owner: Owner, random: &mut R
     let commands: Vec<Command> = (0..2 + random.below(MANY)).map(|_| any_command(random, owner)).collect();
     let window = 1 + random.index(WINDOW);
     let sent = arena.now();
-    let mut untold = commands.iter();
+    let mut undelivered = commands.iter();
     let ended = client.execute_all(&commands, window, &mut |answers| {
-        // `answers` comes first: when it ends, `zip` takes no further item from `untold`.
-        for (answer, command) in answers.iter().zip(untold.by_ref()) {
+        // `answers` comes first: when it ends, `zip` takes no further item from `undelivered`.
+        for (answer, command) in answers.iter().zip(undelivered.by_ref()) {
             note(arena, Some(*command), Some(sent), answer);
             count(&arena.deeds.in_windows);
         }
         true
     });
     let Err(Stopped { failure, rest }) = ended else { return true };
-    for (command, fate) in untold.zip(rest) {
+    for (command, fate) in undelivered.zip(rest) {
         match fate {
             Fate::Answered(answer) => note(arena, Some(*command), Some(sent), &answer),
             Fate::InDoubt(id) | Fate::AskTheBank(id) => {

@@ -252,7 +252,7 @@ impl Check<'_> {
         let model = self.model;
         for (id, decision) in &model.decisions {
             if !self.asked.contains_key(id) {
-                self.complain("asked", Some(*id), format!("{decision:?} is in the log, but nobody ever asked for it"));
+                self.complain("asked", Some(*id), format!("{decision:?} is in the log, but no client asked for it"));
             }
         }
     }

@@ -193,7 +193,7 @@ fn a_number_is_executed_once_and_with_one_command() {
 fn nothing_is_executed_that_nobody_asked_for() {
     let mut case = Case::with_deposit();
     case.logged(A, OF_A, 2, Some(deposit(0, 10)));
-    case.refused("asked", "nobody ever asked");
+    case.refused("asked", "no client asked");
     let mut case = Case::new();
     case.logged(A, OF_A, 1, Some(deposit(0, 10)));
     case.journaled(id(OF_A, 1), deposit(0, 10), Some(End::Closed(ClosedReason::NeverSent)));
@@ -228,14 +228,14 @@ fn a_session_is_its_owners() {
 fn a_session_with_something_unacknowledged_is_not_evicted() {
     let mut case = Case::with_deposit();
     case.entry(A, Origin::None, Action::OpenSession { evicted: Some(OF_A) });
-    case.refused("eviction", "nobody acknowledged");
+    case.refused("eviction", "were not acknowledged");
     let mut case = Case::with_deposit();
     case.entry(B, Origin::None, Action::OpenSession { evicted: Some(OF_B) });
     case.accepted();
 }
 
 #[test]
-fn balances_told_are_those_of_the_log() {
+fn balances_in_replies_are_those_of_the_log() {
     let mut case = Case::with_deposit();
     case.read(0, 100, 7);
     case.refused("balance", "by the log, which ends at LSN 7, it is 110");

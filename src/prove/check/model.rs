@@ -115,7 +115,7 @@ impl Model {
             && let Some(session) = self.sessions.remove(&victim)
             && session.acked_below <= session.last
         {
-            let what = format!("the entry at LSN {lsn} evicts session {victim}, which has replies that nobody acknowledged");
+            let what = format!("the entry at LSN {lsn} evicts session {victim}, which has replies that were not acknowledged");
             self.violations.push(Violation::new("eviction", None, what));
         }
         self.sessions.insert(lsn, Session { owner, last: 0, acked_below: 1 });

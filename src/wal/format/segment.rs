@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told_from_damage() {
+    fn another_version_is_not_damage() {
         let mut block = SegmentHeader { store: StoreId([7; 16]), sequence: 3, size: 1 << 20 }.encode();
         block[12] = 9;
         seal_crc(&mut block);

@@ -40,7 +40,7 @@ impl fmt::Display for Torn {
         let Self { position, batch_number, bytes, more, .. } = self;
         write!(
             f,
-            "torn tail dropped: a crash left batch {batch_number} half-written ({position}, {bytes} bytes); nobody was answered for it"
+            "torn tail dropped: a crash left batch {batch_number} half-written ({position}, {bytes} bytes); no request in it was answered"
         )?;
         match more {
             0 => Ok(()),

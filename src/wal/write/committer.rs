@@ -174,8 +174,8 @@ impl Thread {
             }
         };
         // `bench/process_sampler.rs` finds the thread by this name.
-        let worker =
-            Worker::spawn("log", jobs, Arc::new(AtomicBool::new(false)), work).map_err(WalError::io("start a thread for", "the log"))?;
+        let worker = Worker::spawn("committer", jobs, Arc::new(AtomicBool::new(false)), work)
+            .map_err(WalError::io("start a thread for", "the log"))?;
         Ok(Self { worker, results })
     }
 

@@ -8,7 +8,7 @@ use bankd::model::amount::Amount;
 use bankd::model::command::{Body, Command, Outcome};
 use bankd::model::entry::{Action, Entry, Origin};
 use bankd::model::types::{AccountId, Chain, Lsn, Owner, RequestNumber};
-use bankd::wire::fixed;
+use bankd::wire::fixed::{asks, replies};
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, Receipt, Reply};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -32,7 +32,7 @@ fn codec(c: &mut Criterion) {
         Ok(Front::Whole { payload, .. }) => payload,
         _ => unreachable!("the frame is whole"),
     };
-    group.bench_function("decode a request frame", |b| b.iter(|| fixed::ask(payload(black_box(&framed))).unwrap()));
+    group.bench_function("decode a request frame", |b| b.iter(|| asks::ask(payload(black_box(&framed))).unwrap()));
     group.bench_function("decode a request frame by the codec", |b| {
         b.iter(|| bankd::model::codec::decode::<Ask>(payload(black_box(&framed))).unwrap());
     });
@@ -41,7 +41,7 @@ fn codec(c: &mut Criterion) {
     group.bench_function("encode an answer frame", |b| {
         b.iter(|| {
             out.clear();
-            fixed::put_answer(*number, black_box(body), *replayed, receipt, &mut out);
+            replies::put_answer(*number, black_box(body), *replayed, receipt, &mut out);
             out.len()
         });
     });

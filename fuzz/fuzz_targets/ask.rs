@@ -3,7 +3,7 @@
 #![no_main]
 
 use bankd::model::codec;
-use bankd::wire::fixed;
+use bankd::wire::fixed::asks;
 use bankd::wire::message::{Ask, MAX_RUN, Reply};
 use libfuzzer_sys::fuzz_target;
 
@@ -13,8 +13,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(codec::encode_into(&ask, &mut again).is_ok() && again == bytes);
     }
     let mut commands = Vec::new();
-    let run = fixed::run(bytes, &mut commands);
-    let by_hand = fixed::ask(bytes).or_else(|| run.map(|(first, acked_below)| Ask::Run { first, acked_below, commands }));
+    let run = asks::run(bytes, &mut commands);
+    let by_hand = asks::ask(bytes).or_else(|| run.map(|(first, acked_below)| Ask::Run { first, acked_below, commands }));
     let is_hot = |ask: &Ask| match ask {
         Ask::Run { commands, .. } => commands.len() <= MAX_RUN,
         ask => matches!(ask, Ask::Request { .. } | Ask::Balance { .. }),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::sweep::BenchError;
+use super::error::BenchError;
 use crate::client::Login;
 use crate::env::Disk;
 use crate::model::secret::Secret;

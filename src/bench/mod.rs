@@ -5,6 +5,7 @@
 #![expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "means of measured times, and charts of them")]
 
 mod bank;
+mod error;
 pub mod load;
 mod process_sampler;
 mod report;
@@ -13,6 +14,7 @@ mod trial;
 
 pub use crate::bench::process_sampler::DaemonFigures;
 pub use bank::OwnBank;
+pub use error::BenchError;
 pub use report::CSV_HEADER;
-pub use sweep::{BenchError, Sweep, sweep};
+pub use sweep::{Sweep, sweep};
 pub use trial::{Report, Target, trial};

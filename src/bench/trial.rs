@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::bank::OwnBank;
+use super::error::BenchError;
 use super::load::{self, Mark, Measured, Plan};
-use super::sweep::BenchError;
 use crate::bench::process_sampler::{DaemonFigures, ProcessSampler};
 use crate::client::Login;
 use crate::env::Env;

@@ -34,7 +34,9 @@ pub struct Login {
 pub struct Link {
     env: Env,
     address: String,
-    login: Option<(Login, Owner)>,
+    login: Option<Login>,
+    /// The owner that the bank assigned to the login, the first time.
+    owner: Option<Owner>,
     welcome: Option<Welcome>,
     live: Option<Live>,
     /// Whether the last attempt to connect was accepted and then closed before any reply.
@@ -51,7 +53,7 @@ struct Live {
 
 /// Why one attempt returned no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The message was not sent.
     NotSent(String),
     /// It was sent, and whether the bank acted on it is unknown.
@@ -69,7 +71,7 @@ impl Link {
     /// A link to `address` (`HOST:PORT`), not connected yet.
     #[must_use]
     pub fn new(env: &Env, address: &str) -> Self {
-        Self { env: env.clone(), address: address.to_owned(), login: None, welcome: None, live: None, is_cut: false }
+        Self { env: env.clone(), address: address.to_owned(), login: None, owner: None, welcome: None, live: None, is_cut: false }
     }
 
     /// The server's address, as passed to [`Link::new`].
@@ -103,23 +105,27 @@ impl Link {
             // The protocol allows one login per connection.
             self.hang_up();
         }
-        self.login = None;
-        let ask = Ask::Login { role: login.role, name: login.name.clone(), secret: login.secret.clone() };
-        let owner = match self.ask(&ask, None, deadline)? {
-            Reply::LoggedIn { owner } => owner,
-            other => return Err(self.nonsense(&other)),
-        };
-        if let Some(live) = &mut self.live {
-            live.logged_in = true;
+        self.set_login(login);
+        let step = self.until(deadline, |link| link.ready(None, deadline).map(|()| Reply::Pong));
+        match step.map(|_| self.owner) {
+            Ok(Some(owner)) => Ok(owner),
+            Ok(None) => Err(ClientError::Refused(Refusal::NotLoggedIn)),
+            Err(error) => {
+                self.login = None;
+                Err(error)
+            }
         }
-        self.login = Some((login, owner));
-        Ok(owner)
     }
 
-    /// The login, and the owner that the bank assigned to it.
+    /// Sets the login of later connections, without connecting: the next message logs in first.
+    pub fn set_login(&mut self, login: Login) {
+        (self.login, self.owner) = (Some(login), None);
+    }
+
+    /// The login, and the owner that the bank assigned to it. `None` before the first successful login.
     #[must_use]
     pub fn login(&self) -> Option<(&Login, Owner)> {
-        self.login.as_ref().map(|(login, owner)| (login, *owner))
+        self.login.as_ref().zip(self.owner)
     }
 
     /// The bank's first greeting.
@@ -165,7 +171,10 @@ impl Link {
     }
 
     /// One attempt: connects, logs in and resumes the session as needed, then sends the message once.
-    pub(super) fn once(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn once(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, Fault> {
         self.ready(session, deadline)?;
         match self.converse(ask, deadline) {
             // The connection is not in the expected state; `converse` has dropped it.
@@ -212,13 +221,20 @@ impl Link {
         self.live.as_ref().is_some_and(|live| live.connection.has_reply())
     }
 
+    /// Takes the connection out, for callers with their own event loop. `None` if there is none.
+    #[must_use]
+    pub fn into_connection(self) -> Option<Connection> {
+        self.live.map(|live| live.connection)
+    }
+
     /// Drops the connection; the next message opens another.
     pub(super) fn hang_up(&mut self) {
         self.live = None;
     }
 
     /// The error to return for a fault of an idempotent message.
-    pub(super) fn failure(&self, fault: Fault) -> ClientError {
+    #[must_use]
+    pub fn failure(&self, fault: Fault) -> ClientError {
         let address = self.address.clone();
         match fault {
             Fault::NotSent(why) | Fault::Lost(why) => ClientError::Unreachable { address, why },
@@ -238,7 +254,10 @@ impl Link {
     }
 
     /// One attempt to be connected, logged in, and in the session.
-    pub(super) fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Result<(), Fault> {
         // On any error here the caller's message was not sent.
         let unsent = |error: AskError| match error {
             AskError::NotSent(why) | AskError::Lost(why) => Fault::NotSent(why),
@@ -248,22 +267,22 @@ impl Link {
             self.hang_up();
         }
         self.greeted(deadline)?;
-        if let Some((login, owner)) = self.login.clone()
+        if let Some(Login { role, name, secret }) = self.login.clone()
             && !self.live.as_ref().is_some_and(|live| live.logged_in)
         {
-            let ask = Ask::Login { role: login.role, name: login.name, secret: login.secret };
-            match self.converse(&ask, deadline).map_err(unsent)? {
-                Reply::LoggedIn { owner: same } if same == owner => {
+            match self.converse(&Ask::Login { role, name, secret }, deadline).map_err(unsent)? {
+                Reply::LoggedIn { owner } if *self.owner.get_or_insert(owner) == owner => {
                     if let Some(live) = &mut self.live {
                         live.logged_in = true;
                     }
                 }
+                Reply::Refused(refusal) => return Err(Fault::Refused(refusal)),
                 other => {
-                    // A connection without the expected login is useless.
+                    // A connection with another login is useless.
                     self.hang_up();
                     return Err(match other {
-                        Reply::Refused(refusal) => Fault::Refused(refusal),
-                        _ => Fault::NotSent("the bank takes the login for somebody else's".to_owned()),
+                        Reply::LoggedIn { .. } => Fault::NotSent("the bank assigns the login to another owner than before".to_owned()),
+                        other => Fault::NotSent(self.nonsense(&other).to_string()),
                     });
                 }
             }

@@ -64,6 +64,6 @@ pub use crate::client::request::Answer;
 pub use connection::{AskError, ConnectError, Connection};
 pub use error::ClientError;
 pub use journal::{Journal, JournalError, OpenJournal};
-pub use link::{Link, Login};
+pub use link::{Fault, Link, Login};
 pub use pipeline::{Fate, Stopped, Tell};
 pub use retry::Deadline;

@@ -5,8 +5,29 @@
 //! The table is in `docs/exactly-once.md`. Left out: acting on it (`request.rs`, `pipeline.rs`).
 
 use crate::client::journal::record::ClosedReason;
-use crate::client::request::{Asking, History};
+use crate::model::command::Command;
 use crate::wire::message::Refusal;
+
+/// The message sent under the number.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asking {
+    Request(Command),
+    Cancel,
+    /// A command under a number that was executed with another command; the bank is expected to answer with a conflict.
+    Conflict(Command),
+}
+
+/// What happened to the number before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    /// A new number of this client's own session: never sent before.
+    Fresh,
+    /// A number named by the caller that has no copy adrift by this journal, which does not hold it, or holds it as not
+    /// executed. A client with another journal may have sent it.
+    Named,
+    /// It was in the journal before, so it may have been sent.
+    Earlier,
+}
 
 /// What a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use crate::client::error::ClientError;
 use crate::client::journal::record::{ClosedReason, Settled};
 use crate::client::journal::{JournalError, OpenJournal};
 use crate::client::link::{Fault, Link};
-use crate::client::refusals::{Meaning, meaning};
+use crate::client::refusals::{Asking, History, Meaning, meaning};
 use crate::client::retry::{Backoff, Deadline};
 use crate::env::Env;
-use crate::model::command::{Body, Command};
+use crate::model::command::Body;
 use crate::model::types::RequestId;
 use crate::wire::message::{Ask, Receipt, Refusal, Reply};
 
@@ -47,27 +47,6 @@ pub(super) struct Pursuit {
     pub(super) must_end: bool,
     /// The answer, if the journal holds it already.
     pub(super) known: Option<Settled>,
-}
-
-/// The message sent under the number.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asking {
-    Request(Command),
-    Cancel,
-    /// A command under a number that was executed with another command; the bank is expected to answer with a conflict.
-    Conflict(Command),
-}
-
-/// What happened to the number before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum History {
-    /// A new number of this client's own session: never sent before.
-    Fresh,
-    /// A number named by the caller that has no copy adrift by this journal, which does not hold it, or holds it as not
-    /// executed. A client with another journal may have sent it.
-    Named,
-    /// It was in the journal before, so it may have been sent.
-    Earlier,
 }
 
 /// The next step after a reply or refusal that does not end the request with an error.

@@ -2,13 +2,13 @@
 //! `docs/exactly-once.md` is correct.
 
 use super::error::ClientError;
-use super::refusals::{Meaning, meaning};
+use super::refusals::{Asking, History, Meaning, meaning};
 use super::scripted::{Step, acked, answer, client, end, id, logged_in, refused, scripted, session, withdraw};
 use crate::client::client::Client;
 use crate::client::journal::index::End;
 use crate::client::journal::record::samples::intent;
 use crate::client::journal::record::{ClosedReason, Record};
-use crate::client::request::{Answer, Asking, History};
+use crate::client::request::Answer;
 use crate::model::command::Malformed;
 use crate::model::types::RequestNumber;
 use crate::wire::message::{Ask, Refusal, Reply};

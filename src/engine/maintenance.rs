@@ -49,18 +49,18 @@ impl Upkeep {
     /// # Errors
     /// As [`wal::compress`]. Segments that were compressed before the error stay so.
     pub(super) fn pack(&self, finished: &Finished, cancelled: &AtomicBool) -> Result<u64, WalError> {
-        let mut packed = 0;
+        let mut compressed = 0;
         if !self.keeping.packs {
-            return Ok(packed);
+            return Ok(compressed);
         }
         let all = wal::uncompressed(&*self.disk, &self.dir, finished.end.position.segment)?;
         for sequence in all.into_iter().filter(|sequence| *sequence >= self.droppable_below()) {
             if let Some(shrunk) = wal::compress(&*self.disk, &self.dir, self.store, sequence, cancelled)? {
-                packed += 1;
-                log::info!("packed {}: {} bytes in {}", wal::file_name(sequence), shrunk.from, shrunk.to);
+                compressed += 1;
+                log::info!("compressed {}: {} bytes to {}", wal::file_name(sequence), shrunk.from, shrunk.to);
             }
         }
-        Ok(packed)
+        Ok(compressed)
     }
 
     /// Notes that no checkpoint needs the segments before this one.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use super::run::ProveError;
+use super::error::ProveError;
 
 /// A running bank process. Killed on drop.
 pub struct Daemon {

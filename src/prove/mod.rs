@@ -8,6 +8,7 @@ mod actors;
 mod broken;
 mod check;
 mod daemon;
+mod error;
 mod proxy;
 mod run;
 
@@ -16,5 +17,6 @@ pub use crate::prove::check::verdict::{Checked, Deeds, Verdict, Violation};
 pub use crate::prove::proxy::faults::{BadShare, Faults, Share};
 pub use broken::{Flaw, SmallBankError, serve as serve_small_bank};
 pub use daemon::{Daemon, Ended};
+pub use error::ProveError;
 pub use proxy::{Counts, Proxy};
-pub use run::{OnTrial, Plan, ProveError, prove};
+pub use run::{OnTrial, Plan, prove};

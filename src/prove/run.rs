@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::broken::Flaw;
 use super::daemon::Daemon;
+use super::error::ProveError;
 use super::proxy::Proxy;
 use crate::client::{Client, Request};
 use crate::env::Disk;
@@ -24,7 +25,7 @@ use crate::model::types::AccountId;
 use crate::prove::actors::arena::{ACCOUNTS, Arena, OPENING, SECRET, TELLERS, customer, customer_name, teller, teller_name};
 use crate::prove::actors::{commander, customer as customers, intruder, prober};
 use crate::prove::check::checker::{Testimony, check};
-use crate::prove::check::log_reader::{LogReadError, read_log, segment_name};
+use crate::prove::check::log_reader::{read_log, segment_name};
 use crate::prove::check::verdict;
 use crate::prove::check::verdict::{Deeds, Verdict, Violation};
 use crate::prove::proxy::faults::{Faults, Share};
@@ -53,28 +54,6 @@ pub enum OnTrial {
     Daemon,
     /// The small bank with a flaw, or without one: the control that shows that only the flaw is detected.
     Small(Option<Flaw>),
-}
-
-/// Why a run has no verdict.
-#[derive(Debug, thiserror::Error)]
-pub enum ProveError {
-    /// The bank does not start.
-    #[error("the bank on trial did not come up: {0}")]
-    Bank(String),
-    /// A file, process or socket operation failed.
-    #[error("{what}: {source}")]
-    Io {
-        /// The operation.
-        what: &'static str,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The checker cannot read the log.
-    #[error("the log cannot be read: {0}")]
-    Log(#[from] LogReadError),
-    /// The checker cannot read a client's journal.
-    #[error("a journal cannot be read: {0}")]
-    Journal(#[from] crate::client::JournalError),
 }
 
 /// The faults that the proxy injects.

@@ -7,6 +7,7 @@
 //! Left out: which connections wait, and in which order (`service.rs`).
 
 use super::connection::Connection;
+use super::spent::Spent;
 use crate::wire::frame;
 
 /// Bytes that a usual answer is counted as, frame included: at least the longest of them.
@@ -40,17 +41,6 @@ const SMALL_INPUT: usize = 1024;
 /// A connection may hold this fraction (one in `PART`) of the free memory.
 const PART: usize = 64;
 
-/// What one connection has used of a turn.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Spent {
-    /// The number of the turn.
-    turn: u64,
-    questions: usize,
-    requests: usize,
-    long: u64,
-    answers: usize,
-}
-
 /// The share of each connection in a turn.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
@@ -71,9 +61,6 @@ impl Share {
         }
     }
 }
-
-/// The use of a connection that was not served in this turn yet.
-const NOTHING: Spent = Spent { turn: 0, questions: 0, requests: 0, long: 0, answers: 0 };
 
 /// The use of the turn and of the memory.
 ///
@@ -216,7 +203,7 @@ impl Budget {
 
     #[inline]
     fn spent<'a>(&self, connection: &'a Connection) -> &'a Spent {
-        if connection.spent.turn == self.turn { &connection.spent } else { &NOTHING }
+        if connection.spent.turn == self.turn { &connection.spent } else { &Spent::NOTHING }
     }
 
     fn begin<'a>(&self, connection: &'a mut Connection) -> &'a mut Spent {

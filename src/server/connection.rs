@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::budget::Spent;
+use super::spent::Spent;
 use crate::model::types::{Lsn, Owner};
 use crate::server::lab::dialogue::Dialogue;
 

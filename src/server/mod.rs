@@ -18,6 +18,7 @@ mod price;
 mod requests;
 mod service;
 mod sockets;
+mod spent;
 mod turn;
 
 pub use crate::server::lab::dialogue::Port as LabPort;

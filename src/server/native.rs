@@ -8,7 +8,7 @@ use crate::engine::Fatal;
 use crate::model::codec;
 use crate::model::command::Command;
 use crate::model::types::RequestNumber;
-use crate::wire::fixed;
+use crate::wire::fixed::{asks, replies};
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Refusal, Reply};
 
@@ -31,7 +31,7 @@ pub enum Question {
 #[must_use]
 #[inline]
 pub fn is_request(bytes: &[u8]) -> bool {
-    bytes.get(frame::HEADER..).is_some_and(fixed::is_request)
+    bytes.get(frame::HEADER..).is_some_and(asks::is_request)
 }
 
 /// Decodes the money requests at the front of `bytes` that have consecutive numbers from `next` on and the same
@@ -44,7 +44,7 @@ pub fn requests(bytes: &[u8], next: RequestNumber, most: usize, commands: &mut V
     let end = commands.len().saturating_add(most);
     while commands.len() < end
         && let Ok(Front::Whole { payload, consumed }) = frame::front(rest)
-        && let Some((number, acked_below, command)) = fixed::request(payload)
+        && let Some((number, acked_below, command)) = asks::request(payload)
         && next == Some(number)
         && acked.is_none_or(|acked| acked == acked_below)
     {
@@ -64,14 +64,14 @@ pub fn requests(bytes: &[u8], next: RequestNumber, most: usize, commands: &mut V
 #[inline]
 pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Question, usize)>, Refusal> {
     let Front::Whole { payload, consumed } = frame::front(bytes).map_err(|_| Refusal::BadMessage)? else { return Ok(None) };
-    if let Some(ask) = fixed::ask(payload) {
+    if let Some(ask) = asks::ask(payload) {
         return Ok(Some((Question::Ask(ask), consumed)));
     }
     let before = commands.len();
-    let question = match fixed::run(payload, commands) {
+    let question = match asks::run(payload, commands) {
         Some((first, acked_below)) => Question::Run { first, acked_below, commands: before..commands.len() },
         None => match codec::decode(payload).map_err(|_| Refusal::BadMessage)? {
-            // A run that is too long for `fixed`: refused later, like any other, by its content.
+            // A run that is too long for `asks::run`: refused later, like any other, by its content.
             Ask::Run { first, acked_below, commands: more } => {
                 commands.extend(more);
                 Question::Run { first, acked_below, commands: before..commands.len() }
@@ -89,8 +89,8 @@ pub fn next(bytes: &[u8], commands: &mut Vec<Command>) -> Result<Option<(Questio
 /// (`MAX_RUN`, `MAX_PAGE`, `MAX_SESSIONS`, `MAX_TEXT`).
 pub fn put(reply: &Reply, out: &mut Vec<u8>) -> Result<(), Fatal> {
     match reply {
-        Reply::Answer { number, body, replayed, receipt } => fixed::put_answer(*number, body, *replayed, receipt, out),
-        Reply::Balance { balance, lsn } => fixed::put_balance(*balance, *lsn, out),
+        Reply::Answer { number, body, replayed, receipt } => replies::put_answer(*number, body, *replayed, receipt, out),
+        Reply::Balance { balance, lsn } => replies::put_balance(*balance, *lsn, out),
         reply => frame::put(reply, out).map_err(|_| Fatal::Broken("a reply is longer than a frame"))?,
     }
     Ok(())

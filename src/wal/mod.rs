@@ -47,6 +47,7 @@
 
 mod error;
 mod format;
+mod log_end;
 mod read;
 mod write;
 
@@ -57,11 +58,12 @@ pub use format::batch::{Batch, BatchHeader, Incarnation, Voucher, VoucherKind};
 pub use format::compressed::{compressed_name, kept_in, open_decompressed};
 pub use format::record::Record;
 pub use format::segment::file_name;
+pub use log_end::LogEnd;
 pub use read::anchor::{Anchor, Finished, Known, Replay};
 pub use read::hold::Hold;
 pub use read::inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
 pub use read::mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
-pub use read::recover::{LogEnd, Recovered, recover};
+pub use read::recover::{Recovered, recover};
 pub use read::repair::{Diagnosis, DroppedBatch, Tail, diagnose};
 pub use read::segment_scan::{SegmentScan, Stored};
 pub use read::size::Extent;

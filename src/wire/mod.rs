@@ -5,3 +5,4 @@
 pub mod fixed;
 pub mod frame;
 pub mod message;
+mod numbers;

@@ -8,7 +8,7 @@ use bankd::model::command::{Body, Command, Outcome};
 use bankd::model::entry::{AccountOpen, Action, Entry, LineageCause, Origin, Setting, Tag, TellerAdd};
 use bankd::model::secret::Secret;
 use bankd::model::types::{AccountId, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, TellerId};
-use bankd::wire::fixed;
+use bankd::wire::fixed::asks;
 use bankd::wire::frame::{self, Front};
 use bankd::wire::message::{Ask, MAX_RUN, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo};
 use proptest::prelude::*;
@@ -107,8 +107,8 @@ fn exact<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> bool {
 /// What is read by hand is what the codec reads, and all that it reads of these messages.
 fn same_by_hand(bytes: &[u8]) {
     let mut commands = Vec::new();
-    let run = fixed::run(bytes, &mut commands);
-    let by_hand = fixed::ask(bytes).or_else(|| run.map(|(first, acked_below)| Ask::Run { first, acked_below, commands }));
+    let run = asks::run(bytes, &mut commands);
+    let by_hand = asks::ask(bytes).or_else(|| run.map(|(first, acked_below)| Ask::Run { first, acked_below, commands }));
     let is_hot = |ask: &Ask| match ask {
         Ask::Run { commands, .. } => commands.len() <= MAX_RUN,
         ask => matches!(ask, Ask::Request { .. } | Ask::Balance { .. }),

@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use super::frames::Answers;
 use crate::bench::BenchError;
 use crate::client::{Intent, JournalError, JournalStream, Login, Record, Settled};
 use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::{Body, Command, Outcome};
 use crate::model::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
+use crate::wire::fixed::received::Answers;
 use crate::wire::message::Receipt;
 
 /// An append-only journal.
@@ -46,14 +46,14 @@ impl Audit {
         let [chain @ .., _, _, _, _, _, _, _, _] = answers.receipt;
         let mut receipt = Receipt { chain: Chain::default(), lsn: Lsn(answers.receipt_lsn()) };
         receipt.chain.0.copy_from_slice(chain);
-        for (number, told) in (answers.first..).zip(answers.told()) {
-            let Some(told) = told else { continue };
-            let [_, _, _, _, b0, b1, b2, b3, b4, b5, b6, b7, lsn @ ..] = *told.body;
-            let outcome = if told.outcome() == 0 { Outcome::Done } else { Outcome::InsufficientBalance };
+        for (number, item) in (answers.first..).zip(answers.items()) {
+            let Some(item) = item else { continue };
+            let [_, _, _, _, b0, b1, b2, b3, b4, b5, b6, b7, lsn @ ..] = *item.body;
+            let outcome = if item.outcome() == 0 { Outcome::Done } else { Outcome::InsufficientBalance };
             let balance = Amount::new(u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]));
-            let balance = balance.ok_or_else(|| BenchError::Bank("it tells a balance that no account can have".to_owned()))?;
+            let balance = balance.ok_or_else(|| BenchError::Bank("it returns a balance that no account can have".to_owned()))?;
             let body = Body { outcome, balance, lsn: Lsn(u64::from_le_bytes(lsn)) };
-            self.stream.put(&Record::Reply(request(session, number), Settled { body, replayed: told.replayed, receipt }))?;
+            self.stream.put(&Record::Reply(request(session, number), Settled { body, replayed: item.replayed, receipt }))?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::schedule::{Schedule, nanos};
 use super::tally::{Measured, Tally};
 use crate::bench::BenchError;
-use crate::client::{Connection, Deadline, Login};
+use crate::client::{ClientError, Deadline, Link, Login};
 use crate::env::Env;
 use crate::env::alarm::Alarm;
 use crate::model::types::StoreId;
@@ -85,24 +85,26 @@ fn connect(env: &Env, server: SocketAddr, login: &Login, plan: &Plan) -> Result<
     let mut store = StoreId::default();
     for _ in 0..plan.connections {
         let deadline = Deadline::after(&env.clock, PATIENCE);
-        let mut connection = Connection::tcp(&server.to_string(), &deadline)
-            .map_err(|source| BenchError::Unreachable { address: server.to_string(), source })?;
-        store = connection.welcome().store;
-        let Login { role, name, secret } = login.clone();
-        match connection.ask(&Ask::Login { role, name, secret }, &deadline).map_err(|error| bank(&error))? {
-            Reply::LoggedIn { .. } => {}
-            Reply::Refused(refusal) => return Err(bank(&format!("it does not let {} in: {refusal}", login.name))),
-            other => return Err(bank(&format!("an answer to a login that makes no sense: {other:?}"))),
-        }
-        let session = match connection.ask(&Ask::OpenSession, &deadline).map_err(|error| bank(&error))? {
+        let mut link = Link::new(env, &server.to_string());
+        store = link.connect(&deadline).map_err(|error| failed(&error))?.store;
+        link.log_in(login.clone(), &deadline).map_err(|error| failed(&error))?;
+        let session = match link.ask(&Ask::OpenSession, None, &deadline).map_err(|error| failed(&error))? {
             Reply::Session(info) => info.session,
             other => return Err(bank(&format!("it opens no session: {other:?}"))),
         };
-        let stream = connection.into_stream().ok_or_else(|| bank(&"it says more than it was asked"))?;
+        let connection = link.into_connection().ok_or_else(|| bank(&"it closed the connection"))?;
+        let stream = connection.into_stream().ok_or_else(|| bank(&"it sends more than one reply to a message"))?;
         stream.set_nonblocking(true).map_err(|error| system(&error))?;
         lanes.push(Lane::new(mio::net::TcpStream::from_std(stream), session, plan));
     }
     Ok((lanes, store))
+}
+
+fn failed(error: &ClientError) -> BenchError {
+    match error {
+        ClientError::Unreachable { address, why } => BenchError::Unreachable { address: address.clone(), why: why.clone() },
+        other => BenchError::Bank(other.to_string()),
+    }
 }
 
 /// A running load.

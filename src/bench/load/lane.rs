@@ -9,13 +9,14 @@ use mio::net::TcpStream;
 
 use super::audit::Audit;
 use super::draw::{Draw, Wish};
-use super::frames::{self, Answers};
 use super::plan::Plan;
 use super::tally::Tally;
 use crate::bench::BenchError;
 use crate::model::codec;
 use crate::model::command::Command;
-use crate::model::types::SessionId;
+use crate::model::types::{RequestNumber, SessionId};
+use crate::wire::fixed::received::{self, Answers};
+use crate::wire::fixed::{ITEM, asks};
 use crate::wire::frame::{self, Front};
 use crate::wire::message::{Ask, Reply};
 
@@ -77,7 +78,7 @@ impl Lane {
             flight: VecDeque::with_capacity(plan.depth + 1),
             commands: Vec::with_capacity(plan.run),
             is_repeat_due: false,
-            last: Vec::with_capacity(plan.run * frames::ITEM),
+            last: Vec::with_capacity(plan.run * ITEM),
             output: Vec::with_capacity(plan.depth * QUESTION),
             written: 0,
             rest: Vec::new(),
@@ -121,7 +122,7 @@ impl Lane {
         if run == 1 {
             match source.draw.wish() {
                 Wish::Balance(account) => {
-                    frames::put_balance(account, &mut self.output);
+                    asks::put_balance(account, &mut self.output);
                     return Ok((What::Balance, 1));
                 }
                 Wish::Money(command) => self.commands.push(command),
@@ -139,9 +140,10 @@ impl Lane {
     }
 
     fn put_commands(&mut self, first: u64, acked_below: u64) {
+        let (first, acked_below) = (RequestNumber(first), RequestNumber(acked_below));
         match self.commands.as_slice() {
-            [command] => frames::put_request(first, acked_below, command, &mut self.output),
-            commands => frames::put_run(first, acked_below, commands, &mut self.output),
+            [command] => asks::put_request(first, acked_below, command, &mut self.output),
+            commands => asks::put_run(first, acked_below, commands, &mut self.output),
         }
     }
 
@@ -184,7 +186,7 @@ impl Lane {
     pub(super) fn take(&mut self, bytes: &[u8], now: u64, tally: &mut Tally, source: &mut Source) -> Result<(), BenchError> {
         let mut left = bytes;
         while !left.is_empty() {
-            let length = match frames::answers(left) {
+            let length = match received::answers(left) {
                 Some(answers) => {
                     self.judge(&answers, now, tally, source)?;
                     answers.length
@@ -214,8 +216,8 @@ impl Lane {
             return Err(unexpected(&format!("an answer to request {} where {expected} was the next", answers.first)));
         }
         let (mut count, mut declined) = (0, 0);
-        for told in answers.told() {
-            match told.map(|told| (told.replayed == is_again, told.outcome())) {
+        for item in answers.items() {
+            match item.map(|item| (item.replayed == is_again, item.outcome())) {
                 Some((true, 0)) => {}
                 Some((true, 1)) => declined += 1,
                 other => return Err(unexpected(&format!("an answer in {self:?} that makes no sense: {other:?}"))),

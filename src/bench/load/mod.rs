@@ -6,7 +6,6 @@
 
 mod audit;
 mod draw;
-mod frames;
 mod generator;
 mod lane;
 mod plan;

@@ -7,7 +7,7 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::bench::sweep::BenchError;
+use crate::bench::BenchError;
 
 const SIZE: (u32, u32) = (760, 460);
 

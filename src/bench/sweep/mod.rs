@@ -9,17 +9,16 @@ pub(super) mod chart;
 pub(super) mod page;
 pub(super) mod worker;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bank;
 use super::bank::OwnBank;
-use super::load::{BadPlan, Plan};
+use super::load::Plan;
 use super::trial::{Target, trial};
+use crate::bench::BenchError;
 use crate::bench::sweep::worker::{Clerk, Kind, Taken};
-use crate::client::{ConnectError, JournalError};
 use crate::env::Env;
 use crate::env::sim::Random;
 use crate::model::types::AccountId;
@@ -49,39 +48,6 @@ pub struct Sweep {
     pub dir: PathBuf,
     /// The `bankd` executable.
     pub exe: PathBuf,
-}
-
-/// Why a sweep or a load failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// The bank does not start, or answers wrongly.
-    #[error("the bank: {0}")]
-    Bank(String),
-    /// No connection to the bank; no request was sent.
-    #[error("the bank at {address} cannot be reached: {source}")]
-    Unreachable {
-        /// The address.
-        address: String,
-        /// The reason.
-        source: ConnectError,
-    },
-    /// A file, process or socket operation failed.
-    #[error("{what}: {source}")]
-    Io {
-        /// The file or operation.
-        what: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The plan is invalid.
-    #[error("the load needs {0}")]
-    Plan(#[from] BadPlan),
-    /// The generator's journal cannot be written.
-    #[error("{0}")]
-    Journal(#[from] JournalError),
-    /// A chart cannot be drawn.
-    #[error("a chart cannot be drawn: {0}")]
-    Chart(String),
 }
 
 /// The kind of error in a series.
@@ -183,7 +149,7 @@ fn series(
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let proxy =
         Proxy::start(any_port, to, seed, Faults::default()).map_err(|source| BenchError::Io { what: "the proxy".to_owned(), source })?;
-    let mut clerk = Clerk::new(env, proxy.address().to_string(), account);
+    let mut clerk = Clerk::new(env, &proxy.address().to_string(), account);
     // Warm-up.
     let mut paid_in = clerk.work(kind, transactions / 10 + 1)?.paid_in;
     let mut measured = RATES.map(|percent| (percent, Taken::default()));

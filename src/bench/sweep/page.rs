@@ -2,9 +2,10 @@
 //!
 //! Left out: measuring (`sweep/mod.rs`), drawing (`chart.rs`).
 
+use crate::bench::BenchError;
 use crate::bench::sweep::chart::{Line, LineStyle, Words, draw};
 use crate::bench::sweep::worker::Kind;
-use crate::bench::sweep::{BenchError, ErrorKind, NOTICED, Rate, Series, attempts_expected};
+use crate::bench::sweep::{ErrorKind, NOTICED, Rate, Series, attempts_expected};
 
 const STYLE: &str = "body{font-family:sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;line-height:1.45;color:#111}\
 svg{max-width:100%;height:auto}figure{margin:2rem 0}table{border-collapse:collapse;font-size:.85rem}\

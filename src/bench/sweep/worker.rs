@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use crate::bench::BenchError;
 use crate::bench::bank::teller;
-use crate::bench::sweep::BenchError;
-use crate::client::{Connection, Deadline, Login};
+use crate::client::{ClientError, Deadline, Link};
 use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::{Command, Outcome};
@@ -52,19 +52,18 @@ impl Taken {
     }
 }
 
-/// A connection that reconnects as needed, its session, and its account.
+/// A link, its session, and its account.
 pub(in crate::bench) struct Clerk<'a> {
     env: &'a Env,
-    server: String,
-    connection: Option<Connection>,
+    link: Link,
     session: Option<SessionId>,
     number: u64,
     account: AccountId,
 }
 
 impl<'a> Clerk<'a> {
-    pub(in crate::bench) const fn new(env: &'a Env, server: String, account: AccountId) -> Self {
-        Self { env, server, connection: None, session: None, number: 0, account }
+    pub(in crate::bench) fn new(env: &'a Env, server: &str, account: AccountId) -> Self {
+        Self { env, link: Link::new(env, server), session: None, number: 0, account }
     }
 
     /// Runs transactions.
@@ -72,7 +71,7 @@ impl<'a> Clerk<'a> {
         let mut taken = Taken { transactions, ..Taken::default() };
         for _ in 0..transactions {
             self.number += 1;
-            self.connect(kind)?;
+            self.prepare(kind)?;
             let ask = self.ask_of(kind);
             let mut attempts = 0;
             loop {
@@ -97,33 +96,22 @@ impl<'a> Clerk<'a> {
 
     /// The account's balance, read through the same proxy.
     pub(in crate::bench) fn balance(&mut self) -> Result<u64, BenchError> {
-        loop {
-            self.connect(Kind::Money)?;
-            let deadline = self.deadline();
-            let Some(connection) = &mut self.connection else { continue };
-            match connection.ask(&Ask::Balance { account: self.account }, &deadline) {
-                Ok(Reply::Balance { balance, .. }) => return Ok(balance.get()),
-                Ok(Reply::Refused(Refusal::Busy)) => {}
-                Ok(other) => return Err(unexpected(&other)),
-                Err(_) => self.connection = None,
-            }
+        self.prepare(Kind::Money)?;
+        let deadline = self.deadline();
+        match self.link.ask(&Ask::Balance { account: self.account }, self.session, &deadline).map_err(|error| bank(&error))? {
+            Reply::Balance { balance, .. } => Ok(balance.get()),
+            other => Err(unexpected(&other)),
         }
     }
 
     /// One attempt. Returns whether it was answered; if not, the connection is ready for the next.
     fn once(&mut self, kind: Kind, ask: &Ask) -> Result<bool, BenchError> {
-        let deadline = self.deadline();
-        let Some(connection) = &mut self.connection else { return Ok(false) };
-        match connection.ask(ask, &deadline) {
+        match self.link.once(ask, self.session, &self.deadline()) {
             Ok(Reply::Answer { number, body, .. }) if number.0 == self.number && body.outcome == Outcome::Done => Ok(true),
             Ok(Reply::Text(_)) if kind == Kind::Utility => Ok(true),
             Ok(Reply::Refused(Refusal::Busy)) => Ok(false),
             Ok(other) => Err(unexpected(&other)),
-            Err(_) => {
-                self.connection = None;
-                self.connect(kind)?;
-                Ok(false)
-            }
+            Err(_) => self.prepare(kind).map(|()| false),
         }
     }
 
@@ -138,29 +126,26 @@ impl<'a> Clerk<'a> {
         }
     }
 
-    fn connect(&mut self, kind: Kind) -> Result<(), BenchError> {
-        if self.connection.is_some() {
-            return Ok(());
-        }
+    /// Connects, and for deposits logs in and takes up the session, which is opened the first time.
+    fn prepare(&mut self, kind: Kind) -> Result<(), BenchError> {
         let deadline = self.deadline();
-        let bank = |error: &dyn std::fmt::Display| BenchError::Bank(error.to_string());
-        let mut connection = Connection::tcp(&self.server, &deadline).map_err(|error| bank(&error))?;
-        if kind == Kind::Money {
-            let Login { role, name, secret } = teller();
-            connection.ask(&Ask::Login { role, name, secret }, &deadline).map_err(|error| bank(&error))?;
-            let join = self.session.map_or(Ask::OpenSession, |session| Ask::ResumeSession { session });
-            match connection.ask(&join, &deadline).map_err(|error| bank(&error))? {
+        if kind == Kind::Money && self.session.is_none() {
+            self.link.set_login(teller());
+            match self.link.once(&Ask::OpenSession, None, &deadline).map_err(|fault| bank(&self.link.failure(fault)))? {
                 Reply::Session(info) => self.session = Some(info.session),
                 other => return Err(unexpected(&other)),
             }
         }
-        self.connection = Some(connection);
-        Ok(())
+        self.link.ready(self.session, &deadline).map_err(|fault| bank(&self.link.failure(fault)))
     }
 
     fn deadline(&self) -> Deadline {
         Deadline::after(&self.env.clock, PATIENCE)
     }
+}
+
+fn bank(error: &ClientError) -> BenchError {
+    BenchError::Bank(error.to_string())
 }
 
 fn unexpected(reply: &Reply) -> BenchError {

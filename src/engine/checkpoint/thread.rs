@@ -155,8 +155,8 @@ fn serve(maker: &CheckpointMaker, mut base: Base, inbox: &Receiver<Request>, dam
 fn pack(maker: &CheckpointMaker, finished: &Finished) {
     match maker.pack(finished) {
         Ok(_) => {}
-        Err(error) if error.is_no_space() => log::warn!("finished segments stay unpacked for now, for lack of space: {error}"),
-        Err(error) => log::error!("finished segments stay unpacked for now: {error}"),
+        Err(error) if error.is_no_space() => log::warn!("finished segments stay uncompressed for now, for lack of space: {error}"),
+        Err(error) => log::error!("finished segments stay uncompressed for now: {error}"),
     }
 }
 

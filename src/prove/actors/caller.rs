@@ -1,11 +1,11 @@
-//! A connection that reconnects and logs in as needed, and sends exactly the messages that prober and intruder choose.
+//! Sends exactly the messages that prober and intruder choose, each once or until a reply comes.
 //!
-//! Left out: journals and retries (`client/`).
+//! Left out: connecting and logging in (`client/link.rs`), journals.
 
 use std::thread;
 use std::time::Duration;
 
-use crate::client::{Connection, Deadline, Login};
+use crate::client::{Deadline, Link, Login};
 use crate::model::types::{Owner, SessionId};
 use crate::prove::actors::arena::Arena;
 use crate::wire::message::{Ask, Refusal, Reply};
@@ -17,40 +17,25 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// The most tries after the run is over, when no more faults are injected.
 const LAST_TRIES: u32 = 200;
 
-/// A login and its connection.
+/// A link that is logged in, and the run that it belongs to.
 pub(in crate::prove) struct Caller<'a> {
     arena: &'a Arena,
-    login: Login,
-    live: Option<(Connection, Owner, Option<SessionId>)>,
+    link: Link,
 }
 
 impl<'a> Caller<'a> {
-    pub(in crate::prove) const fn new(arena: &'a Arena, login: Login) -> Self {
-        Self { arena, login, live: None }
+    pub(in crate::prove) fn new(arena: &'a Arena, login: Login) -> Self {
+        let mut link = Link::new(&arena.env, &arena.server);
+        link.set_login(login);
+        Self { arena, link }
     }
 
     /// Sends once, in `session` if there is one. Returns the reply and the connection's owner; none if no reply came, whether
     /// or not the message arrived.
     pub(in crate::prove) fn once(&mut self, ask: &Ask, session: Option<SessionId>) -> Option<(Reply, Owner)> {
         let deadline = Deadline::after(&self.arena.env.clock, PATIENCE);
-        let reply = self.ready(session, &deadline).and_then(|owner| {
-            let (connection, ..) = self.live.as_mut()?;
-            Some((connection.ask(ask, &deadline).ok()?, owner))
-        });
-        match &reply {
-            None => self.live = None,
-            Some((Reply::Session(info), _)) => {
-                if let Some((_, _, joined)) = &mut self.live {
-                    *joined = Some(info.session);
-                }
-            }
-            Some((Reply::Refused(Refusal::NoSession | Refusal::NotLoggedIn), _)) => {
-                self.live = None;
-                return None;
-            }
-            Some(_) => {}
-        }
-        reply
+        let reply = self.link.once(ask, session, &deadline).ok()?;
+        Some((reply, self.link.login()?.1))
     }
 
     /// Retries until a reply other than "busy" comes; after the run is over, a limited number of times.
@@ -67,26 +52,5 @@ impl<'a> Caller<'a> {
             }
             thread::sleep(PAUSE);
         }
-    }
-
-    fn ready(&mut self, session: Option<SessionId>, deadline: &Deadline) -> Option<Owner> {
-        if self.live.is_none() {
-            let mut connection = Connection::tcp(&self.arena.server, deadline).ok()?;
-            let Login { role, name, secret } = self.login.clone();
-            let Ok(Reply::LoggedIn { owner }) = connection.ask(&Ask::Login { role, name, secret }, deadline) else { return None };
-            self.live = Some((connection, owner, None));
-        }
-        let (connection, owner, joined) = self.live.as_mut()?;
-        match session {
-            Some(session) if *joined != Some(session) => match connection.ask(&Ask::ResumeSession { session }, deadline) {
-                Ok(Reply::Session(info)) if info.session == session => *joined = Some(session),
-                _ => {
-                    self.live = None;
-                    return None;
-                }
-            },
-            _ => {}
-        }
-        Some(*owner)
     }
 }

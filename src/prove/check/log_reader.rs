@@ -195,9 +195,9 @@ fn read_segment(disk: &dyn Disk, dir: &Path, sequence: u64) -> Result<(String, V
     match read(disk, dir, &name) {
         Err(LogReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let name = format!("{name}.zst");
-            let packed = read(disk, dir, &name)?;
+            let compressed = read(disk, dir, &name)?;
             // Decompressed as a whole, without the file's index; the batches have checksums of their own.
-            let bytes = zstd::stream::decode_all(packed.as_slice()).map_err(|error| no_log(&name, &error.to_string()))?;
+            let bytes = zstd::stream::decode_all(compressed.as_slice()).map_err(|error| no_log(&name, &error.to_string()))?;
             Ok((name, bytes))
         }
         plain => plain.map(|bytes| (name, bytes)),
@@ -285,9 +285,9 @@ mod tests {
             let go_on = std::sync::atomic::AtomicBool::new(false);
             wal::compress(&*disk, dir, StoreId([3; 16]), sequence, &go_on).unwrap().unwrap();
         }
-        let packed = read_log(&*disk, dir).unwrap();
-        assert!(packed.entries == image.entries && packed.chains == image.chains && packed.end == image.end);
-        assert_eq!((packed.incarnations, packed.torn, packed.batches), (image.incarnations, image.torn, image.batches));
+        let compressed = read_log(&*disk, dir).unwrap();
+        assert!(compressed.entries == image.entries && compressed.chains == image.chains && compressed.end == image.end);
+        assert_eq!((compressed.incarnations, compressed.torn, compressed.batches), (image.incarnations, image.torn, image.batches));
     }
 
     #[test]

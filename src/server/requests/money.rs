@@ -14,7 +14,7 @@ use crate::model::types::{Lsn, Owner, RequestNumber};
 use crate::server::native;
 use crate::server::service::{ConnectionId, Service};
 use crate::server::turn::{Admitted, Item, Logged};
-use crate::wire::fixed::{self, RunAnswer};
+use crate::wire::fixed::replies::{Answers, RunAnswer};
 use crate::wire::frame;
 use crate::wire::message::{Ask, MAX_RUN, Receipt, Refusal, Reply};
 
@@ -175,7 +175,7 @@ impl Service {
             None => Vec::new(),
         };
         let mut number = first;
-        let mut answers = fixed::Answers::begin(receipt, &output);
+        let mut answers = Answers::begin(receipt, &output);
         let mut broken = Ok(());
         self.engine.apply_requests(count, |applied| {
             match applied {
@@ -185,7 +185,7 @@ impl Service {
                     if let Err(fatal) = native::put(&Reply::Refused(Refusal::UnknownSession), &mut output) {
                         broken = Err(fatal);
                     }
-                    answers = fixed::Answers::begin(receipt, &output);
+                    answers = Answers::begin(receipt, &output);
                 }
                 _ => broken = NOT_A_REQUESTS_RESULT,
             }

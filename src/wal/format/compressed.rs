@@ -114,7 +114,7 @@ pub(in crate::wal) fn header_len(size: u64) -> usize {
 /// Encodes the header of a compressed segment.
 pub(in crate::wal) fn header(store: StoreId, sequence: u64, size: u64, frames: &[Frame]) -> Vec<u8> {
     let mut header = vec![0; header_len(size)];
-    let field = |length: usize| held(u32::try_from(length).ok(), "the header of a packed segment is shorter than 4 GiB");
+    let field = |length: usize| held(u32::try_from(length).ok(), "the header of a compressed segment is shorter than 4 GiB");
     let rest = field(header.len().saturating_sub(8));
     let mut put = Put(&mut header);
     put.u32(SKIPPABLE);
@@ -187,7 +187,7 @@ impl Compressed {
             return Err(damaged(name, 0, "its header is not whole".to_owned()));
         }
         let version = take.u16();
-        let nonsense = || damaged(name, 20, "its header says what no packed segment says".to_owned());
+        let nonsense = || damaged(name, 20, "its header has values that no compressed segment has".to_owned());
         let version = version.ok_or_else(nonsense)?;
         if version != FORMAT_VERSION {
             return Err(WalError::Unsupported { file: name.to_owned(), what: format!("format version {version}") });
@@ -217,14 +217,14 @@ impl Compressed {
         last.frame.resize(to_len(u64::from(frame.length)), 0);
         self.file.read_exact_at(&mut last.frame, at)?;
         if crc32fast::hash(&last.frame) != frame.crc {
-            return Err(invalid(format!("the packed frame at offset {at} was changed")));
+            return Err(invalid(format!("the compressed frame at offset {at} was changed")));
         }
         let length = FRAME.min(to_len(self.size.saturating_sub(to_u64(index.saturating_mul(FRAME)))));
         last.bytes.resize(length, 0);
         match zstd::bulk::decompress_to_buffer(&last.frame, &mut last.bytes) {
             Ok(count) if count == length => {}
-            Ok(count) => return Err(invalid(format!("the packed frame at offset {at} holds {count} bytes instead of {length}"))),
-            Err(error) => return Err(invalid(format!("the packed frame at offset {at} does not unpack: {error}"))),
+            Ok(count) => return Err(invalid(format!("the compressed frame at offset {at} holds {count} bytes instead of {length}"))),
+            Err(error) => return Err(invalid(format!("the compressed frame at offset {at} cannot be decompressed: {error}"))),
         }
         last.index = Some(index);
         Ok(())

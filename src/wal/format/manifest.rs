@@ -21,7 +21,7 @@ use crate::model::bytes::{Put, Take, open_crc, seal_crc};
 use crate::model::types::{BankTime, Chain, Lsn, StoreId};
 use crate::wal::format::batch::Incarnation;
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN};
-use crate::wal::read::recover::LogEnd;
+use crate::wal::log_end::LogEnd;
 use crate::wal::{Position, WalError};
 
 /// Its file name.

@@ -11,9 +11,12 @@ use crate::model::invariant::to_u64;
 use crate::model::types::StoreId;
 use crate::wal::format::batch::{Batch, BatchHeader, VoucherKind};
 use crate::wal::format::bytes::BLOCK_LEN;
+use crate::wal::log_end::LogEnd;
+use crate::wal::read::continuity::unsupported;
+use crate::wal::read::continuity::{damaged, describe};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{LogCursor, LogEnd, Recovered, damaged, describe};
-use crate::wal::read::segment_scan::{SegmentScan, unsupported};
+use crate::wal::read::recover::{LogCursor, Recovered};
+use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::read::tail_check::judge;
 use crate::wal::{Position, WalError, file_name};
 

@@ -11,11 +11,14 @@ use crate::env::{Disk, ReadOnly};
 use crate::model::types::StoreId;
 use crate::wal::format::batch::{Batch, BatchHeader};
 use crate::wal::format::bytes::BLOCK;
+use crate::wal::log_end::LogEnd;
 use crate::wal::read::anchor::{Anchor, Known, Vouched};
+use crate::wal::read::continuity::damaged;
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{LogCursor, LogEnd, damaged};
+use crate::wal::read::recover::LogCursor;
+use crate::wal::read::region::find_region;
 use crate::wal::read::segment_scan::{SegmentScan, Stored};
-use crate::wal::read::tail_check::{Stop, Torn, find_region, judge};
+use crate::wal::read::tail_check::{Stop, Torn, judge};
 use crate::wal::{Position, WalError};
 
 /// The most attempts to read files that a daemon is changing.

@@ -18,8 +18,9 @@ use crate::wal::format::compressed::sequence_of_any;
 use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::{MAX_SIZE, MIN_SIZE, SegmentHeader, file_name, sequence_of};
+use crate::wal::log_end::LogEnd;
 use crate::wal::read::anchor::Anchor;
-use crate::wal::read::recover::{LogEnd, Recovered};
+use crate::wal::read::recover::Recovered;
 use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::{Position, WalError};
 

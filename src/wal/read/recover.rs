@@ -7,45 +7,17 @@ use std::path::Path;
 
 use crate::env::Disk;
 use crate::model::invariant::to_u64;
-use crate::model::types::{BankTime, Chain, Lsn, StoreId};
-use crate::wal::format::batch::{BadHeader, Batch, BatchHeader, Incarnation, VoucherKind};
+use crate::model::types::{Lsn, StoreId};
+use crate::wal::format::batch::{Batch, BatchHeader, VoucherKind};
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, is_zero};
 use crate::wal::format::manifest::Manifest;
+use crate::wal::log_end::LogEnd;
+use crate::wal::read::continuity::unsupported;
+use crate::wal::read::continuity::{Continuation, damaged, describe, misfit};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::segment_scan::{SegmentScan, unsupported};
+use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::read::tail_check::{Stop, Torn};
 use crate::wal::{MAX_BATCH, Position, WalError};
-
-/// The end of a log: the state that the next batch must continue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogEnd {
-    /// The first byte after the last batch.
-    pub position: Position,
-    /// The last batch's number; 0 before the first.
-    pub batch_number: u64,
-    /// The chain head after it.
-    pub chain: Chain,
-    /// The LSN of the next entry.
-    pub next_lsn: Lsn,
-    /// The bank time of the last batch.
-    pub bank_time: BankTime,
-    /// The incarnation that wrote the last batch.
-    pub incarnation: Incarnation,
-}
-
-impl Default for LogEnd {
-    /// The end of an empty log.
-    fn default() -> Self {
-        Self {
-            position: Position::default(),
-            batch_number: 0,
-            chain: Chain::default(),
-            next_lsn: Lsn(1),
-            bank_time: BankTime::default(),
-            incarnation: Incarnation::default(),
-        }
-    }
-}
 
 /// A log that was read to its end and is sound.
 #[derive(Debug)]
@@ -78,15 +50,6 @@ pub struct Recovered {
 /// explain, [`WalError::Unsupported`] for other versions, [`WalError::Io`] for failed system calls.
 pub fn recover(disk: &dyn Disk, dir: &Path, replay: &mut dyn FnMut(&Batch<'_>) -> Result<(), String>) -> Result<Recovered, WalError> {
     SegmentScan::read(disk, dir)?.recover(disk, dir, None, &[], replay)
-}
-
-/// How a batch continues the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wal) enum Continuation {
-    /// Next in order, in the same incarnation.
-    Next,
-    /// First in a segment, as the first of a later incarnation whose voucher names the end before it.
-    Start,
 }
 
 /// A cursor that reads the log batch by batch.
@@ -215,55 +178,4 @@ impl<'a> LogCursor<'a> {
         let bytes = self.reader.window(at.segment, size, at.offset, header.extent())?;
         Ok(header.check_body(bytes).map(|()| header))
     }
-}
-
-/// How a header contradicts the log before it; `None` if it does not.
-pub(in crate::wal) fn misfit(header: &BatchHeader, store: StoreId, end: &LogEnd, continuation: Continuation) -> Option<String> {
-    if header.store != store {
-        return Some(format!("a batch of another store, {}", header.store));
-    }
-    if header.number != end.batch_number.saturating_add(1) {
-        return Some(format!("batch {} stands where batch {} belongs", header.number, end.batch_number.saturating_add(1)));
-    }
-    if header.first_lsn != end.next_lsn {
-        return Some(format!("batch {} begins with LSN {} instead of {}", header.number, header.first_lsn, end.next_lsn));
-    }
-    if header.chain_before != end.chain || (header.count == 0 && header.chain_after != end.chain) {
-        return Some(format!("batch {} does not chain to the one before it", header.number));
-    }
-    if header.bank_time < end.bank_time {
-        return Some(format!("the bank time of batch {} goes back", header.number));
-    }
-    let is_incarnation_right = match (continuation, end.batch_number) {
-        (Continuation::Next, 0) => header.incarnation.counter == 1,
-        (Continuation::Next, _) => header.incarnation == end.incarnation,
-        (Continuation::Start, _) => header.incarnation.counter > end.incarnation.counter,
-    };
-    if !is_incarnation_right {
-        return Some(format!("batch {} is of an incarnation that does not belong there", header.number));
-    }
-    let is_voucher_right = match (continuation, header.voucher) {
-        (Continuation::Next, voucher) => voucher.is_none(),
-        (Continuation::Start, Some(voucher)) => {
-            voucher.end == end.position && voucher.batch_number == end.batch_number && voucher.chain == end.chain
-        }
-        (Continuation::Start, None) => false,
-    };
-    (!is_voucher_right).then(|| format!("the voucher of batch {} does not fit", header.number))
-}
-
-/// Describes an unusable header.
-pub(in crate::wal) fn describe(bad: BadHeader) -> String {
-    match bad {
-        BadHeader::Unreadable => "a batch whose header is not whole".to_owned(),
-        BadHeader::Malformed(what) => what.to_owned(),
-        BadHeader::FormatVersion(version) => format!("a batch of format version {version}"),
-        BadHeader::LogicVersion(version) => format!("a batch of logic version {version}"),
-    }
-}
-
-/// Damage behind the good batches.
-pub(in crate::wal) fn damaged(at: Position, end: &LogEnd, what: String) -> WalError {
-    let last_good = Some(end.batch_number).filter(|number| *number > 0);
-    WalError::Damaged { file: at.file(), offset: at.offset, last_good, what }
 }

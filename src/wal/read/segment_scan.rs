@@ -9,14 +9,14 @@ use std::path::Path;
 use crate::env::Disk;
 use crate::model::invariant::held;
 use crate::model::types::StoreId;
-use crate::wal::format::batch::{BadHeader, BatchHeader, Voucher};
+use crate::wal::format::batch::{BatchHeader, Voucher};
 use crate::wal::format::bytes::{BLOCK, BLOCK_LEN};
 use crate::wal::format::compressed::{Opened, open_segment, sequence_of_any};
 use crate::wal::format::manifest;
 use crate::wal::format::manifest::Manifest;
 use crate::wal::format::segment::{SegmentHeader, file_name};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::tail_check::find_region;
+use crate::wal::read::region::find_region;
 use crate::wal::{Position, WalError};
 
 /// The message for a missing segment.
@@ -174,19 +174,4 @@ pub(in crate::wal) fn refuse_batches_above(disk: &dyn Disk, dir: &Path, sequence
 /// Damage found before any batch is read.
 fn damaged(file: &str, offset: u64, what: &str) -> WalError {
     WalError::Damaged { file: file.to_owned(), offset, last_good: None, what: what.to_owned() }
-}
-
-/// Whether an unusable header is intact nevertheless, which proves that it was written.
-pub(in crate::wal) const fn is_whole(bad: BadHeader) -> bool {
-    !matches!(bad, BadHeader::Unreadable)
-}
-
-/// The error for a header of an unsupported version; `None` for other headers.
-pub(in crate::wal) fn unsupported(at: Position, bad: BadHeader) -> Option<WalError> {
-    let what = match bad {
-        BadHeader::FormatVersion(version) => format!("format version {version}"),
-        BadHeader::LogicVersion(version) => format!("logic version {version}"),
-        BadHeader::Unreadable | BadHeader::Malformed(_) => return None,
-    };
-    Some(WalError::Unsupported { file: at.file(), what })
 }

@@ -10,10 +10,13 @@ use std::fmt;
 
 use crate::model::invariant::to_u64;
 use crate::wal::format::batch::BatchHeader;
-use crate::wal::format::bytes::{BLOCK, BLOCK_LEN, SECTOR, is_zero};
+use crate::wal::format::bytes::{BLOCK, BLOCK_LEN};
+use crate::wal::log_end::LogEnd;
+use crate::wal::read::continuity::{Continuation, damaged, describe, misfit};
+use crate::wal::read::continuity::{is_whole, unsupported};
 use crate::wal::read::reader::Reader;
-use crate::wal::read::recover::{Continuation, LogEnd, damaged, describe, misfit};
-use crate::wal::read::segment_scan::{SegmentScan, is_whole, unsupported};
+use crate::wal::read::region::find_region;
+use crate::wal::read::segment_scan::SegmentScan;
 use crate::wal::{MAX_BATCH, Position, WalError};
 
 /// The most segments that can be untouched: the next segment of the log, and one created ahead of need, which is requested
@@ -149,48 +152,4 @@ fn torn_part(
         return refuse("no sector of it was left unwritten, as a crash would have left one");
     }
     Ok(Some(Torn { position: at, file: at.file(), batch_number: end.batch_number.saturating_add(1), bytes: extent, more: 0 }))
-}
-
-/// What was written to a part of a segment. Offsets are relative to the file.
-#[derive(Debug, Default)]
-pub(in crate::wal) struct Region {
-    /// The first sector of zeros.
-    first_zero: Option<u64>,
-    /// The last sector that is not zero.
-    last_written: Option<u64>,
-    /// The first block that begins with an intact batch header, and the batch's number if its version is supported.
-    pub(in crate::wal) first_batch: Option<(u64, Option<u64>)>,
-}
-
-/// Scans a segment of `size` bytes from `from` on. A header at `from` itself is reported only if no other follows.
-pub(in crate::wal) fn find_region(reader: &mut Reader<'_>, from: Position, size: u64) -> Result<Region, WalError> {
-    let mut region = Region::default();
-    let mut offset = from.offset;
-    while offset < size {
-        let window = reader.window(from.segment, size, offset, MAX_BATCH)?;
-        for (block, at) in window.chunks(BLOCK_LEN).zip((offset..).step_by(BLOCK_LEN)) {
-            if is_zero(block) {
-                region.first_zero.get_or_insert(at);
-                continue;
-            }
-            for (sector, at) in block.chunks(SECTOR).zip((at..).step_by(SECTOR)) {
-                if is_zero(sector) {
-                    region.first_zero.get_or_insert(at);
-                } else {
-                    region.last_written = Some(at);
-                }
-            }
-            let found = match BatchHeader::decode(block) {
-                Ok(header) => Some(Some(header.number)),
-                Err(bad) => is_whole(bad).then_some(None),
-            };
-            if let Some(number) = found
-                && region.first_batch.is_none_or(|(first, _)| first == from.offset)
-            {
-                region.first_batch = Some((at, number));
-            }
-        }
-        offset = offset.saturating_add(to_u64(window.len()));
-    }
-    Ok(region)
 }

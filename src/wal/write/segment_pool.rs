@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::env::worker::Worker;
 use crate::model::invariant::held;
-use crate::wal::read::recover::LogEnd;
+use crate::wal::log_end::LogEnd;
 use crate::wal::write::segment_writer::{Made, Segment, SegmentWriter};
 use crate::wal::{SegmentSizes, WalError};
 

@@ -18,7 +18,7 @@ use crate::wal::format::compressed::sequence_of_any;
 use crate::wal::format::manifest;
 use crate::wal::format::manifest::{KnownEnd, Manifest};
 use crate::wal::format::segment::{SegmentHeader, file_name};
-use crate::wal::read::recover::LogEnd;
+use crate::wal::log_end::LogEnd;
 use crate::wal::read::segment_scan::refuse_batches_above;
 
 /// The number of zero bytes per write.

@@ -96,6 +96,7 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
 }
 
 /// Ends a frame: fills in the header in front of the payload.
+#[inline]
 pub fn end(out: &mut [u8], start: usize) {
     if let Some((header, payload)) = out.get_mut(start..).and_then(|frame| frame.split_first_chunk_mut::<HEADER>()) {
         assert!(payload.len() <= MAX_PAYLOAD, "a payload too large for its frame");

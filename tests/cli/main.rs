@@ -24,5 +24,6 @@ mod names;
 mod output;
 mod schedules;
 mod snapshot;
+mod snapshots;
 mod sweep;
 mod teller_machine;

@@ -35,7 +35,8 @@ impl Terminal {
     /// In a directory with a demo store, as `serve --demo` makes it, and at a bank that may be gone.
     fn new(server: SocketAddr, store: Store) -> Self {
         let terminal = Self { store, server, transcript: String::new() };
-        for (name, content) in [("pin", "1234\n"), ("wrong-pin", "4321\n"), ("long-pin", "123456\n"), ("bad-pin", "12 34\n"), ("empty", "")] {
+        for (name, content) in [("pin", "1234\n"), ("wrong-pin", "4321\n"), ("long-pin", "123456\n"), ("bad-pin", "12 34\n"), ("empty", "")]
+        {
             terminal.file(name, content);
         }
         terminal

@@ -379,7 +379,7 @@ fn check_owner(link: &Link, request: &Request) -> Result<(), ClientError> {
             Err(ClientError::OtherStore { address: link.address().to_owned(), expected: intent.store, found: welcome.store })
         }
         (_, Some((login, _))) if login.name == intent.name && login.role == intent.role => Ok(()),
-        _ => Err(not_this(intent.id, "as somebody else's")),
+        _ => Err(not_this(intent.id, "as another login's")),
     }
 }
 

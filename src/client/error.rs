@@ -37,7 +37,7 @@ pub enum ClientError {
         why: String,
     },
     /// Sent, and no retry can return the outcome any more: only the bank's log shows it.
-    #[error("the outcome of request {request} can only be told by the bank itself: {refusal}")]
+    #[error("only the bank's log shows the outcome of request {request}: {refusal}")]
     AskTheBank {
         /// The request.
         request: RequestId,

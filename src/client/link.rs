@@ -101,24 +101,23 @@ impl Link {
     /// # Errors
     /// [`ClientError::Refused`] with the bank's reason; [`ClientError::Unreachable`] at the deadline.
     pub fn log_in(&mut self, login: Login, deadline: &Deadline) -> Result<Owner, ClientError> {
-        if self.live.as_ref().is_some_and(|live| live.logged_in) {
-            // The protocol allows one login per connection.
-            self.hang_up();
-        }
         self.set_login(login);
-        let step = self.until(deadline, |link| link.ready(None, deadline).map(|()| Reply::Pong));
-        match step.map(|_| self.owner) {
-            Ok(Some(owner)) => Ok(owner),
-            Ok(None) => Err(ClientError::Refused(Refusal::NotLoggedIn)),
-            Err(error) => {
-                self.login = None;
-                Err(error)
-            }
+        let owner = self.until(deadline, |link| {
+            link.ready(None, deadline)?;
+            link.owner.ok_or(Fault::Refused(Refusal::NotLoggedIn))
+        });
+        if owner.is_err() {
+            self.login = None;
         }
+        owner
     }
 
     /// Sets the login of later connections, without connecting: the next message logs in first.
     pub fn set_login(&mut self, login: Login) {
+        if self.live.as_ref().is_some_and(|live| live.logged_in) {
+            // The protocol allows one login per connection.
+            self.hang_up();
+        }
         (self.login, self.owner) = (Some(login), None);
     }
 
@@ -139,7 +138,10 @@ impl Link {
     /// # Errors
     /// [`ClientError::Refused`] for a refusal, the last one if it is retryable; otherwise the last error.
     pub fn ask(&mut self, ask: &Ask, session: Option<SessionId>, deadline: &Deadline) -> Result<Reply, ClientError> {
-        self.until(deadline, |link| link.once(ask, session, deadline))
+        self.until(deadline, |link| match link.once(ask, session, deadline)? {
+            Reply::Refused(refusal) => Err(Fault::Refused(refusal)),
+            reply => Ok(reply),
+        })
     }
 
     /// Connects, logs in and resumes the session as needed, and retries until the deadline.
@@ -147,25 +149,24 @@ impl Link {
     /// # Errors
     /// As [`Link::ask`].
     pub(super) fn attend(&mut self, session: SessionId, deadline: &Deadline) -> Result<(), ClientError> {
-        self.until(deadline, |link| link.ready(Some(session), deadline).map(|()| Reply::Pong)).map(|_| ())
+        self.until(deadline, |link| link.ready(Some(session), deadline))
     }
 
-    fn until(&mut self, deadline: &Deadline, mut attempt: impl FnMut(&mut Self) -> Result<Reply, Fault>) -> Result<Reply, ClientError> {
+    /// Retries `attempt` until it succeeds, fails for good, or the deadline passes.
+    fn until<T>(&mut self, deadline: &Deadline, mut attempt: impl FnMut(&mut Self) -> Result<T, Fault>) -> Result<T, ClientError> {
         let mut backoff = Backoff::new(&self.env.entropy);
         loop {
-            let failure = match attempt(self) {
-                Ok(Reply::Refused(refusal)) | Err(Fault::Refused(refusal)) => {
-                    if !refusal.is_retryable() {
-                        return Err(ClientError::Refused(refusal));
-                    }
-                    ClientError::Refused(refusal)
-                }
-                Ok(reply) => return Ok(reply),
-                Err(fault @ Fault::OtherStore(_)) => return Err(self.failure(fault)),
-                Err(fault) => self.failure(fault),
+            let fault = match attempt(self) {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
             };
-            if !backoff.wait(deadline) {
-                return Err(failure);
+            let is_final = match &fault {
+                Fault::Refused(refusal) => !refusal.is_retryable(),
+                Fault::OtherStore(_) => true,
+                Fault::NotSent(_) | Fault::Lost(_) | Fault::TurnedAway(_) => false,
+            };
+            if is_final || !backoff.wait(deadline) {
+                return Err(self.failure(fault));
             }
         }
     }

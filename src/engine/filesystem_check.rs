@@ -34,7 +34,7 @@ pub fn refuse_place(env: &StoreEnv, dir: &Path, allow_memory: bool) -> Result<()
             Ok(())
         }
         FileSystem::PassedThrough(name) => {
-            log::warn!("{} is on {name}: whether a sync reaches a disk is for whoever provides it to say", dir.display());
+            log::warn!("{} is on {name}: whether a sync reaches a disk depends on its provider", dir.display());
             Ok(())
         }
     }

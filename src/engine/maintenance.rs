@@ -16,7 +16,7 @@ use crate::wal::{self, Finished, WalError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeping {
     /// They are compressed.
-    pub packs: bool,
+    pub compresses: bool,
     /// Segments wholly below the older of the two checkpoints are dropped: the audit trail then begins there.
     pub drops: bool,
 }
@@ -24,7 +24,7 @@ pub struct Keeping {
 impl Default for Keeping {
     /// Everything is kept, compressed.
     fn default() -> Self {
-        Self { packs: true, drops: false }
+        Self { compresses: true, drops: false }
     }
 }
 
@@ -48,9 +48,9 @@ impl Upkeep {
     ///
     /// # Errors
     /// As [`wal::compress`]. Segments that were compressed before the error stay so.
-    pub(super) fn pack(&self, finished: &Finished, cancelled: &AtomicBool) -> Result<u64, WalError> {
+    pub(super) fn compress(&self, finished: &Finished, cancelled: &AtomicBool) -> Result<u64, WalError> {
         let mut compressed = 0;
-        if !self.keeping.packs {
+        if !self.keeping.compresses {
             return Ok(compressed);
         }
         let all = wal::uncompressed(&*self.disk, &self.dir, finished.end.position.segment)?;

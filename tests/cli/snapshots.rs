@@ -98,11 +98,14 @@ fn at_a_bank() -> (Daemon, Terminal) {
     (daemon, Terminal::new(server, store))
 }
 
-/// A terminal at an address where nothing listens, beside a demo store that no daemon has open.
+/// A terminal at an address where nothing listens, beside a store that no daemon has open.
 fn alone() -> Terminal {
-    let store = Store::new();
-    drop(store.serve());
-    Terminal::new("127.0.0.1:1".parse().unwrap(), store)
+    let terminal = Terminal::new("127.0.0.1:1".parse().unwrap(), Store::new());
+    // By `init`, not by a daemon: how many segments a killed one had made would be chance.
+    terminal.file("demo-accounts", "kind,name,secret,balance\naccount,Sami,1234,45720\naccount,Kader,1234,1200\n");
+    let made = terminal.store.bankd(&["init", "--data-dir", "store", "--accounts", "demo-accounts", "--allow-short-pins"]);
+    assert!(made.status.success(), "{made:?}");
+    terminal
 }
 
 /// The commands of a help text, and those below them.
@@ -129,6 +132,10 @@ fn help(words: &[&str]) -> String {
 fn each_help_text_is_as_recorded() {
     let all = commands(&[]);
     assert!(all.len() > 30, "{all:?}");
+    let recorded = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/snapshots")).unwrap();
+    let names = recorded.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let helps = names.filter(|name| name.starts_with("help-") && name.ends_with(".snap")).count();
+    assert_eq!(helps, all.len(), "each recorded help text is of a command that exists");
     for words in all {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         hold(&["help", &words.join("-")].join("-"), &help(&words));

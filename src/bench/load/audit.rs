@@ -8,10 +8,9 @@ use crate::bench::BenchError;
 use crate::client::{Intent, JournalError, JournalStream, Login, Record, Settled};
 use crate::env::Env;
 use crate::model::amount::Amount;
-use crate::model::command::{Body, Command, Outcome};
-use crate::model::types::{AccountId, Chain, Lsn, RequestId, RequestNumber, SessionId, StoreId};
+use crate::model::command::Command;
+use crate::model::types::{AccountId, Lsn, RequestId, RequestNumber, SessionId, StoreId};
 use crate::wire::fixed::received::Answers;
-use crate::wire::message::Receipt;
 
 /// An append-only journal.
 pub(super) struct Audit {
@@ -43,16 +42,11 @@ impl Audit {
 
     /// Writes the answers of a frame.
     pub(super) fn settle(&mut self, session: SessionId, answers: &Answers<'_>) -> Result<(), BenchError> {
-        let [chain @ .., _, _, _, _, _, _, _, _] = answers.receipt;
-        let mut receipt = Receipt { chain: Chain::default(), lsn: Lsn(answers.receipt_lsn()) };
-        receipt.chain.0.copy_from_slice(chain);
+        let invalid = |what: &str| BenchError::Bank(format!("it returns an invalid {what}"));
+        let receipt = answers.receipt().ok_or_else(|| invalid("receipt"))?;
         for (number, item) in (answers.first..).zip(answers.items()) {
             let Some(item) = item else { continue };
-            let [_, _, _, _, b0, b1, b2, b3, b4, b5, b6, b7, lsn @ ..] = *item.body;
-            let outcome = if item.outcome() == 0 { Outcome::Done } else { Outcome::InsufficientBalance };
-            let balance = Amount::new(u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]));
-            let balance = balance.ok_or_else(|| BenchError::Bank("it returns a balance that no account can have".to_owned()))?;
-            let body = Body { outcome, balance, lsn: Lsn(u64::from_le_bytes(lsn)) };
+            let body = item.body().ok_or_else(|| invalid("answer"))?;
             self.stream.put(&Record::Reply(request(session, number), Settled { body, replayed: item.replayed, receipt }))?;
         }
         Ok(())

@@ -205,7 +205,7 @@ impl Lane {
     fn judge(&mut self, answers: &Answers<'_>, now: u64, tally: &mut Tally, source: &mut Source) -> Result<(), BenchError> {
         let run = source.run as u64;
         tally.receipt(answers.receipt_lsn());
-        let Some(Flight { at, what }) = self.flight.pop_front() else { return Err(unexpected("an answer that nobody waits for")) };
+        let Some(Flight { at, what }) = self.flight.pop_front() else { return Err(unexpected("an answer to no request")) };
         let (is_again, expected) = match what {
             What::New => (false, self.answered + 1),
             What::Again => (true, self.answered + 1 - run),

@@ -163,7 +163,7 @@ impl Batch {
                 Failure::because(Exit::OutcomeUnknown, "the batch stopped", &failure, next)
             }
             ClientError::Unreachable { .. } if done > 0 => {
-                let next = format!("what is told above is done{unsent}");
+                let next = format!("what is printed above is done{unsent}");
                 Failure::because(Exit::Unreachable, "the batch stopped", &failure, next)
             }
             failure => Failure::client(WHAT, failure),

@@ -151,7 +151,7 @@ impl Serve {
             ));
         }
         let (env, _) = progress::env(|line| log::info!("{line}"));
-        let keeping = Keeping { packs: !self.no_compress, drops: self.retain_log == Retain::Needed };
+        let keeping = Keeping { compresses: !self.no_compress, drops: self.retain_log == Retain::Needed };
         let env = StoreEnv { keeping, ..env };
         let rules = self.lab.rules(&env)?;
         let default = if self.demo { DEMO_STORE } else { store_paths::DEFAULT_STORE };

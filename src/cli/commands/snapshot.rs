@@ -56,7 +56,7 @@ impl Snapshot {
             tell(&format!("chain head {chain} at LSN {lsn}"));
         }
         say("the key file is not in it: keep a copy of that elsewhere, and name it with --key-file");
-        say("whoever starts it begins a bank of its own: its sessions are new, and the original goes on without it");
+        say("started, the copy is a bank of its own: it ends all earlier sessions, and the original goes on without it");
         Ok(Exit::Done)
     }
 }

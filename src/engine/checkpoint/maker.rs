@@ -118,8 +118,8 @@ impl CheckpointMaker {
     ///
     /// # Errors
     /// [`CheckpointError`]. The segments that failed are still there.
-    pub(in crate::engine) fn pack(&self, finished: &Finished) -> Result<u64, CheckpointError> {
-        self.upkeep.pack(finished, &self.cancelled).map_err(|error| match error {
+    pub(in crate::engine) fn compress(&self, finished: &Finished) -> Result<u64, CheckpointError> {
+        self.upkeep.compress(finished, &self.cancelled).map_err(|error| match error {
             // A compressed copy that does not read back says nothing about the log.
             WalError::Damaged { file, what, .. } => CheckpointError::Unverified { file, what },
             error => error.into(),

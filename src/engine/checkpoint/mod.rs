@@ -98,7 +98,7 @@ impl Checkpoints {
     /// [`CheckpointError`].
     pub(in crate::engine) fn pack_now(&self) -> Result<u64, CheckpointError> {
         match (&self.workshop, &self.finished) {
-            (Backend::Inline(maker), Some(finished)) => maker.pack(finished),
+            (Backend::Inline(maker), Some(finished)) => maker.compress(finished),
             // The thread does so by itself.
             _ => Ok(0),
         }

@@ -121,7 +121,7 @@ fn serve(maker: &CheckpointMaker, mut base: Base, inbox: &Receiver<Request>, dam
             }
         };
         if asker.is_none() && !base.is_due(&finished) {
-            pack(maker, &finished);
+            compress(maker, &finished);
             continue;
         }
         log::debug!("making a checkpoint of what the log has finished, up to batch {}", finished.end.batch_number);
@@ -147,13 +147,13 @@ fn serve(maker: &CheckpointMaker, mut base: Base, inbox: &Receiver<Request>, dam
         if is_over {
             return;
         }
-        pack(maker, &finished);
+        compress(maker, &finished);
     }
 }
 
 /// Compresses the finished segments. Segments that stay uncompressed are as good.
-fn pack(maker: &CheckpointMaker, finished: &Finished) {
-    match maker.pack(finished) {
+fn compress(maker: &CheckpointMaker, finished: &Finished) {
+    match maker.compress(finished) {
         Ok(_) => {}
         Err(error) if error.is_no_space() => log::warn!("finished segments stay uncompressed for now, for lack of space: {error}"),
         Err(error) => log::error!("finished segments stay uncompressed for now: {error}"),

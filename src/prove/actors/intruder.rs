@@ -60,7 +60,7 @@ fn balances(arena: &Arena, caller: &mut Caller<'_>, own: AccountId, random: &mut
         }
         None | Some((Reply::Refused(Refusal::Busy | Refusal::NotPermitted), _)) => {}
         Some((reply, _)) => {
-            let what = format!("{:?} asked for the balance of account {} and was told {reply:?}", Owner::Customer(own), account.0);
+            let what = format!("{:?} asked for the balance of account {} and got {reply:?}", Owner::Customer(own), account.0);
             arena.history.note(Event::Breach { rule: "owner", request: None, what });
         }
     }

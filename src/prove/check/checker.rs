@@ -119,7 +119,7 @@ impl Check<'_> {
                     in_log => {
                         let in_log = in_log.map_or("no such account".to_owned(), |balance| balance.to_string());
                         let what = format!(
-                            "account {} was told to hold {} at LSN {}; by the log, which ends at LSN {}, it is {in_log}",
+                            "the bank answered that account {} holds {} at LSN {}; by the log, which ends at LSN {}, it is {in_log}",
                             read.account.0,
                             read.balance.get(),
                             read.lsn,

@@ -241,7 +241,7 @@ fn balances_in_replies_are_those_of_the_log() {
     case.refused("balance", "by the log, which ends at LSN 7, it is 110");
     let mut case = Case::with_deposit();
     case.read(0, 110, 8);
-    case.refused("balance", "told to hold 110 at LSN 8");
+    case.refused("balance", "holds 110 at LSN 8");
     let mut case = Case::with_deposit();
     case.read(0, 100, 6);
     case.refused("time", "comes before it in the log");

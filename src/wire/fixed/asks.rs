@@ -2,6 +2,7 @@
 //!
 //! Left out: anything but a valid message of these kinds: the codec decodes it, or returns the error.
 
+use super::begin;
 use crate::model::codec::{take_u32, take_u64};
 use crate::model::command::Command;
 use crate::model::types::{AccountId, RequestNumber};
@@ -86,12 +87,6 @@ pub fn put_balance(account: AccountId, out: &mut Vec<u8>) {
     let start = begin(ASK_BALANCE, out);
     out.extend_from_slice(&account.0.to_le_bytes());
     frame::end(out, start);
-}
-
-fn begin(variant: u32, out: &mut Vec<u8>) -> usize {
-    let start = frame::begin(out);
-    out.extend_from_slice(&variant.to_le_bytes());
-    start
 }
 
 #[cfg(test)]

@@ -2,15 +2,18 @@
 //!
 //! Left out: writing them (`replies.rs`).
 
-use super::{ANSWER_FRAME, BODY, ITEM, RECEIPT};
+use super::{ANSWER_FRAME, BODY, ITEM, RECEIPT, VARIANT};
+use crate::model::codec;
+use crate::model::command::Body;
 use crate::wire::frame::{self, Front};
-use crate::wire::numbers::{REPLY_ANSWER, REPLY_RUN};
+use crate::wire::message::Receipt;
+use crate::wire::numbers::{ITEM_ANSWER, REPLY_ANSWER, REPLY_RUN};
 
 /// A recorded answer, to a single request or as an item of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerFrame<'a> {
     /// The encoded outcome, balance and LSN.
-    pub body: &'a [u8; BODY],
+    body: &'a [u8; BODY],
     /// Whether the bank had answered it before.
     pub replayed: bool,
 }
@@ -22,6 +25,12 @@ impl AnswerFrame<'_> {
         let [o0, o1, o2, o3, ..] = *self.body;
         u32::from_le_bytes([o0, o1, o2, o3])
     }
+
+    /// The recorded body, decoded by the codec. `None` if it is invalid.
+    #[must_use]
+    pub fn body(&self) -> Option<Body> {
+        codec::decode(self.body).ok()
+    }
 }
 
 /// A whole frame of answers at the front of a buffer.
@@ -32,8 +41,8 @@ pub struct Answers<'a> {
     /// One item for each request: [`ITEM`] bytes, or the same without the variant in an answer to a single request.
     items: &'a [u8],
     is_run: bool,
-    /// The receipt: a chain head and its LSN.
-    pub receipt: &'a [u8; RECEIPT],
+    /// The encoded receipt: a chain head and its LSN.
+    receipt: &'a [u8; RECEIPT],
     /// The frame's length in bytes.
     pub length: usize,
 }
@@ -46,6 +55,12 @@ impl<'a> Answers<'a> {
         u64::from_le_bytes([l0, l1, l2, l3, l4, l5, l6, l7])
     }
 
+    /// The receipt, decoded by the codec. `None` if it is invalid.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Receipt> {
+        codec::decode(self.receipt).ok()
+    }
+
     /// The bytes of all items, to compare with a duplicate's.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
@@ -54,12 +69,13 @@ impl<'a> Answers<'a> {
 
     /// The recorded answers; `None` for an item that is a refusal.
     pub fn items(&self) -> impl Iterator<Item = Option<AnswerFrame<'a>>> {
-        let variant = if self.is_run { 4 } else { 0 };
+        let variant = if self.is_run { VARIANT } else { 0 };
         self.items.chunks(variant + BODY + 1).map(move |item| {
             let (variant, rest) = item.split_at_checked(variant)?;
             let (body, rest) = rest.split_first_chunk::<BODY>()?;
-            match (variant, rest) {
-                ([] | [0, 0, 0, 0], [replayed @ (0 | 1)]) => Some(AnswerFrame { body, replayed: *replayed == 1 }),
+            let is_answer = variant.is_empty() || variant == ITEM_ANSWER.to_le_bytes();
+            match rest {
+                [replayed @ (0 | 1)] if is_answer => Some(AnswerFrame { body, replayed: *replayed == 1 }),
                 _ => None,
             }
         })
@@ -71,7 +87,7 @@ impl<'a> Answers<'a> {
 #[must_use]
 pub fn answers(bytes: &[u8]) -> Option<Answers<'_>> {
     let Ok(Front::Whole { payload, consumed: length }) = frame::front(bytes) else { return None };
-    let (variant, rest) = payload.split_first_chunk::<4>()?;
+    let (variant, rest) = payload.split_first_chunk::<VARIANT>()?;
     let (first, rest) = rest.split_first_chunk::<8>()?;
     let (items, receipt) = rest.split_last_chunk::<RECEIPT>()?;
     let first = u64::from_le_bytes(*first);
@@ -90,9 +106,9 @@ pub fn answers(bytes: &[u8]) -> Option<Answers<'_>> {
 mod tests {
     use super::*;
     use crate::model::amount::Amount;
-    use crate::model::command::{Body, Outcome};
+    use crate::model::command::Outcome;
     use crate::model::types::{Chain, Lsn, RequestNumber};
-    use crate::wire::message::{Receipt, Refusal, Reply, RunItem};
+    use crate::wire::message::{Refusal, Reply, RunItem};
 
     fn coded<T: serde::Serialize>(message: &T) -> Vec<u8> {
         let mut out = Vec::new();
@@ -113,6 +129,10 @@ mod tests {
         assert_eq!((seen.first, seen.receipt_lsn(), seen.length), (4, 99, ANSWER_FRAME));
         let items: Vec<_> = seen.items().map(|item| item.map(|item| (item.outcome(), item.replayed))).collect();
         assert_eq!(items, [Some((0, true))]);
+        assert_eq!(
+            (seen.receipt(), seen.items().next().flatten().and_then(|item| item.body())),
+            (Some(receipt), Some(body(Outcome::Done)))
+        );
 
         let item = |outcome, replayed| RunItem::Answer { body: body(outcome), replayed };
         let items = vec![item(Outcome::Done, false), RunItem::Refused(Refusal::Busy)];

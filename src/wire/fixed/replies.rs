@@ -2,7 +2,7 @@
 //!
 //! Left out: reading them (`received.rs`).
 
-use super::ANSWER_FRAME;
+use super::{ANSWER_FRAME, begin};
 use crate::model::amount::Amount;
 use crate::model::codec;
 use crate::model::command::Body;
@@ -70,8 +70,7 @@ impl<'a> Answers<'a> {
 
 /// Appends the frame of a `Reply::Balance` to `out`.
 pub fn put_balance(balance: Amount, lsn: Lsn, out: &mut Vec<u8>) {
-    let start = frame::begin(out);
-    out.extend_from_slice(&REPLY_BALANCE.to_le_bytes());
+    let start = begin(REPLY_BALANCE, out);
     out.extend_from_slice(&balance.get().to_le_bytes());
     out.extend_from_slice(&lsn.0.to_le_bytes());
     frame::end(out, start);
@@ -86,8 +85,7 @@ pub struct RunAnswer {
 impl RunAnswer {
     /// Begins at the end of `out`. Exactly `count` items, at most [`MAX_RUN`], must follow.
     pub fn begin(first: RequestNumber, count: u64, out: &mut Vec<u8>) -> Self {
-        let start = frame::begin(out);
-        out.extend_from_slice(&REPLY_RUN.to_le_bytes());
+        let start = begin(REPLY_RUN, out);
         out.extend_from_slice(&first.0.to_le_bytes());
         out.extend_from_slice(&count.to_le_bytes());
         Self { start }

@@ -12,7 +12,7 @@ use super::support::{Load, bank, bank_without, checkpoints, dir, env, file, new_
 use crate::support::sim::KEY;
 
 fn dropping(disk: &SimDisk, seed: u64) -> StoreEnv {
-    StoreEnv { keeping: Keeping { packs: true, drops: true }, ..env(disk, seed, Preparer::Inline) }
+    StoreEnv { keeping: Keeping { compresses: true, drops: true }, ..env(disk, seed, Preparer::Inline) }
 }
 
 fn open_dropping(disk: &SimDisk) -> Engine {
@@ -53,7 +53,7 @@ fn what_is_finished_is_packed_and_the_rest_is_not() {
 #[test]
 fn packing_is_off_where_that_is_asked_for() {
     let disk = new_store(2);
-    let keeping = Keeping { packs: false, drops: false };
+    let keeping = Keeping { compresses: false, drops: false };
     let env = StoreEnv { keeping, ..env(&disk, 3, Preparer::Inline) };
     let mut engine = engine::open(&env, dir(), Path::new(KEY)).unwrap();
     Load::begin(&mut engine, 2).turns(&mut engine, 40);

@@ -23,7 +23,7 @@ fn spoil(disk: &SimDisk, name: &str, at: u64) {
 /// A store with two checkpoints whose log begins behind its first segments.
 fn cut_log() -> SimDisk {
     let disk = new_store(8);
-    let keeping = Keeping { packs: true, drops: true };
+    let keeping = Keeping { compresses: true, drops: true };
     let env = StoreEnv { keeping, ..env(&disk, 8, Preparer::Inline) };
     let mut engine = engine::open(&env, dir(), Path::new(KEY)).unwrap();
     let mut load = Load::begin(&mut engine, 8);

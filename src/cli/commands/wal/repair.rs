@@ -125,7 +125,7 @@ impl Repair {
             repaired.lineage
         );
         finish(self.json, shown, &more, &line);
-        say("every earlier session has ended: its clients are told that the store was rolled back");
+        say("every earlier session has ended: its clients get the refusal that the store was rolled back");
         Ok(Exit::Done)
     }
 }

@@ -121,7 +121,7 @@ def charts(compare, cost):
     """The charts by their files."""
     bars = [(f"{entry['ours'].removeprefix('bankd ')} / {entry['theirs']}", entry["median"], entry["low"], entry["high"], entry["target"]) for entry in compare["ratios"] if "median" in entry]
     against = chart.ratios("Rate of bankd against the rate of others", bars)
-    series = {"as it is left": [], "without checkpoints": []}
+    series = {"with checkpoints": [], "without checkpoints": []}
     for entry in cost:
         if entry["scenario"] == "startup":
             length, kind = entry["what"].split(": ")

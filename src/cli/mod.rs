@@ -37,6 +37,8 @@ enum Command {
     Withdraw(commands::money::Withdraw),
     /// Transfer money from one account to another
     Transfer(commands::money::Transfer),
+    /// Show an account's movements
+    Statement(commands::statement::Statement),
     /// Execute many money commands from a file or standard input, with many requests in flight
     Batch(commands::batch::Batch),
     /// Resolve requests whose outcome is unknown
@@ -105,6 +107,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Deposit(deposit) => deposit.run(),
         Command::Withdraw(withdraw) => withdraw.run(),
         Command::Transfer(transfer) => transfer.run(),
+        Command::Statement(statement) => statement.run(),
         Command::Batch(batch) => batch.run(),
         Command::Resolve(resolve) => resolve.run(),
         Command::Sessions(sessions) => sessions.run(),

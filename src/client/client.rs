@@ -17,11 +17,12 @@ use crate::client::pipeline::{Pipeline, Stopped, Tell};
 use crate::client::refusals::{Asking, History};
 use crate::client::request::{Answer, Pursuit};
 use crate::client::retry::Deadline;
+use crate::client::statement::StatementPage;
 use crate::env::Env;
 use crate::model::amount::Amount;
 use crate::model::command::Command;
 use crate::model::types::{AccountId, Lsn, Owner, RequestId, RequestNumber, SessionId};
-use crate::wire::message::{Ask, MAX_SESSIONS, Refusal, Reply, SessionInfo, Welcome};
+use crate::wire::message::{Ask, MAX_SESSIONS, Refusal, Reply, SessionInfo, Statement, Welcome};
 
 /// Time limit of the last acknowledgement, which is optional.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -111,6 +112,17 @@ impl Client {
     pub fn balance(&mut self, account: AccountId) -> Result<(Amount, Lsn), ClientError> {
         match self.ask(&Ask::Balance { account }, None)? {
             Reply::Balance { balance, lsn } => Ok((balance, lsn)),
+            other => Err(self.link.nonsense(&other)),
+        }
+    }
+
+    /// Returns one page of an account's movements, the newest first. For the next page, set `before` to the LSN of the last line.
+    ///
+    /// # Errors
+    /// As [`Client::balance`]; [`Refusal::NoStatement`] if the bank still makes the index at the deadline.
+    pub fn statement(&mut self, page: StatementPage) -> Result<Statement, ClientError> {
+        match self.ask(&page.ask(), None)? {
+            Reply::Statement(statement) => Ok(statement),
             other => Err(self.link.nonsense(&other)),
         }
     }

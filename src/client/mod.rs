@@ -54,6 +54,7 @@ mod resolve_tests;
 mod retry;
 #[cfg(test)]
 mod scripted;
+mod statement;
 
 pub use crate::client::client::Client;
 pub use crate::client::journal::audit::{Told, told};
@@ -61,6 +62,7 @@ pub use crate::client::journal::index::{End, Request};
 pub use crate::client::journal::record::{ClosedReason, Intent, Record, Settled};
 pub use crate::client::journal::stream::JournalStream;
 pub use crate::client::request::Answer;
+pub use crate::client::statement::StatementPage;
 pub use connection::{AskError, ConnectError, Connection};
 pub use error::ClientError;
 pub use journal::{Journal, JournalError, OpenJournal};

@@ -38,6 +38,7 @@ fn all() -> Vec<Refusal> {
         LoginLocked,
         UnsupportedVersion { supported: 9 },
         TooManySessions,
+        NoStatement,
         NoSuchAccount,
         NoSuchTeller,
         NameTaken,
@@ -54,8 +55,8 @@ fn all() -> Vec<Refusal> {
 fn covered(refusal: Refusal) {
     use Refusal::*;
     match refusal {
-        Busy | NoSpace | WindowFull | Conflict | BadNumbers | NotPermitted | UnknownSession | StoreRolledBack | Acknowledged
-        | NoSession | NotLoggedIn | AlreadyLoggedIn | HelloFirst | BadMessage | BadLogin | LoginLocked | TooManySessions
+        Busy | NoSpace | NoStatement | WindowFull | Conflict | BadNumbers | NotPermitted | UnknownSession | StoreRolledBack
+        | Acknowledged | NoSession | NotLoggedIn | AlreadyLoggedIn | HelloFirst | BadMessage | BadLogin | LoginLocked | TooManySessions
         | NoSuchAccount | NoSuchTeller | NameTaken | BadName | BalanceNotZero | AccountClosed | NotAnInteger | TextTooLong => {}
         Gap { .. } | Malformed(_) | UnsupportedVersion { .. } => {}
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::clock::BankClock;
 use super::error::StoreError;
+use super::key_file;
 use super::store_dir::{CREATING, LOCK, StoreEnv, io_error, make_dir, take_lock};
-use super::{key_file, new_tag};
 use crate::bank::auth::credential::{Key, Party};
 use crate::bank::{self, Bank};
 use crate::model::amount::Amount;
@@ -172,7 +172,7 @@ fn no_space(_: Full) -> StoreError {
 
 fn action_of(env: &StoreEnv, key: &Key, record: NewRecord) -> Result<Action, StoreError> {
     let tag = |party, name: &str, secret: &Secret| {
-        new_tag(key, &*env.entropy, party, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
+        key_file::new_tag(key, &*env.entropy, party, name, secret).map_err(io_error("draw random numbers for", Path::new(name)))
     };
     Ok(match record {
         NewRecord::Account { name, pin, balance } => {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::bank::LogicError;
+use crate::engine::statements::IndexError;
 use crate::wal::WalError;
 
 /// The end of a running daemon: no more answers, no retries, the process ends.
@@ -131,6 +132,9 @@ pub enum StoreError {
     /// The list of accounts for a new store is unusable.
     #[error("{0}")]
     Records(String),
+    /// The index of statements cannot be made; the log is not affected.
+    #[error("{0}")]
+    Index(IndexError),
 }
 
 impl From<WalError> for StoreError {

@@ -9,7 +9,10 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::store_dir::{StoreEnv, io_error, sync_parent};
-use crate::bank::auth::credential::Key;
+use crate::bank::auth::credential::{Key, Party};
+use crate::env::Entropy;
+use crate::model::entry::Tag;
+use crate::model::secret::Secret;
 
 /// The longest key file that is read, in bytes; the text form is far shorter.
 const MAX_BYTES: usize = 256;
@@ -62,4 +65,11 @@ pub fn make(env: &StoreEnv, path: &Path) -> Result<Key, StoreError> {
     env.disk.rename_new(temporary, path).map_err(io_error("rename", temporary))?;
     sync_parent(env, path)?;
     Ok(key)
+}
+
+/// A tag of a new PIN or token, with a fresh salt.
+pub(super) fn new_tag(key: &Key, entropy: &dyn Entropy, party: Party, name: &str, secret: &Secret) -> std::io::Result<Tag> {
+    let mut salt = [0; 16];
+    entropy.fill(&mut salt)?;
+    Ok(key.new_tag(party, name, salt, secret))
 }

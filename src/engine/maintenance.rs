@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::engine::checkpoint::{CheckpointError, Made};
+use crate::engine::{Engine, OrderedLog};
 use crate::env::Disk;
 use crate::model::types::StoreId;
 use crate::wal::{self, Finished, WalError};
@@ -76,5 +78,25 @@ impl Upkeep {
     /// The segment before which all may be dropped; 0 for none.
     pub(super) fn droppable_below(&self) -> u64 {
         if self.keeping.drops { self.needed_from.load(Ordering::Relaxed) } else { 0 }
+    }
+}
+
+impl<L: OrderedLog> Engine<L> {
+    /// Makes a checkpoint of the finished segments now, and waits for it; none if there is one already. A daemon does
+    /// so in the background; this is for a caller that drives the engine alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]. After [`CheckpointError::Damaged`], end.
+    pub fn checkpoint_now(&self) -> Result<Option<Made>, CheckpointError> {
+        self.checkpoints.make_now()
+    }
+
+    /// Compresses the finished segments now; returns how many it compressed. A daemon does so in the background; this
+    /// is for a caller that drives the engine alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]; the segments are then still there.
+    pub fn pack_now(&self) -> Result<u64, CheckpointError> {
+        self.checkpoints.pack_now()
     }
 }

@@ -26,6 +26,7 @@ mod replay;
 mod snapshot;
 mod staging;
 mod start_entry;
+mod statements;
 mod store_dir;
 
 pub use checkpoint::{CheckpointError, Made};
@@ -44,6 +45,7 @@ pub use repair::mend::{Mend, Remedy, find_remedy};
 pub use repair::{DroppedRequest, Repair, Repaired};
 pub use snapshot::{Snapshot, snapshot};
 pub use staging::Admission;
+pub use statements::{IndexError, Indexed, Movement, MovementKind, Movements, Query, Unavailable, index};
 pub use store_dir::{HeldDir, StoreEnv};
 
 use crate::bank::auth::credential::{Key, Party};
@@ -59,6 +61,7 @@ use crate::model::invariant::{held, to_len};
 use batch_entries::{BatchEntries, Next};
 use checkpoint::Checkpoints;
 use staging::Staging;
+use statements::Statements;
 
 const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits one");
 
@@ -82,6 +85,8 @@ pub struct Engine<L = LocalLog> {
     /// This start's epoch, until its entry is logged, which comes before the start's first other entry.
     start: Option<Epoch>,
     checkpoints: Checkpoints,
+    /// None without background threads.
+    statements: Option<Statements>,
     held_dir: Option<HeldDir>,
     /// Held until the engine is dropped.
     _lock: Box<dyn Send>,
@@ -321,7 +326,7 @@ impl<L: OrderedLog> Engine<L> {
     /// # Errors
     /// [`Fatal::Entropy`] if the system has no random numbers.
     pub fn new_tag(&self, party: Party, name: &str, secret: &Secret) -> Result<Tag, Fatal> {
-        new_tag(&self.key, &*self.entropy, party, name, secret).map_err(Fatal::Entropy)
+        key_file::new_tag(&self.key, &*self.entropy, party, name, secret).map_err(Fatal::Entropy)
     }
 
     /// Writes the open batch and syncs it: afterwards it is durable, and must be applied. Without entries it only
@@ -363,6 +368,9 @@ impl<L: OrderedLog> Engine<L> {
         if self.log.finish_commit(commit)? == Standing::Deposed {
             return Err(Fatal::Deposed);
         }
+        if let Some(statements) = &mut self.statements {
+            statements.moved_on(&self.log.local().end());
+        }
         if let Some(finished) = self.log.local_mut().take_finished() {
             self.checkpoints.moved_on(finished, self.bank.account_count());
         }
@@ -383,7 +391,9 @@ impl<L: OrderedLog> Engine<L> {
         let lsn = self.bank.applied().next();
         let mut told = None;
         if let Next::Entry(entry) = self.batch.next(1) {
-            told = Some(bank::apply(&mut self.bank, lsn, entry, self.batch_time)?);
+            let applied = bank::apply(&mut self.bank, lsn, entry, self.batch_time)?;
+            self.statements.iter_mut().for_each(|statements| statements.notes().see(lsn, &applied));
+            told = Some(applied);
             self.applied(1)?;
         } else {
             self.apply_requests(1, |applied| told = Some(applied))?;
@@ -405,7 +415,16 @@ impl<L: OrderedLog> Engine<L> {
             }
             let Next::Requests(requests, commands) = self.batch.next(left) else { return Err(Fatal::NothingToApply) };
             let (lsn, count) = (self.bank.applied().next(), commands.len());
-            bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut tell)?;
+            let mut notes = self.statements.as_mut().map(Statements::notes);
+            let mut applied_lsn = lsn;
+            let mut note = |applied: Applied| {
+                if let Some(notes) = &mut notes {
+                    notes.see(applied_lsn, &applied);
+                }
+                applied_lsn = applied_lsn.next();
+                tell(applied);
+            };
+            bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut note)?;
             left = left.checked_sub(count).filter(|_| count > 0).ok_or(Fatal::NothingToApply)?;
             self.applied(count)?;
         }
@@ -452,25 +471,8 @@ impl<L: OrderedLog> Engine<L> {
     /// [`Fatal`], as [`Engine::commit`].
     pub fn close(&mut self) -> Result<(), Fatal> {
         self.seal()?;
+        self.finish_statements();
         Ok(self.log.local_mut().close()?)
-    }
-
-    /// Makes a checkpoint of the finished segments now, and waits for it; none if there is one already. A daemon does
-    /// so in the background; this is for a caller that drives the engine alone.
-    ///
-    /// # Errors
-    /// [`CheckpointError`]. After [`CheckpointError::Damaged`], end.
-    pub fn checkpoint_now(&self) -> Result<Option<Made>, CheckpointError> {
-        self.checkpoints.make_now()
-    }
-
-    /// Compresses the finished segments now; returns how many it compressed. A daemon does so in the background; this
-    /// is for a caller that drives the engine alone.
-    ///
-    /// # Errors
-    /// [`CheckpointError`]; the segments are then still there.
-    pub fn pack_now(&self) -> Result<u64, CheckpointError> {
-        self.checkpoints.pack_now()
     }
 
     fn push(&mut self, entry: Entry) -> Result<Lsn, Full> {
@@ -481,10 +483,4 @@ impl<L: OrderedLog> Engine<L> {
         self.batch.push(entry);
         Ok(lsn)
     }
-}
-
-fn new_tag(key: &Key, entropy: &dyn crate::env::Entropy, party: Party, name: &str, secret: &Secret) -> std::io::Result<Tag> {
-    let mut salt = [0; 16];
-    entropy.fill(&mut salt)?;
-    Ok(key.new_tag(party, name, salt, secret))
 }

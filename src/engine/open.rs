@@ -15,10 +15,11 @@ use crate::engine::inspect::judge::{Judged, Present};
 use crate::engine::new_lineage;
 use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
 use crate::engine::staging::Staging;
+use crate::engine::statements::Statements;
 
 use crate::model::entry::{LineageCause, Setting};
 use crate::model::types::{Epoch, Lineage};
-use crate::wal::{Log, SegmentSizes};
+use crate::wal::{Log, Preparer, SegmentSizes};
 
 /// Opens the store in `dir`: takes its lock, replays its log, checks its key, and starts a new incarnation.
 ///
@@ -28,7 +29,7 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
     let env = &env.anchored(dir)?;
     let Present { is_creating } = judge::look_for_store(env, dir)?;
     let lock = take_lock(env, dir)?;
-    let Judged { mut bank, recovered, snapshot, image_bytes, summary, .. } = judge::judge(env, &*env.disk, dir)?;
+    let Judged { mut bank, notes, recovered, snapshot, from, image_bytes, summary } = judge::judge(env, &*env.disk, dir)?;
     if let Some(torn) = &recovered.torn {
         log::warn!("{torn}");
     }
@@ -60,6 +61,7 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
     let store = recovered.store;
     let sizes = SegmentSizes { first: bank.setting(Setting::SegmentFirst), max: bank.setting(Setting::SegmentMax) };
     let incarnation = u64::from_le_bytes(random);
+    let (from, end) = (judge::lsn_before(from.as_ref()), recovered.end);
     let mut log = Log::start(env.disk.clone(), dir, recovered, sizes, incarnation, env.preparer)?;
     if let Some(marker) = snapshot {
         begin_as_copy(env, dir, &mut log, &mut bank, &clock, &marker)?;
@@ -67,6 +69,13 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
     let base = Base { covered: 0, image_bytes, segment_max: sizes.max };
     let checkpoints = Checkpoints::start(CheckpointMaker::new(env.disk.clone(), dir, store, env.keeping), base, env.preparer)
         .map_err(io_error("start a thread for the checkpoints of", dir))?;
+    let statements = match env.preparer {
+        Preparer::Inline => None,
+        Preparer::Background => Some(
+            Statements::start(env.disk.clone(), dir, store, from, end, notes)
+                .map_err(io_error("start a thread for the statements of", dir))?,
+        ),
+    };
     Ok(Engine {
         bank,
         log: LocalLog::new(log, env.disk.clone(), dir),
@@ -79,6 +88,7 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
         staged: Staging::default(),
         start: Some(Epoch(incarnation)),
         checkpoints,
+        statements,
         held_dir: HeldDir::of(&env.disk, dir),
         _lock: lock,
     })

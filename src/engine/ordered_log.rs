@@ -120,8 +120,9 @@ impl<L: OrderedLog> Engine<L> {
 
     /// The same engine over the log that `wrap` makes of this one.
     pub fn over<M: OrderedLog>(self, wrap: impl FnOnce(L) -> M) -> Engine<M> {
-        let Self { bank, log, key, clock, store, entropy, batch, batch_time, staged, start, checkpoints, held_dir, _lock } = self;
+        let Self { bank, log, key, clock, store, entropy, batch, batch_time, staged, start, checkpoints, statements, held_dir, _lock } =
+            self;
         let log = wrap(log);
-        Engine { bank, log, key, clock, store, entropy, batch, batch_time, staged, start, checkpoints, held_dir, _lock }
+        Engine { bank, log, key, clock, store, entropy, batch, batch_time, staged, start, checkpoints, statements, held_dir, _lock }
     }
 }

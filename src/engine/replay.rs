@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::bank::{self, Applied, Bank};
+use crate::engine::statements::Notes;
 use crate::model::command::Command;
 use crate::model::entry::{Entry, Requests};
 use crate::model::types::{BankTime, Lsn};
@@ -16,12 +17,14 @@ pub(super) struct Replay {
     pub(super) bank: Bank,
     /// The commands of one record; the memory is reused.
     commands: Vec<Command>,
+    /// The outcomes of entries that were not done.
+    pub(super) notes: Notes,
 }
 
 impl Replay {
     /// Starts from a bank.
-    pub(super) const fn new(bank: Bank) -> Self {
-        Self { bank, commands: Vec::new() }
+    pub(super) fn new(bank: Bank) -> Self {
+        Self { bank, commands: Vec::new(), notes: Notes::default() }
     }
 
     /// Replays one batch.
@@ -68,6 +71,7 @@ impl Replay {
         for entry in Entry::all(record.bytes, record.count) {
             let entry = entry.map_err(|error| format!("entry {lsn}: {error}"))?;
             let applied = bank::apply(&mut self.bank, lsn, &entry, time).map_err(|error| format!("entry {lsn}: {error}"))?;
+            self.notes.see(lsn, &applied);
             show(lsn, &entry, &applied, &self.bank);
             lsn = lsn.next();
         }
@@ -77,10 +81,15 @@ impl Replay {
     /// Replays a record of several requests at once.
     fn requests(&mut self, record: &Record<'_>, time: BankTime) -> Result<(), String> {
         self.commands.clear();
-        let lsn = record.first;
+        let mut lsn = record.first;
         let requests = Requests::decode(record.bytes, record.count, &mut self.commands).map_err(|error| format!("entry {lsn}: {error}"))?;
         self.bank.touch(&self.commands);
-        bank::apply_requests(&mut self.bank, lsn, &requests, &self.commands, time, &mut |_| {})
+        let notes = &mut self.notes;
+        let mut see = |applied| {
+            notes.see(lsn, &applied);
+            lsn = lsn.next();
+        };
+        bank::apply_requests(&mut self.bank, record.first, &requests, &self.commands, time, &mut see)
             .map_err(|error| format!("entry {}: {error}", error.lsn))
     }
 

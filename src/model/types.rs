@@ -140,7 +140,7 @@ impl FromStr for SessionId {
 }
 
 /// The id of a request, which a customer quotes in an inquiry. Its text form is `SESSION/NUMBER`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId {
     /// The session.
     pub session: SessionId,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -25,6 +25,8 @@ use crate::server::lab::dialogue::Port;
 const SIGNALS: Token = Token(0);
 /// A listener's token is its index plus this.
 const FIRST_LISTENER: usize = 1;
+/// Another thread has an answer.
+const WAKER: Token = Token(15);
 /// A connection's token is its slot plus this.
 const FIRST_CONNECTION: usize = 16;
 
@@ -103,6 +105,8 @@ pub struct EventLoop {
     /// The name and the address of each front end.
     ready: Vec<(&'static str, SocketAddr)>,
     is_stopping: bool,
+    /// Another thread has an answer.
+    is_woken: bool,
 }
 
 struct ClientSocket {
@@ -131,7 +135,7 @@ impl EventLoop {
         }
         listeners.extend(bind_operator(listen.operator_by_handle).map_err(address_error(listen.operator.display().to_string()))?);
         for (place, listener) in listeners.iter_mut().enumerate() {
-            assert!(FIRST_LISTENER + place < FIRST_CONNECTION, "tokens for all listeners");
+            assert!(FIRST_LISTENER + place < WAKER.0, "tokens for all listeners");
             listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;
         }
         if listen.lab.iter().any(|(port, _)| *port == Port::Atm) {
@@ -142,6 +146,11 @@ impl EventLoop {
         }
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        service.engine().wake_for_statements(Box::new(move || {
+            // If it fails, the answer is sent with the next event.
+            let _ = waker.wake();
+        }));
         Ok(Self {
             poll,
             service,
@@ -161,6 +170,7 @@ impl EventLoop {
             buffer: vec![0; READ],
             ready,
             is_stopping: false,
+            is_woken: false,
         })
     }
 
@@ -198,6 +208,9 @@ impl EventLoop {
                 self.gather(&events)?;
             }
             self.settle()?;
+            if std::mem::take(&mut self.is_woken) || self.service.has_statements() {
+                self.service.answer_statements(self.clock.monotonic())?;
+            }
             match self.service.finish_turn(self.clock.monotonic())? {
                 Delivery::Flush => self.flush(),
                 Delivery::Withhold => {}
@@ -238,6 +251,7 @@ impl EventLoop {
         for event in events {
             match event.token() {
                 SIGNALS => self.take_signals(),
+                WAKER => self.is_woken = true,
                 Token(token) if token < FIRST_CONNECTION => self.accept(token.wrapping_sub(FIRST_LISTENER)),
                 Token(token) => {
                     let slot = token.wrapping_sub(FIRST_CONNECTION);

@@ -18,6 +18,9 @@ const SESSION: usize = 32;
 /// Bytes of an account in a list, at most.
 const ACCOUNT: usize = 32 + MAX_NAME;
 
+/// Bytes of a line of a statement, at most.
+const STATEMENT_LINE: usize = 96 + MAX_NAME;
+
 /// The cost of a long query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Price {
@@ -41,6 +44,7 @@ impl Service {
                 let count = usize::try_from(self.engine.bank().session_count_of(owner?)).unwrap_or(usize::MAX);
                 (count, 150, count.saturating_mul(SESSION).min(MAX_PAYLOAD).saturating_add(AROUND))
             }
+            Ask::Statement { limit, .. } => (1, 5_000, usize::from(*limit).saturating_mul(STATEMENT_LINE).saturating_add(AROUND)),
             Ask::Operate(Operation::ListAccounts { .. }) => (MAX_PAGE, 150, MAX_PAGE * ACCOUNT + AROUND),
             _ => return None,
         };

@@ -12,7 +12,7 @@ use slab::Slab;
 use super::budget::{ANSWER, Budget};
 use super::connection::{Connection, FrontEnd};
 use super::deadlines::Deadlines;
-use crate::engine::{Engine, Fatal};
+use crate::engine::{Engine, Fatal, Query};
 use crate::model::command::Command;
 use crate::model::types::{Lsn, Owner};
 use crate::server::lab::dialogue::Port;
@@ -72,6 +72,10 @@ pub struct Service {
     pub(super) budget: Budget,
     pub(super) deadlines: Deadlines,
     pub(super) lab: Lab,
+    /// The turn's questions for statements, until its batch is durable.
+    pub(super) statement_asks: Vec<(ConnectionId, Query)>,
+    /// Those that no thread answers.
+    pub(super) unanswered_statements: Vec<ConnectionId>,
     /// Connections to write to.
     dirty: Vec<usize>,
     /// Connections with undecoded bytes.
@@ -109,6 +113,8 @@ impl Service {
             budget: Budget::new(),
             deadlines: Deadlines::default(),
             lab: Lab::new(rules),
+            statement_asks: Vec::new(),
+            unanswered_statements: Vec::new(),
             dirty: Vec::new(),
             waiting: Vec::new(),
             served: Vec::new(),
@@ -316,6 +322,7 @@ impl Service {
         if let Some(commit) = self.in_flight.take() {
             self.engine.finish_commit(commit)?;
             self.is_withheld = false;
+            self.ask_for_statements();
         }
         Ok(())
     }
@@ -341,7 +348,7 @@ impl Service {
     /// How long the loop may sleep if nothing arrives.
     #[must_use]
     pub fn patience(&self, now: Duration) -> Option<Duration> {
-        if self.has_waiting() {
+        if self.has_waiting() || self.has_statements() {
             return Some(Duration::ZERO);
         }
         let seal = self.engine.needs_seal().then(|| self.seal_at.saturating_sub(now));

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::bank::Applied;
-use crate::engine::{Admission, Fatal};
+use crate::engine::{Admission, Fatal, Query};
 use crate::model::types::{Lsn, Owner, RequestNumber};
 use crate::model::utilities;
 use crate::server::budget::ANSWER;
@@ -29,6 +29,8 @@ pub(super) enum Item {
     Logged { id: ConnectionId, logged: Logged },
     /// A request that is decided against applied state.
     Ask { id: ConnectionId, ask: Ask },
+    /// A question for a statement, whose answer comes from a thread.
+    Statement { id: ConnectionId, query: Query },
     /// A request that was refused when it arrived.
     Refused { id: ConnectionId, refusal: Refusal },
 }
@@ -167,6 +169,11 @@ impl Service {
             }
             (Ask::Login { role, name, secret }, ..) => return Ok(self.admit_login(id, owner, role, &name, &secret)),
             (_, None, _) => Refusal::NotLoggedIn,
+            (Ask::Statement { account, before, from, to, limit, with_refused }, Some(owner), _) => {
+                let limit = usize::from(limit);
+                return Ok(self.admit_statement(id, owner, Query { account, before, from, to, limit, with_refused }));
+            }
+            (ask @ Ask::FindAccount { .. }, Some(Owner::Operator(_)), _) => return Ok(self.admit_query(id, ask)),
             (Ask::Operate(operation), Some(owner @ Owner::Operator(_)), _) => return self.admit_operation(id, owner, operation),
             (_, Some(Owner::Operator(_)), _) | (Ask::Operate(_), ..) => Refusal::NotPermitted,
             (Ask::OpenSession, Some(owner), _) => return Ok(self.admit_open(id, owner)),
@@ -264,6 +271,7 @@ impl Service {
                     };
                     self.reply(id, &reply, now)?;
                 }
+                Item::Statement { id, query } => self.statement_asks.push((id, query)),
                 Item::Refused { id, refusal } => self.reply(id, &Reply::Refused(refusal), now)?,
             }
         }
@@ -342,8 +350,8 @@ impl Service {
             Ask::CloseSession { .. } | Ask::Operate(Operation::CloseSession { .. }) => {
                 return Err(Undone::Refused(Refusal::UnknownSession));
             }
-            Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) => {
-                return Err(Undone::Broken("a request that becomes an entry is listed without one"));
+            Ask::Login { .. } | Ask::OpenSession | Ask::Run { .. } | Ask::Operate(_) | Ask::Statement { .. } => {
+                return Err(Undone::Broken("a request that has an item of its own is listed without one"));
             }
         })
     }

@@ -62,6 +62,7 @@ pub use log_end::LogEnd;
 pub use read::anchor::{Anchor, Finished, Known, Replay};
 pub use read::hold::Hold;
 pub use read::inspect::{Inspected, Seen, Visit, Writer, inspect, survey};
+pub use read::lookup::Lookup;
 pub use read::mend::{Fix, Mended, Proof, find_fixes, heal_manifest, zero_behind};
 pub use read::recover::{Recovered, recover};
 pub use read::repair::{Diagnosis, DroppedBatch, Tail, diagnose};

@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::amount::Amount;
-use crate::model::command::{Body, Command, Malformed};
+use crate::model::command::{Body, Command, Malformed, Outcome};
 use crate::model::secret::Secret;
-use crate::model::types::{AccountId, BankTime, Chain, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId};
+use crate::model::types::{AccountId, BankTime, Chain, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId};
 
 /// The protocol version of this program.
 pub const VERSION: u32 = 1;
@@ -23,6 +23,8 @@ pub const MAX_PAGE: usize = 256;
 pub const MAX_SESSIONS: usize = 2046;
 /// The most sessions in the reply to [`Ask::ListSessionsAfter`].
 pub const SESSIONS_PAGE: usize = 512;
+/// The most lines in one [`Statement`].
+pub const MAX_STATEMENT: u16 = 256;
 
 /// A message from the client to the bank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +121,21 @@ pub enum Ask {
     ListSessionsAfter {
         /// The LSN in the id of the last session already listed; 0 starts with the oldest.
         after: Lsn,
+    },
+    /// Queries an account's movements, the newest first: the customer's own, or any for a teller and the operator.
+    Statement {
+        /// The account.
+        account: AccountId,
+        /// Only entries before this one: the last line of the page before, for the next one; 0 starts with the newest.
+        before: Lsn,
+        /// Only movements at or after this time.
+        from: BankTime,
+        /// Only movements at or before this time.
+        to: BankTime,
+        /// The most lines: 1 to [`MAX_STATEMENT`].
+        limit: u16,
+        /// Whether requests that moved nothing are shown, too.
+        with_refused: bool,
     },
 }
 
@@ -257,6 +274,8 @@ pub enum Reply {
     Accounts(Vec<AccountInfo>),
     /// The message was not executed. Applies only to this copy of it; nothing was recorded.
     Refused(Refusal),
+    /// To `Statement`.
+    Statement(Statement),
 }
 
 /// The reply to `Hello`.
@@ -313,6 +332,61 @@ pub struct AccountInfo {
     pub locked: bool,
     /// Login locked after too many wrong PINs.
     pub login_locked: bool,
+}
+
+/// A page of an account's movements, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The movements.
+    pub lines: Vec<StatementLine>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+    /// Whether older ones may exist that the log no longer holds.
+    pub is_cut: bool,
+}
+
+/// One movement of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementLine {
+    /// Its entry in the log.
+    pub lsn: Lsn,
+    /// The bank time of the entry.
+    pub time: BankTime,
+    /// What it was.
+    pub kind: LineKind,
+    /// The amount.
+    pub amount: Amount,
+    /// The account's balance after it.
+    pub balance: Amount,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// The request; none for an opening.
+    pub request: Option<RequestId>,
+}
+
+/// The kind of a movement, from the account's side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LineKind {
+    /// The account was opened.
+    Opening,
+    /// Cash was paid in.
+    Deposit,
+    /// Cash was paid out.
+    Withdrawal,
+    /// Money went to another account.
+    TransferTo {
+        /// The other account.
+        account: AccountId,
+        /// Its name; empty if there is no such account.
+        name: String,
+    },
+    /// Money came from another account.
+    TransferFrom {
+        /// The other account.
+        account: AccountId,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// The answer to one command of a run.
@@ -433,13 +507,16 @@ pub enum Refusal {
     /// The message does not decode. The server closes the connection after this reply.
     #[error("a message that does not decode")]
     BadMessage,
+    /// The index of statements is being made. Retry later.
+    #[error("statements are not available yet: the bank is making their index from its log")]
+    NoStatement,
 }
 
 impl Refusal {
     /// Whether an unchanged retry of the request may succeed.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Busy | Self::NoSpace | Self::WindowFull)
+        matches!(self, Self::Busy | Self::NoSpace | Self::WindowFull | Self::NoStatement)
     }
 
     /// Whether no retry can return a recorded outcome: the outcome stays unknown and must be looked up in the bank.
@@ -481,6 +558,7 @@ impl Refusal {
             Self::NotAnInteger => "not_an_integer",
             Self::TextTooLong => "text_too_long",
             Self::BadMessage => "bad_message",
+            Self::NoStatement => "no_statement",
         }
     }
 }

@@ -15,6 +15,7 @@ pub(super) mod resolve;
 pub(super) mod serve;
 pub(super) mod sessions;
 pub(super) mod snapshot;
+pub(super) mod statement;
 pub(super) mod teller;
 pub(super) mod utility;
 pub(super) mod wal;

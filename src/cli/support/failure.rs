@@ -157,6 +157,7 @@ impl From<StoreError> for Failure {
                 Exit::CannotStart
             }
             StoreError::Records(_) => Exit::Usage,
+            StoreError::Index(_) => Exit::CannotStart,
             StoreError::Log(_) => Exit::Internal,
         };
         Self::new(exit, error.to_string())

@@ -9,5 +9,7 @@ pub(super) mod options;
 pub(super) mod output;
 pub(super) mod progress;
 pub(super) mod secrets;
+pub(super) mod statement_lines;
 pub(super) mod store_paths;
+pub(super) mod times;
 pub(super) mod undelivered;

@@ -74,6 +74,17 @@ impl Operator {
         }
     }
 
+    /// Sends a question, which changes nothing.
+    pub fn query(&mut self, ask: &Ask) -> Result<Reply, Failure> {
+        match self.connection.ask(ask, &self.deadline) {
+            Ok(Reply::Refused(refusal)) => Err(Failure::refused(&self.what, refusal)),
+            Ok(reply) => Ok(reply),
+            Err(AskError::NotSent(why) | AskError::Lost(why)) => {
+                Err(Failure::because(Exit::Unreachable, &self.what, why, "nothing was changed; run it again"))
+            }
+        }
+    }
+
     /// Sends one command whose reply is only a confirmation.
     pub fn operate(&mut self, operation: Operation) -> Result<Exit, Failure> {
         match self.ask(operation)? {

@@ -14,6 +14,7 @@ use crate::engine::error::StoreError;
 use crate::engine::progress::LogWatch;
 use crate::engine::replay::Replay;
 use crate::engine::snapshot::marker::{Marker, SNAPSHOT};
+use crate::engine::statements::Notes;
 use crate::engine::store_dir::{CREATING, StoreEnv, io_error};
 use crate::env::Disk;
 use crate::model::types::Lsn;
@@ -30,6 +31,8 @@ pub(in crate::engine) struct Present {
 pub(in crate::engine) struct Judged {
     /// The bank at its end.
     pub(in crate::engine) bank: Bank,
+    /// The outcomes of the entries that were read and not done.
+    pub(in crate::engine) notes: Notes,
     /// Its log.
     pub(in crate::engine) recovered: Recovered,
     /// The snapshot's marker, if it was never started.
@@ -108,8 +111,9 @@ fn judge_from(env: &StoreEnv, disk: &dyn Disk, dir: &Path, survey: SegmentScan, 
     let took: Duration = env.clock.monotonic().saturating_sub(began);
     drop(told);
     let summary = replay.summary(&recovered, first.0, took);
+    let notes = std::mem::take(&mut replay.notes);
     let bank = replay.finish().map_err(StoreError::Damaged)?;
-    Ok(Judged { bank, recovered, snapshot, from, image_bytes, summary })
+    Ok(Judged { bank, notes, recovered, snapshot, from, image_bytes, summary })
 }
 
 /// The last entry before a position; 0 at the log's beginning.

@@ -5,5 +5,6 @@ mod money;
 mod operator;
 mod query;
 mod session;
+pub(super) mod statement;
 
 pub(super) use operator::refusal_of;

@@ -4,6 +4,7 @@ pub(super) mod anchor;
 pub(super) mod continuity;
 pub(super) mod hold;
 pub(super) mod inspect;
+pub(super) mod lookup;
 pub(super) mod mend;
 pub(super) mod reader;
 pub(super) mod recover;

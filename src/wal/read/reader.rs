@@ -18,6 +18,8 @@ pub(in crate::wal) struct Reader<'a> {
     dir: &'a Path,
     open: Option<(u64, Opened)>,
     buffer: Vec<u8>,
+    /// The bytes per read: more only for a longer window.
+    chunk: usize,
     /// The offset in the open file and the length of the buffered part.
     start: u64,
     filled: usize,
@@ -25,7 +27,12 @@ pub(in crate::wal) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(in crate::wal) fn new(disk: &'a dyn Disk, dir: &'a Path) -> Self {
-        Self { disk, dir, open: None, buffer: Vec::new(), start: 0, filled: 0 }
+        Self::by(CHUNK, disk, dir)
+    }
+
+    /// A cursor that reads `chunk` bytes at a time, for single batches.
+    pub(in crate::wal) fn by(chunk: usize, disk: &'a dyn Disk, dir: &'a Path) -> Self {
+        Self { disk, dir, open: None, buffer: Vec::new(), chunk, start: 0, filled: 0 }
     }
 
     /// The `length` bytes at `offset` of a segment of `size` bytes, or fewer at its end. `length` is at most the largest batch.
@@ -37,23 +44,38 @@ impl<'a> Reader<'a> {
         let at = match held {
             Some(at) if is_open => at,
             _ => {
-                self.fill(sequence, size, offset)?;
+                self.fill(sequence, size, offset, length)?;
                 0
             }
         };
         self.buffer.get(at..at.saturating_add(length)).ok_or(WalError::Misuse("to read what was not filled"))
     }
 
-    fn fill(&mut self, sequence: u64, size: u64, offset: u64) -> Result<(), WalError> {
+    /// The uncompressed size of a segment in bytes, by its file.
+    pub(in crate::wal) fn size(&mut self, sequence: u64) -> Result<u64, WalError> {
+        self.open(sequence)?;
+        match &self.open {
+            Some((_, Opened { name, file, .. })) => file.len().map_err(WalError::io("measure", name.as_str())),
+            None => Err(WalError::Misuse("to measure a segment that is not open")),
+        }
+    }
+
+    fn open(&mut self, sequence: u64) -> Result<(), WalError> {
+        if self.open.as_ref().is_none_or(|(open, _)| *open != sequence) {
+            self.filled = 0;
+            self.open = Some((sequence, open_segment(self.disk, self.dir, sequence)?));
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, sequence: u64, size: u64, offset: u64, length: usize) -> Result<(), WalError> {
         if offset > size {
             return Err(WalError::Misuse("to read behind a segment's end"));
         }
         // The buffer is empty until the read has succeeded.
         self.filled = 0;
-        if self.open.as_ref().is_none_or(|(open, _)| *open != sequence) {
-            self.open = Some((sequence, open_segment(self.disk, self.dir, sequence)?));
-        }
-        let filled = CHUNK.min(to_len(size.saturating_sub(offset)));
+        self.open(sequence)?;
+        let filled = self.chunk.max(length).min(to_len(size.saturating_sub(offset)));
         if self.buffer.len() < filled {
             self.buffer.resize(filled, 0);
         }

@@ -229,6 +229,12 @@ impl Log {
         self.end_lsn
     }
 
+    /// The log's end after that batch.
+    #[must_use]
+    pub const fn end(&self) -> LogEnd {
+        self.end
+    }
+
     /// This run of the daemon on the store.
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {

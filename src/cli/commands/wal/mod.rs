@@ -1,10 +1,11 @@
 //! `bankd wal`: inspects, verifies and repairs a store's log.
 //!
-//! All but `repair` can run while a daemon runs: they take no lock and write nothing.
+//! All but `index` and `repair` can run while a daemon runs: they take no lock and write nothing.
 //! Left out: the history of one request (`explain.rs`), and reading the log (`engine/`, `wal/`).
 
 mod dump;
 mod entry_text;
+mod index;
 mod repair;
 mod stat;
 mod verify;
@@ -36,6 +37,8 @@ enum Action {
     Dump(crate::cli::commands::wal::dump::Dump),
     /// Verify the whole log, and optionally a client's journal against it
     Verify(crate::cli::commands::wal::verify::Verify),
+    /// Make the index of statements again from the log
+    Index(crate::cli::commands::wal::index::Index),
     /// Repair a damaged store that `bankd serve` refuses to open
     Repair(crate::cli::commands::wal::repair::Repair),
 }
@@ -58,6 +61,7 @@ impl Wal {
             Action::Stat(stat) => stat.run(),
             Action::Dump(dump) => dump.run(),
             Action::Verify(verify) => verify.run(),
+            Action::Index(index) => index.run(),
             Action::Repair(repair) => repair.run(),
         }
     }

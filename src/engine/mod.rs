@@ -61,7 +61,7 @@ use crate::model::invariant::{held, to_len};
 use batch_entries::{BatchEntries, Next};
 use checkpoint::Checkpoints;
 use staging::Staging;
-use statements::Statements;
+use statements::{Notes, Statements};
 
 const _: () = assert!(JOINED_BYTES <= MAX_RECORD, "what may share a record fits one");
 
@@ -416,15 +416,11 @@ impl<L: OrderedLog> Engine<L> {
             let Next::Requests(requests, commands) = self.batch.next(left) else { return Err(Fatal::NothingToApply) };
             let (lsn, count) = (self.bank.applied().next(), commands.len());
             let mut notes = self.statements.as_mut().map(Statements::notes);
-            let mut applied_lsn = lsn;
-            let mut note = |applied: Applied| {
-                if let Some(notes) = &mut notes {
-                    notes.see(applied_lsn, &applied);
-                }
-                applied_lsn = applied_lsn.next();
+            let mut noted = |applied: Applied| {
+                Notes::see_request(&mut notes, lsn, &applied);
                 tell(applied);
             };
-            bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut note)?;
+            bank::apply_requests(&mut self.bank, lsn, &requests, commands, self.batch_time, &mut noted)?;
             left = left.checked_sub(count).filter(|_| count > 0).ok_or(Fatal::NothingToApply)?;
             self.applied(count)?;
         }
@@ -461,6 +457,8 @@ impl<L: OrderedLog> Engine<L> {
             self.checkpoints.poll()?;
             let commit = self.log.begin_commit(self.clock.now(), self.bank.outcome_digest())?;
             self.finish_commit(commit)?;
+            let end = self.log.local().end();
+            self.statements.iter_mut().for_each(|statements| statements.rested(&end));
         }
         Ok(())
     }

@@ -71,10 +71,9 @@ pub fn open(env: &StoreEnv, dir: &Path, key_file: &Path) -> Result<Engine, Store
         .map_err(io_error("start a thread for the checkpoints of", dir))?;
     let statements = match env.preparer {
         Preparer::Inline => None,
-        Preparer::Background => Some(
-            Statements::start(env.disk.clone(), dir, store, from, end, notes)
-                .map_err(io_error("start a thread for the statements of", dir))?,
-        ),
+        Preparer::Background => {
+            Some(Statements::start(env, dir, store, from, end, notes).map_err(io_error("start a thread for the statements of", dir))?)
+        }
     };
     Ok(Engine {
         bank,

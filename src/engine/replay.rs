@@ -81,15 +81,12 @@ impl Replay {
     /// Replays a record of several requests at once.
     fn requests(&mut self, record: &Record<'_>, time: BankTime) -> Result<(), String> {
         self.commands.clear();
-        let mut lsn = record.first;
+        let lsn = record.first;
         let requests = Requests::decode(record.bytes, record.count, &mut self.commands).map_err(|error| format!("entry {lsn}: {error}"))?;
         self.bank.touch(&self.commands);
-        let notes = &mut self.notes;
-        let mut see = |applied| {
-            notes.see(lsn, &applied);
-            lsn = lsn.next();
-        };
-        bank::apply_requests(&mut self.bank, record.first, &requests, &self.commands, time, &mut see)
+        let mut notes = Some(&mut self.notes);
+        let mut see = |applied| Notes::see_request(&mut notes, lsn, &applied);
+        bank::apply_requests(&mut self.bank, lsn, &requests, &self.commands, time, &mut see)
             .map_err(|error| format!("entry {}: {error}", error.lsn))
     }
 

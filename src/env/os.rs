@@ -330,6 +330,12 @@ pub fn forbid_core_dumps() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
+/// The time since 1970-01-01 UTC; none for an earlier time.
+#[must_use]
+pub fn since_epoch(time: SystemTime) -> Option<Duration> {
+    time.duration_since(UNIX_EPOCH).ok()
+}
+
 /// Lowers the priority of the calling thread to the minimum.
 pub fn lower_thread_priority() {
     // Best effort: on failure the priority stays as it was.

@@ -6,3 +6,4 @@ pub mod fixed;
 pub mod frame;
 pub mod message;
 mod numbers;
+mod views;

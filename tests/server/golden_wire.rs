@@ -9,9 +9,12 @@ use bankd::model::amount::Amount;
 use bankd::model::codec;
 use bankd::model::command::{Body, Command, Malformed, Outcome};
 use bankd::model::secret::Secret;
-use bankd::model::types::{AccountId, BankTime, Chain, Epoch, Lineage, Lsn, Owner, RequestNumber, SessionId, StoreId, TellerId};
+use bankd::model::types::{AccountId, BankTime, Chain, Epoch, Lineage, Lsn, Owner, RequestId, RequestNumber, SessionId, StoreId, TellerId};
 use bankd::wire::frame;
-use bankd::wire::message::{AccountInfo, Ask, Limits, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo, VERSION, Welcome};
+use bankd::wire::message::{
+    AccountInfo, Ask, Limits, LineKind, Operation, Receipt, Refusal, Reply, Role, RunItem, SessionInfo, Statement, StatementLine, VERSION,
+    Welcome,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 const GOLDEN: &str = include_str!("../golden/wire.txt");
@@ -61,6 +64,8 @@ fn asks() -> Vec<(String, Ask)> {
         ("Ping", Ask::Ping),
     ];
     asks.push(("ListSessionsAfter", Ask::ListSessionsAfter { after: Lsn(77) }));
+    let (from, to) = (BankTime(1), BankTime(2));
+    asks.push(("Statement", Ask::Statement { account: AccountId(7), before: Lsn(80), from, to, limit: 10, with_refused: true }));
     let zoe = || "Zoe".to_owned();
     let operations = [
         ("OpenAccount", Operation::OpenAccount { name: "Zo\u{eb}".to_owned(), pin: secret("445566"), balance: amount(12) }),
@@ -109,6 +114,7 @@ fn replies() -> Vec<(String, Reply)> {
         ("Pong", Reply::Pong),
         ("Operated", Reply::Operated { lsn: Lsn(80) }),
         ("Accounts", Reply::Accounts(vec![zoe])),
+        ("Statement", Reply::Statement(statement())),
     ];
     let named = replies.into_iter().map(|(name, reply)| (name.to_owned(), reply));
     let outcomes = outcomes().map(|outcome| {
@@ -119,12 +125,30 @@ fn replies() -> Vec<(String, Reply)> {
     named.chain(outcomes).chain(refused).collect()
 }
 
+fn statement() -> Statement {
+    let zoe = || (AccountId(8), "Zoe".to_owned());
+    let ((account, name), (other, other_name)) = (zoe(), zoe());
+    let request = Some(RequestId { session: SESSION, number: RequestNumber(3) });
+    let line = |lsn, kind, moved, balance, outcome, request| {
+        let (amount, balance, time) = (amount(moved), amount(balance), BankTime(1_700_000_000_000_000));
+        StatementLine { lsn: Lsn(lsn), time, kind, amount, balance, outcome, request }
+    };
+    let lines = vec![
+        line(82, LineKind::TransferFrom { account, name }, 5, 165, Outcome::Done, request),
+        line(81, LineKind::TransferTo { account: other, name: other_name }, 5, 160, Outcome::InsufficientBalance, request),
+        line(80, LineKind::Withdrawal, 20, 160, Outcome::Done, request),
+        line(79, LineKind::Deposit, 80, 180, Outcome::Done, request),
+        line(3, LineKind::Opening, 100, 100, Outcome::Done, None),
+    ];
+    Statement { lines, has_more: true, is_cut: false }
+}
+
 fn outcomes() -> [Outcome; 7] {
     use Outcome::{AccountClosed, AccountLocked, BalanceOverflow, Cancelled, Done, InsufficientBalance, NoSuchAccount};
     [Done, InsufficientBalance, NoSuchAccount, AccountClosed, AccountLocked, BalanceOverflow, Cancelled]
 }
 
-fn refusals() -> [(&'static str, Refusal); 29] {
+fn refusals() -> [(&'static str, Refusal); 30] {
     [
         ("UnsupportedVersion", Refusal::UnsupportedVersion { supported: 1 }),
         ("HelloFirst", Refusal::HelloFirst),
@@ -155,6 +179,7 @@ fn refusals() -> [(&'static str, Refusal); 29] {
         ("NotAnInteger", Refusal::NotAnInteger),
         ("TextTooLong", Refusal::TextTooLong),
         ("BadMessage", Refusal::BadMessage),
+        ("NoStatement", Refusal::NoStatement),
     ]
 }
 
@@ -217,7 +242,7 @@ fn every_nested_variant_is_there() {
             codec::decode::<Refusal>(&payload).is_err()
         })
     };
-    assert!(unknown(28) && !unknown(27));
+    assert!(unknown(29) && !unknown(28));
     assert!(codec::decode::<Outcome>(&7_u32.to_le_bytes()).is_err() && codec::decode::<Outcome>(&6_u32.to_le_bytes()).is_ok());
     assert!(codec::decode::<Command>(&[[3, 0, 0, 0].as_slice(), &[0; 16]].concat()).is_err(), "3 to 9 are kept for holds");
     let beyond = (0..200).map(|zeros| [[9, 0, 0, 0].as_slice(), &vec![0; zeros]].concat());

@@ -18,4 +18,5 @@ mod checkpoint;
 mod judgement;
 mod ordered_log;
 mod power_cut;
+mod statements;
 mod tools;

@@ -2,6 +2,7 @@
 //!
 //! Left out: printing times (`output.rs`).
 
+use bankd::env::os;
 use bankd::model::types::BankTime;
 
 /// The first microsecond of a date, or the time that is named.
@@ -19,7 +20,7 @@ fn parse(text: &str, of_a_date: &str) -> Result<BankTime, String> {
     let whole = if is_date { format!("{text}{of_a_date}") } else { text.to_owned() };
     let no_time = || format!("{text:?} is neither a date such as 2026-01-31 nor a time such as 2026-01-31T12:00:00Z");
     let time = humantime::parse_rfc3339_weak(&whole).map_err(|_| no_time())?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| no_time())?;
+    let since = os::since_epoch(time).ok_or_else(no_time)?;
     u64::try_from(since.as_micros()).map(BankTime).map_err(|_| no_time())
 }
 

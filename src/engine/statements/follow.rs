@@ -27,8 +27,6 @@ pub(super) struct Place<'a> {
     pub(super) disk: &'a dyn Disk,
     /// The store's directory.
     pub(super) dir: &'a Path,
-    /// The directory of the index.
-    pub(super) index: &'a Path,
     /// The store's id.
     pub(super) store: StoreId,
 }
@@ -153,7 +151,7 @@ impl Place<'_> {
                 Err(error) => return Err(error.into()),
             }
             let next = Tail::new(tail.next(), tail.accounts);
-            if let Some(part) = std::mem::replace(&mut tail, next).write(self.disk, self.index, self.store)? {
+            if let Some(part) = std::mem::replace(&mut tail, next).write(self.disk, self.dir, self.store)? {
                 put(part);
             }
             tail.anchor = anchor;

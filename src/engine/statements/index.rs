@@ -15,8 +15,6 @@ use crate::env::Disk;
 use crate::model::types::Lsn;
 use crate::wal::LogEnd;
 
-/// The directory of the index in a store's directory.
-pub(super) const DIRECTORY: &str = "statements";
 /// Parts of one size that become one.
 const FAN_IN: usize = 8;
 /// Slices that are read at a time from each part while parts are joined.
@@ -30,17 +28,14 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Opens the parts that are there, up to the first that is missing.
+    /// Opens the parts that are there and whole, up to the first that is not.
     ///
     /// # Errors
-    /// [`IndexError::Damaged`] for a part that is none of this store; [`IndexError::Io`].
-    pub(super) fn open(place: &Place<'_>) -> Result<Self, IndexError> {
+    /// [`IndexError::Io`].
+    fn open(place: &Place<'_>) -> Result<Self, IndexError> {
         let mut index = Self::default();
-        if !place.disk.exists(place.index)? {
-            return Ok(index);
-        }
         let mut names: Vec<(Lsn, Lsn, String)> = Vec::new();
-        for name in place.disk.list(place.index)? {
+        for name in place.disk.list(place.dir)? {
             if let Some((first, next, _)) = part::bounds(&name) {
                 names.push((first, next, name));
             }
@@ -49,9 +44,18 @@ impl Index {
         names.sort_by_key(|(first, next, _)| (*first, std::cmp::Reverse(*next)));
         let mut at = None;
         for (first, next, name) in names {
-            if at.is_none_or(|at| at == first) {
-                index.parts.push(Arc::new(Part::open(place.disk, place.index, &name, place.store)?));
-                at = Some(next);
+            if at.is_some_and(|at| at != first) {
+                continue;
+            }
+            // redb trusts what it opens, so the checksum comes first.
+            let whole = Part::verify(place.disk, place.dir, &name).and_then(|()| Part::open(place.disk, place.dir, &name, place.store));
+            match whole {
+                Ok(part) => {
+                    index.parts.push(Arc::new(part));
+                    at = Some(next);
+                }
+                Err(error @ IndexError::Damaged(_)) => log::warn!("{error}; what it had is made again from the log"),
+                Err(error) => return Err(error),
             }
         }
         Ok(index)
@@ -63,29 +67,12 @@ impl Index {
     /// # Errors
     /// [`IndexError::Io`].
     pub(super) fn open_checked(place: &Place<'_>, to: &LogEnd) -> Result<Self, IndexError> {
-        if !place.disk.exists(place.index)? {
-            place.disk.create_dir(place.index)?;
-        }
-        let mut index = match Self::open(place) {
-            Err(IndexError::Damaged(what)) => {
-                log::warn!("{what}; it is made again from the log");
-                Self::default()
-            }
-            opened => opened?,
-        };
-        let damaged = index.parts.iter().position(|part| match Part::verify(place.disk, place.index, &part.name) {
-            Err(error) => {
-                log::warn!("{error}; what follows is made again from the log");
-                true
-            }
-            Ok(()) => false,
-        });
-        index.parts.truncate(damaged.unwrap_or(index.parts.len()));
+        let mut index = Self::open(place)?;
         while let Some(last) = index.parts.last() {
             if place.confirms(&last.extent, to)? {
                 break;
             }
-            log::warn!("the log does not go through the end of {DIRECTORY}/{}, which is made again", last.name);
+            log::warn!("the log does not go through the end of {}, which is made again", last.name);
             index.parts.pop();
         }
         index.remove_others(place)?;
@@ -108,7 +95,7 @@ impl Index {
         let last = size(self.parts.last()?);
         let same = self.parts.iter().rev().take_while(|part| size(part) <= last).count();
         let first = self.parts.len().saturating_sub(same);
-        (same >= FAN_IN).then(|| self.parts.get(first..).unwrap_or_default().to_vec())
+        self.parts.get(first..).filter(|parts| parts.len() >= FAN_IN).map(<[_]>::to_vec)
     }
 
     /// Puts a joined part in the place of those that it covers, and removes their files.
@@ -119,7 +106,7 @@ impl Index {
         self.parts.retain(|part| !is_inside(part));
         self.parts.insert(at, Arc::new(joined));
         for part in old {
-            remove(place.disk, place.index, &part.name);
+            remove(place.disk, place.dir, &part.name);
         }
     }
 
@@ -130,9 +117,9 @@ impl Index {
     }
 
     fn remove_others(&self, place: &Place<'_>) -> Result<(), IndexError> {
-        for name in place.disk.list(place.index)? {
-            if !self.parts.iter().any(|part| part.name == name) {
-                remove(place.disk, place.index, &name);
+        for name in place.disk.list(place.dir)? {
+            if part::is_of_index(&name) && !self.parts.iter().any(|part| part.name == name) {
+                remove(place.disk, place.dir, &name);
             }
         }
         Ok(())
@@ -146,7 +133,7 @@ impl Index {
 pub(super) fn join(place: &Place<'_>, parts: &[Arc<Part>], cancelled: &AtomicBool) -> Result<Part, IndexError> {
     let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Err(IndexError::Cancelled) };
     let extent = Extent { first: first.extent.first, ..last.extent };
-    Part::write(place.disk, place.index, place.store, extent, |tables| {
+    Part::write(place.disk, place.dir, place.store, extent, |tables| {
         let mut rows = RowWriter::new(extent.before());
         let mut sources = parts.iter().map(|part| Source::new(part)).collect::<Result<Vec<_>, _>>()?;
         let mut open: Option<(Key, Slice)> = None;
@@ -219,6 +206,6 @@ impl<'a> Source<'a> {
 /// Removes a file of the index. One that stays does no harm.
 fn remove(disk: &dyn Disk, dir: &Path, name: &str) {
     if let Err(error) = disk.remove(&dir.join(name)) {
-        log::warn!("{DIRECTORY}/{name} stays behind: {error}");
+        log::warn!("{name} stays behind: {error}");
     }
 }

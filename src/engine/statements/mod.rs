@@ -29,8 +29,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use thread::{Home, Request};
 
+use crate::engine::store_dir::StoreEnv;
 use crate::engine::{Engine, OrderedLog};
-use crate::env::Disk;
 use crate::env::worker::Worker;
 use crate::model::types::{Lsn, StoreId};
 use crate::wal::LogEnd;
@@ -58,7 +58,7 @@ impl Statements {
     /// # Errors
     /// If the system cannot start a thread.
     pub(in crate::engine) fn start(
-        disk: Arc<dyn Disk>,
+        env: &StoreEnv,
         dir: &Path,
         store: StoreId,
         from: Lsn,
@@ -68,7 +68,11 @@ impl Statements {
         let (requests, inbox) = mpsc::channel();
         let (outbox, answers) = mpsc::channel();
         let waker: Arc<Waker> = Arc::default();
-        let (home, own, for_thread) = (Home { disk, dir: dir.to_owned(), store }, requests.clone(), Arc::clone(&waker));
+        let (home, own, for_thread) = (
+            Home { disk: Arc::clone(&env.disk), dir: dir.to_owned(), store, clock: Arc::clone(&env.clock) },
+            requests.clone(),
+            Arc::clone(&waker),
+        );
         let wake = move || {
             if let Some(wake) = for_thread.get() {
                 wake();
@@ -93,6 +97,11 @@ impl Statements {
         if end.next_lsn >= self.due {
             self.tell(*end);
         }
+    }
+
+    /// Notes that the log stands still for now, durable up to `end`. Never blocks.
+    pub(in crate::engine) fn rested(&mut self, end: &LogEnd) {
+        self.tell(*end);
     }
 
     #[cold]

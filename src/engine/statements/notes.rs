@@ -3,7 +3,7 @@
 //! Left out: where the notes go (`thread.rs`).
 
 use crate::bank::Applied;
-use crate::model::command::Outcome;
+use crate::model::command::{Body, Outcome};
 use crate::model::types::Lsn;
 
 /// The code of an entry without an effect that is not a request's outcome.
@@ -28,6 +28,27 @@ impl Notes {
             Applied::Answer { body, .. } => self.note(lsn, body.outcome.code()),
             Applied::Refused(_) | Applied::UnknownSession => self.note(lsn, NO_EFFECT),
             _ => {}
+        }
+    }
+
+    /// [`Notes::see`] for one of several requests of a session, of which `first` is the first.
+    #[inline]
+    pub(in crate::engine) fn see_request(notes: &mut Option<&mut Self>, first: Lsn, applied: &Applied) {
+        if !matches!(applied, Applied::Answer { body: Body { outcome: Outcome::Done, .. }, .. }) {
+            Self::see_refused(notes, first, applied);
+        }
+    }
+
+    #[cold]
+    fn see_refused(notes: &mut Option<&mut Self>, first: Lsn, applied: &Applied) {
+        let Some(notes) = notes else { return };
+        match applied {
+            Applied::Answer { body, .. } => notes.note(body.lsn, body.outcome.code()),
+            // The session had ended before all of them: none of them is noted yet, or the one before it is.
+            _ => {
+                let last = notes.noted.last().map_or(Lsn(0), |(lsn, _)| *lsn);
+                notes.note(if last < first { first } else { last.next() }, NO_EFFECT);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A part of the index: one immutable redb file for consecutive entries of the log.
 //!
-//! Its name is that of its first entry, of the entry behind its last, and the CRC-32 of the file, in hexadecimal. Three tables:
+//! Its name has its first entry, the entry behind its last, and the CRC-32 of the file in hexadecimal. Three tables:
 //! `rows` (`postings.rs`); `places`, the positions of some batches by the LSN of their first entry, with their bank time; and
 //! `meta`, one row with the end of the log that the part reaches.
 //! Left out: how entries become postings (`tail.rs`), and which parts there are (`index.rs`).
@@ -25,7 +25,7 @@ const CACHE: usize = 64 << 10;
 /// Bytes of pages that are kept in memory while a part is written.
 const WRITE_CACHE: usize = 4 << 20;
 /// The file name of a part that is not finished.
-const UNFINISHED: &str = "unfinished";
+const UNFINISHED: &str = "statements-unfinished.redb";
 
 const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
 const PLACES: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("places");
@@ -131,7 +131,7 @@ impl Part {
         transaction.commit()?;
         drop(db);
         let crc = checksum(&*disk.open_read(&path)?)?;
-        let name = format!("{:020}-{:020}-{crc:08x}.redb", extent.first.0, extent.next().0);
+        let name = format!("statements-{:020}-{:020}-{crc:08x}.redb", extent.first.0, extent.next().0);
         if disk.exists(&dir.join(&name))? {
             disk.remove(&dir.join(&name))?;
         }
@@ -146,8 +146,10 @@ impl Part {
     pub(super) fn open(disk: &dyn Disk, dir: &Path, name: &str, store: StoreId) -> Result<Self, IndexError> {
         let storage = FileStorage::new(disk.open_read(&dir.join(name))?)?;
         let db = Builder::new().set_cache_size(CACHE).open_read_only_with_backend(storage)?;
-        let meta = db.begin_read()?.open_table(META)?.get(0)?.map(|row| row.value().to_vec()).unwrap_or_default();
-        let extent = decode(&meta, store).ok_or_else(|| IndexError::damaged(name, "its meta row is not one of this store and version"))?;
+        let meta = db.begin_read()?.open_table(META)?.get(0)?.map(|row| row.value().to_vec());
+        let extent = meta
+            .and_then(|meta| decode(&meta, store))
+            .ok_or_else(|| IndexError::damaged(name, "its meta row is not one of this store and version"))?;
         if bounds(name).is_none_or(|(first, next, _)| (first, next) != (extent.first, extent.next())) {
             return Err(IndexError::damaged(name, "its name is not that of its entries"));
         }
@@ -172,8 +174,11 @@ impl Part {
         let rows = self.db.begin_read()?.open_table(ROWS)?;
         let mut found = Vec::new();
         // The row that begins at or before the key may hold it, and so may those that begin with it.
-        let before = rows.range(..(key.0, 0))?.next_back().transpose()?.map(|(row, _)| row.value());
-        for row in rows.range(before.unwrap_or((key.0, 0))..=(key.0, u64::MAX))? {
+        let from = match rows.range(..(key.0, 0))?.next_back().transpose()? {
+            Some((row, _)) => row.value(),
+            None => (key.0, 0),
+        };
+        for row in rows.range(from..=(key.0, u64::MAX))? {
             let (row, bytes) = row?;
             let (row, mut nth) = (row.value(), 0);
             self.each(row, bytes.value(), &mut |packed| {
@@ -248,9 +253,14 @@ impl Part {
     }
 }
 
+/// Whether that is the file name of a part, finished or not.
+pub(super) fn is_of_index(name: &str) -> bool {
+    name == UNFINISHED || bounds(name).is_some()
+}
+
 /// First entry, entry behind the last, and checksum in a part's file name; `None` for another name.
 pub(super) fn bounds(name: &str) -> Option<(Lsn, Lsn, u32)> {
-    let mut words = name.strip_suffix(".redb")?.split('-');
+    let mut words = name.strip_prefix("statements-")?.strip_suffix(".redb")?.split('-');
     let (first, next, crc) = (words.next()?, words.next()?, words.next()?);
     (words.next().is_none() && first.len() == 20 && next.len() == 20 && crc.len() == 8).then_some(())?;
     Some((Lsn(first.parse().ok()?), Lsn(next.parse().ok()?), u32::from_str_radix(crc, 16).ok()?))

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::error::IndexError;
 use super::follow::Place;
-use super::index::{DIRECTORY, Index, join};
+use super::index::{Index, join};
 use crate::engine::error::StoreError;
 use crate::engine::inspect::judge;
 use crate::engine::store_dir::{StoreEnv, take_lock};
@@ -35,8 +35,7 @@ pub fn index(env: &StoreEnv, dir: &Path) -> Result<Indexed, StoreError> {
     judge::look_for_store(env, dir)?;
     let _lock = take_lock(env, dir)?;
     let recovered = judge::judge(env, &*env.disk, dir)?.recovered;
-    let directory = dir.join(DIRECTORY);
-    let place = Place { disk: &*env.disk, dir, index: &directory, store: recovered.store };
+    let place = Place { disk: &*env.disk, dir, store: recovered.store };
     let made = || -> Result<Indexed, IndexError> {
         let mut index = Index::open_checked(&place, &recovered.end)?;
         index.clear(&place)?;
@@ -54,7 +53,7 @@ pub fn index(env: &StoreEnv, dir: &Path) -> Result<Indexed, StoreError> {
         failed.map_or(Ok(()), Err)?;
         let mut bytes = 0_u64;
         for part in &index.parts {
-            bytes = bytes.saturating_add(place.disk.open_read(&directory.join(&part.name))?.len()?);
+            bytes = bytes.saturating_add(place.disk.open_read(&dir.join(&part.name))?.len()?);
         }
         let first = index.parts.first().map_or(Lsn(1), |part| part.extent.first);
         Ok(Indexed { first, last: Lsn(recovered.end.next_lsn.0.saturating_sub(1)), parts: index.parts.len(), bytes })

@@ -56,13 +56,14 @@ impl Tail {
 
     /// Notes a batch, before its entries.
     pub(super) fn batch(&mut self, header: &BatchHeader, at: Position) {
-        let (segment, bytes) = self.last.unwrap_or_default();
-        if segment != at.segment || bytes >= PLACE_EVERY {
-            self.places.push(Place { first: header.first_lsn, at, time: header.bank_time });
-            self.last = Some((at.segment, header.bytes()));
-        } else {
-            self.last = Some((segment, bytes.saturating_add(header.bytes())));
-        }
+        let since = match self.last {
+            Some((segment, bytes)) if segment == at.segment && bytes < PLACE_EVERY => bytes,
+            _ => {
+                self.places.push(Place { first: header.first_lsn, at, time: header.bank_time });
+                0
+            }
+        };
+        self.last = Some((at.segment, since.saturating_add(header.bytes())));
     }
 
     /// Notes that an account of a log with a cut beginning begins with this balance.
@@ -87,7 +88,7 @@ impl Tail {
             }
             return;
         };
-        self.put(Key::session(session), lsn, outcome, i64::try_from(number.0).unwrap_or(i64::MAX));
+        self.put(Key::session(session), lsn, outcome, number.0.min(u64::MAX >> 1).cast_signed());
         if let Action::Request(command) = &entry.action {
             self.put(Key::account(command.account()), lsn, outcome, effect(command, command.account(), outcome));
             if let Some(other) = command.other_account() {

@@ -3,7 +3,8 @@
 //! The thread follows the log: it is sent its end every few thousand entries, with the notes of what was not done, and keeps
 //! the postings of the newest entries in memory. From them the second thread, at low priority, makes parts and joins them.
 //! Where the postings or the index cannot be used, the second thread makes the index again from the log, and meanwhile every
-//! question is answered by [`Unavailable`].
+//! question is answered by [`Unavailable`]. So it is, too, where the log moves so fast that following it takes more than a tenth
+//! of a processor: the index is then made when the log has become slower, or when a question comes.
 //! Left out: what is done (`follow.rs`, `index.rs`, `history.rs`).
 
 use std::panic::{self, AssertUnwindSafe};
@@ -11,22 +12,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
 
 use super::error::IndexError;
 use super::follow::{PART, Place};
 use super::history::{Movements, Query, Sources};
-use super::index::{DIRECTORY, Index, join};
+use super::index::{Index, join};
 use super::notes::Notes;
 use super::part::{Extent, Part};
 use super::tail::Tail;
 use crate::env::worker::Worker;
-use crate::env::{Disk, os};
+use crate::env::{Clock, Disk, os};
 use crate::model::amount::Amount;
 use crate::model::types::{Lsn, StoreId};
 use crate::wal::LogEnd;
 
 /// Tails that wait for being written: more mean that writing fails or cannot keep up.
-const MOST_FROZEN: usize = 16;
+const MOST_FROZEN: usize = 4;
+/// The share of a processor that following the log may take, as one over this, before it is put off.
+const SHARE: u32 = 10;
+/// Entries a second that are few enough to follow again.
+const SLOW: u128 = 300_000;
+/// The time over which that share is measured.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// Entries that are taken into memory at once; the index of more is made by a replay, in parts.
 const MOST_READ: u64 = 8 * PART;
@@ -84,12 +92,7 @@ pub(super) struct Home {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
     pub(super) store: StoreId,
-}
-
-impl Home {
-    fn index(&self) -> PathBuf {
-        self.dir.join(DIRECTORY)
-    }
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What is known of the log.
@@ -98,16 +101,40 @@ enum State {
     Follows,
     /// The index is being made by a replay; these were sent meanwhile.
     Builds(Option<LogEnd>, Notes),
-    /// The index cannot be made; it is tried again when so many more entries are in the log.
-    Rests(Lsn),
+    /// The index cannot be made; it is tried again at this time.
+    Rests(Duration),
+    /// The log moves too fast.
+    Behind,
 }
 
-/// Entries until a failed index is tried again.
-const REST: u64 = 1 << 20;
+/// The time after which a failed index is tried again.
+const REST: Duration = Duration::from_secs(10);
+
+/// How long following the log took in a window of time.
+struct Pace {
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    spent: Duration,
+}
+
+impl Pace {
+    /// Notes that a piece of work took from `since` until now. Returns whether the share was exceeded in the window, which is
+    /// then over.
+    fn is_exceeded(&mut self, since: Duration) -> bool {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.began) >= WINDOW {
+            (self.began, self.spent) = (since, Duration::ZERO);
+        }
+        self.spent = self.spent.saturating_add(now.saturating_sub(since));
+        self.spent >= WINDOW / SHARE
+    }
+}
 
 struct Statements {
     home: Home,
-    index_dir: PathBuf,
+    pace: Pace,
+    /// The end that was sent last, and when.
+    sent: (Lsn, Duration),
     index: Index,
     /// Tails that the second thread writes.
     frozen: Vec<Arc<Tail>>,
@@ -139,11 +166,12 @@ pub(super) fn serve(
     let (from, end, notes) = begin;
     let mut statements = Statements {
         home: home.clone(),
-        index_dir: home.index(),
+        pace: Pace { clock: Arc::clone(&home.clock), began: home.clock.monotonic(), spent: Duration::ZERO },
+        sent: (end.next_lsn, home.clock.monotonic()),
         index: Index::default(),
         frozen: Vec::new(),
         tail: Tail::new(Lsn(1), 0),
-        state: State::Rests(Lsn(0)),
+        state: State::Rests(Duration::ZERO),
         is_joining: false,
         jobs,
         answers,
@@ -152,13 +180,13 @@ pub(super) fn serve(
     statements.start(from, &end, &notes);
     while let Ok(request) = inbox.recv() {
         match request {
-            Request::Follow(end, notes) => statements.follow(end, notes),
+            Request::Follow(end, notes) => statements.follow(end, notes, false),
             Request::Ask(asker, query, balance, end, notes) => {
-                statements.follow(end, notes);
+                statements.follow(end, notes, true);
                 statements.answer(asker, &query, balance);
             }
             Request::Finish(end, notes) => {
-                statements.follow(end, notes);
+                statements.follow(end, notes, false);
                 statements.finish();
             }
             Request::Made(made) => statements.made(made),
@@ -171,10 +199,10 @@ pub(super) fn serve(
 impl Statements {
     /// Opens the index, and follows the log that was recovered from `from` to `end`.
     fn start(&mut self, from: Lsn, end: &LogEnd, notes: &Notes) {
-        let place = Place { disk: &*self.home.disk, dir: &self.home.dir, index: &self.index_dir, store: self.home.store };
+        let place = Place { disk: &*self.home.disk, dir: &self.home.dir, store: self.home.store };
         match Index::open_checked(&place, end) {
             Ok(index) => self.index = index,
-            Err(error) => return self.rest(&error, end.next_lsn),
+            Err(error) => return self.rest(&error),
         }
         self.tail = self.next_tail();
         if self.tail.first > from && notes.is_whole() {
@@ -186,7 +214,7 @@ impl Statements {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { disk: &*self.home.disk, dir: &self.home.dir, index: &self.index_dir, store: self.home.store }
+        Place { disk: &*self.home.disk, dir: &self.home.dir, store: self.home.store }
     }
 
     /// An empty tail behind the index.
@@ -209,15 +237,24 @@ impl Statements {
         }
     }
 
-    fn follow(&mut self, end: LogEnd, notes: Notes) {
+    fn follow(&mut self, end: LogEnd, notes: Notes, is_asked: bool) {
+        let now = self.pace.clock.monotonic();
+        let (last, at) = std::mem::replace(&mut self.sent, (end.next_lsn, now));
+        let passed = end.next_lsn.0.saturating_sub(last.0);
         match &mut self.state {
             State::Follows => self.read(&end, &notes),
             State::Builds(known, kept) => {
                 *known = Some(end);
                 kept.append(notes);
             }
-            State::Rests(until) if end.next_lsn >= *until => self.build(end),
+            State::Rests(until) if now >= *until => self.build(end),
             State::Rests(_) => {}
+            State::Behind => {
+                let is_slow = u128::from(passed).saturating_mul(1_000_000) <= now.saturating_sub(at).as_micros().saturating_mul(SLOW);
+                if is_slow || is_asked {
+                    self.build(end);
+                }
+            }
         }
     }
 
@@ -228,14 +265,26 @@ impl Statements {
         }
         let from = self.frozen.last().and_then(|tail| tail.anchor).or_else(|| self.index.last().map(|last| last.anchor));
         let mut tail = std::mem::replace(&mut self.tail, Tail::new(Lsn(1), 0));
+        let since = self.pace.clock.monotonic();
         let read = self.place().follow(&mut tail, from, end, notes);
         self.tail = tail;
+        if self.pace.is_exceeded(since) {
+            return self.fall_behind();
+        }
         if let Err(error) = read {
-            return self.rest(&error, end.next_lsn);
+            return self.rest(&error);
         }
         if self.tail.entries() >= PART {
             self.freeze();
         }
+    }
+
+    /// Puts the index off until the log is slower, or a question comes.
+    fn fall_behind(&mut self) {
+        log::debug!("the log moves too fast for the index of statements, which is put off");
+        self.frozen.clear();
+        self.tail = self.next_tail();
+        self.state = State::Behind;
     }
 
     fn freeze(&mut self) {
@@ -246,8 +295,7 @@ impl Statements {
         let full = Arc::new(std::mem::replace(&mut self.tail, next));
         self.frozen.push(Arc::clone(&full));
         if self.frozen.len() > MOST_FROZEN {
-            let why = IndexError::Io(std::io::Error::other("it is written too slowly"));
-            return self.rest(&why, full.next());
+            return self.fall_behind();
         }
         self.job(Job::Write(full));
     }
@@ -281,7 +329,7 @@ impl Statements {
             Made::Failed(IndexError::Cancelled) => return,
             Made::Failed(error) => {
                 self.is_joining = false;
-                self.rest(&error, self.tail.next());
+                self.rest(&error);
             }
         }
         if !self.is_joining
@@ -305,8 +353,7 @@ impl Statements {
         let found = panic::catch_unwind(AssertUnwindSafe(|| sources.movements(query, Some(balance))));
         let found = found.unwrap_or_else(|_| Err(IndexError::Damaged("its database contradicts itself".to_owned())));
         found.map_err(|error| {
-            let next = self.tail.next();
-            self.rest(&error, next);
+            self.rest(&error);
             Unavailable::NotReady
         })
     }
@@ -323,8 +370,8 @@ impl Statements {
         }
     }
 
-    /// Goes without an index until the log has grown, or makes a damaged one again at once.
-    fn rest(&mut self, error: &IndexError, end: Lsn) {
+    /// Goes without an index for a while, or makes a damaged one again at once.
+    fn rest(&mut self, error: &IndexError) {
         self.frozen.clear();
         self.tail = self.next_tail();
         if matches!(error, IndexError::Damaged(_)) {
@@ -335,10 +382,10 @@ impl Statements {
             }
             self.index = index;
             self.tail = self.next_tail();
-            self.state = State::Rests(Lsn(0));
+            self.state = State::Rests(Duration::ZERO);
         } else {
             log::warn!("no statements for now: {error}");
-            self.state = State::Rests(Lsn(end.0.saturating_add(REST)));
+            self.state = State::Rests(self.pace.clock.monotonic().saturating_add(REST));
         }
     }
 }
@@ -346,12 +393,11 @@ impl Statements {
 /// The second thread.
 fn work(home: &Home, inbox: &Receiver<Job>, outbox: &Sender<Request>, cancelled: &AtomicBool) {
     os::lower_thread_priority();
-    let index = home.index();
-    let place = Place { disk: &*home.disk, dir: &home.dir, index: &index, store: home.store };
+    let place = Place { disk: &*home.disk, dir: &home.dir, store: home.store };
     let tell = |made: Made| drop(outbox.send(Request::Made(made)));
     while let Ok(job) = inbox.recv() {
         let done = panic::catch_unwind(AssertUnwindSafe(|| match job {
-            Job::Write(tail) => tail.write(place.disk, place.index, place.store).map(|part| part.map(Made::Written)),
+            Job::Write(tail) => tail.write(place.disk, place.dir, place.store).map(|part| part.map(Made::Written)),
             Job::Join(parts) => join(&place, &parts, cancelled).map(|part| Some(Made::Joined(part))),
             Job::Build(last, to) => {
                 place.build(last.as_ref(), &to, cancelled, &mut |part| tell(Made::Built(part))).map(|()| Some(Made::Ready(to)))

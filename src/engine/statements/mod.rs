@@ -130,7 +130,7 @@ impl Drop for Statements {
 }
 
 impl<L: OrderedLog> Engine<L> {
-    /// Sets what is called, in another thread, when there is an answer for [`Engine::take_statements`].
+    /// Sets what is called, in another thread, when there is an answer for [`Engine::take_statement`].
     pub fn wake_for_statements(&self, wake: Box<dyn Fn() + Send + Sync>) {
         if let Some(statements) = &self.statements {
             let _ = statements.waker.set(wake);
@@ -138,7 +138,7 @@ impl<L: OrderedLog> Engine<L> {
     }
 
     /// Asks for an account's movements, up to the last commit, which is finished. The answer comes later, see
-    /// [`Engine::take_statements`]. Returns whether it will come: not where there is no thread for it, or no such account.
+    /// [`Engine::take_statement`]. Returns whether it will come: not where there is no thread for it, or no such account.
     pub fn ask_for_statement(&mut self, asker: Asker, query: Query) -> bool {
         let end = self.log.local().end();
         let (Some(statements), Some(view)) = (&mut self.statements, self.bank.account(query.account)) else { return false };

@@ -203,6 +203,19 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Removes the files of parts that begin at `first` or behind it.
+///
+/// # Errors
+/// [`IndexError::Io`] if the directory cannot be listed.
+pub(super) fn remove_behind(place: &Place<'_>, first: Lsn) -> Result<(), IndexError> {
+    for name in place.disk.list(place.dir)? {
+        if part::bounds(&name).is_some_and(|(begins, ..)| begins >= first) {
+            remove(place.disk, place.dir, &name);
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file of the index. One that stays does no harm.
 fn remove(disk: &dyn Disk, dir: &Path, name: &str) {
     if let Err(error) = disk.remove(&dir.join(name)) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::error::IndexError;
 use super::follow::{PART, Place};
 use super::history::{Movements, Query, Sources};
-use super::index::{Index, join};
+use super::index::{Index, join, remove_behind};
 use super::notes::Notes;
 use super::part::{Extent, Part};
 use super::tail::Tail;
@@ -400,6 +400,8 @@ fn work(home: &Home, inbox: &Receiver<Job>, outbox: &Sender<Request>, cancelled:
             Job::Write(tail) => tail.write(place.disk, place.dir, place.store).map(|part| part.map(Made::Written)),
             Job::Join(parts) => join(&place, &parts, cancelled).map(|part| Some(Made::Joined(part))),
             Job::Build(last, to) => {
+                // What was written for tails that were dropped stands behind the last part.
+                remove_behind(&place, last.as_ref().map_or(Lsn(1), Extent::next))?;
                 place.build(last.as_ref(), &to, cancelled, &mut |part| tell(Made::Built(part))).map(|()| Some(Made::Ready(to)))
             }
         }));
